@@ -1,0 +1,33 @@
+# Every target is one line; what it does is in scripts/.
+
+.PHONY: help build test demo bench fuzz cross size setup clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
+
+build: ## pngw, cpns-server and pne for this machine, into build/out/bin
+	@scripts/build.sh
+
+test: ## everything that CI runs; installs what the tests need
+	@scripts/test.sh
+
+demo: ## server, gateway and three devices on this machine, start to finish
+	@scripts/demo.sh
+
+bench: ## all benchmarks, and a table of them in build/out/bench.md
+	@scripts/bench.sh
+
+fuzz: ## every fuzz target for FUZZTIME seconds (default 300)
+	@scripts/fuzz.sh
+
+cross: ## static pngw for six kinds of router, into build/out
+	@scripts/cross.sh
+
+size: ## hold the cross builds against build/size-budget
+	@scripts/size.sh
+
+setup: ## install what the tests need, by apt-get
+	@scripts/setup.sh
+
+clean: ## remove what was built
+	rm -rf build/out

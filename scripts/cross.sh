@@ -1,0 +1,39 @@
+#!/bin/sh
+# Builds a static pngw for each kind of router, and their SHA-256 sums.
+#   scripts/cross.sh [TARGET]…     default: all of build/size-budget
+set -eu
+cd "$(dirname "$0")/.."
+
+out=build/out
+mkdir -p "$out"
+ldflags=$(scripts/ldflags.sh)
+
+if [ $# -eq 0 ]; then
+	# shellcheck disable=SC2046 # a list of words
+	set -- $(awk '!/^#/ && NF { print $1 }' build/size-budget)
+fi
+
+for target in "$@"; do
+	os=${target%%-*}
+	arch=${target#*-}
+	arm=
+	case $arch in
+	armv5 | armv7)
+		arm=${arch#armv}
+		arch=arm
+		;;
+	mips | mipsle | arm64 | amd64) ;;
+	*)
+		echo "cross: unknown target $target" >&2
+		exit 2
+		;;
+	esac
+	# Routers' MIPS cores have no FPU: a hard-float binary dies there of SIGILL.
+	GOOS=$os GOARCH=$arch GOARM=$arm GOMIPS=softfloat CGO_ENABLED=0 \
+		go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" \
+		-o "$out/pngw-$target" ./cmd/pngw
+done
+
+cd "$out"
+sha256sum pngw-*-* >SHA256SUMS
+cat SHA256SUMS

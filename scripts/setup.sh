@@ -1,0 +1,78 @@
+#!/bin/sh
+# Installs what the tests need and this machine lacks, by apt-get, saying what
+# and why. Where it may not, it says what to install, and fails in CI.
+set -eu
+
+missing=
+
+# need PACKAGE WHY TEST…: the package is missing if the test fails.
+need() {
+	package=$1 why=$2
+	shift 2
+	if ! "$@" >/dev/null 2>&1; then
+		printf '  %-20s %s\n' "$package" "$why"
+		missing="$missing $package"
+	fi
+}
+
+# have PROGRAM: is it there? Daemons are in /usr/sbin, which a user's PATH may lack.
+have() {
+	command -v "$1" || test -x "/usr/sbin/$1"
+}
+
+compiles() {
+	echo 'int main(void){return 0;}' | cc -x c -o /dev/null -
+}
+
+if ! have go; then
+	echo 'setup: Go is missing: install the version that go.mod names, from https://go.dev/dl/' >&2
+	exit 1
+fi
+
+need ca-certificates 'to download Go modules over HTTPS' test -e /etc/ssl/certs/ca-certificates.crt
+need git 'the version of a build is that of its commit' have git
+need gcc 'the race detector is linked by it' have cc
+need libc6-dev 'the same' compiles
+need pkg-config 'finds libusb' have pkg-config
+need libusb-1.0-0-dev 'links with USB' pkg-config --exists libusb-1.0
+need mosquitto 'the broker that the MQTT tests talk to' have mosquitto
+need mosquitto-clients 'publishes what a hostile device would' have mosquitto_pub
+need openssl 'an independent look at certificates' have openssl
+need shellcheck 'checks the scripts' have shellcheck
+need xz-utils 'the size budget counts compressed bytes' have xz
+
+if [ -z "$missing" ]; then
+	exit 0
+fi
+
+if ! have apt-get; then
+	how='no apt-get here: install these, or what they are called on this system'
+elif [ "$(id -u)" = 0 ]; then
+	run=
+	how=
+elif have sudo && sudo -n true 2>/dev/null; then
+	run='sudo -n'
+	how=
+else
+	how="not root: run  apt-get install --no-install-recommends$missing"
+fi
+
+if [ -n "$how" ]; then
+	echo "setup: the tests need what is listed above; $how" >&2
+	if [ "${CI:-}" = true ]; then
+		exit 1
+	fi
+	echo 'setup: going on without: tests that need them say that they are skipped' >&2
+	exit 0
+fi
+
+echo "setup: installing what is listed above"
+install() {
+	# shellcheck disable=SC2086 # both are lists of words
+	$run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+}
+# The package lists are refreshed only if what they say is not enough.
+if ! install >/dev/null 2>&1; then
+	$run apt-get update -q
+	install
+fi

@@ -1,0 +1,87 @@
+#!/bin/sh
+# Everything that must hold before a commit: what CI runs, and make test.
+# All steps run even if one fails. build/out/test/ then holds packages, go
+# test's line for each package, and summary, "N passed, N failed": the tests
+# that go test counted, and each other step as one.
+set -eu
+cd "$(dirname "$0")/.."
+
+out=build/out/test
+rm -rf "$out"
+mkdir -p "$out"
+start=$(date +%s)
+passed=0 failed=0 skipped=0
+
+scripts/setup.sh
+
+# step NAME COMMAND…
+step() {
+	name=$1
+	shift
+	printf '\n== %s\n' "$name"
+	if "$@"; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "FAILED: $name"
+	fi
+}
+
+formatted() {
+	unformatted=$(gofmt -l .)
+	if [ -n "$unformatted" ]; then
+		echo "gofmt would change: $unformatted"
+		return 1
+	fi
+}
+
+# staticcheck is built from a module of its own, so that its dependencies stay
+# out of ours.
+staticcheck() {
+	go build -C build/tools -o "$PWD/build/out/staticcheck" honnef.co/go/tools/cmd/staticcheck &&
+		build/out/staticcheck ./...
+}
+
+scripts_checked() {
+	if ! command -v shellcheck >/dev/null; then
+		echo 'shellcheck is not installed: apt-get install shellcheck'
+		[ "${CI:-}" != true ]
+		return
+	fi
+	# Every file that begins like a shell script, whatever its name.
+	find . \( -path ./.git -o -path ./build/out \) -prune -o -type f \
+		-exec sh -c 'head -c 9 "$1" | grep -q "^#!/bin/sh"' sh {} \; -print |
+		xargs shellcheck
+}
+
+within_budget() {
+	if ! command -v xz >/dev/null; then
+		echo 'xz is not installed: apt-get install xz-utils'
+		[ "${CI:-}" != true ]
+		return
+	fi
+	scripts/size.sh
+}
+
+step gofmt formatted
+step 'go vet' go vet ./...
+step staticcheck staticcheck
+step shellcheck scripts_checked
+step 'size budget' within_budget
+
+printf '\n== go test -race ./...\n'
+if ! go run ./scripts/tally -o "$out" -race -timeout 15m ./...; then
+	echo 'FAILED: go test'
+fi
+if [ -s "$out/counts" ]; then
+	read -r p f skipped <"$out/counts"
+	passed=$((passed + p)) failed=$((failed + f))
+else
+	failed=$((failed + 1))
+fi
+
+step 'fuzz, briefly' scripts/fuzz.sh 90
+
+echo "$passed passed, $failed failed" >"$out/summary"
+printf '\n%s, %d skipped, in %d s\n' "$(cat "$out/summary")" "$skipped" $(($(date +%s) - start))
+[ "$failed" -eq 0 ]
