@@ -1,0 +1,265 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
+)
+
+// assign brings one device's set from the server into the store: clause
+// 7.4.2.1.1.1, the gateway's half of 7.4.2.1.1.2, and step 1 of 7.4.2.1.1.3.
+// The outcome is ResultAssigned, or why not.
+func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
+	a := p.a
+	if o := p.waitForClock(ctx, id); o != nil {
+		return *o
+	}
+	select {
+	case a.asking <- struct{}{}:
+		defer func() { <-a.asking }()
+	case <-ctx.Done():
+		return failed(id, ctx.Err())
+	}
+	identity, psk, err := a.cfg.PSK.PSK1(ctx)
+	if err != nil {
+		return failed(id, fmt.Errorf("reading PSK1: %w", err))
+	}
+	defer clear(psk)
+	if err := a.begin(ctx, id, p.r.User); err != nil {
+		return failed(id, err)
+	}
+	defer a.end(id)
+
+	now, _ := a.cfg.Clock.Now()
+	at := now
+	for try := 0; ; try++ {
+		req, err := a.request(ctx, id, p.r.User, &p.r.PasswordHash, identity, psk, at, try == 0)
+		if err != nil {
+			return failed(id, err)
+		}
+		p.progress(Step{Entity: id, Kind: StepRequestSent})
+		answer, retryAfter, err := a.cfg.Server.Assign(ctx, req.body)
+		if err != nil {
+			return a.notAsked(ctx, id, err)
+		}
+		resp, err := cpns.OpenResponse(psk, identity, req.body, answer)
+		if err != nil {
+			return Outcome{id, ResultFailed, "the server's answer was refused: " + err.Error(),
+				"nothing was changed; give the same command again within 5 minutes and the server answers with the same keys; if it happens again, something between router and server changes what they send, or the server is not this gateway's"}
+		}
+		if resp.Status == cpns.TimeOutOfWindow && try == 0 {
+			at = time.Unix(int64(min(resp.ServerTime, 1<<40)), 0)
+			continue
+		}
+		if resp.Status != cpns.Success {
+			return a.refusedBy(ctx, id, resp, retryAfter, now)
+		}
+		return p.take(ctx, id, resp, now)
+	}
+}
+
+// waitForClock holds a request back while the router does not know the time:
+// TLS would fail first, and then the server.
+func (p *provision) waitForClock(ctx context.Context, id cpns.EntityID) *Outcome {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for told := false; ; told = true {
+		now, set := p.a.cfg.Clock.Now()
+		if set {
+			return nil
+		}
+		detail := "the router's clock says " + stamp(now) + ", which is in the past: waiting for NTP"
+		if p.late {
+			return &Outcome{id, ResultUnreachable, "clock not set: " + detail, "let the router reach a time server (or set its clock) and give the command again; nothing was sent"}
+		}
+		if !told {
+			p.progress(Step{Entity: id, Kind: StepClockWait, Detail: detail})
+		}
+		select {
+		case <-tick.C:
+		case <-p.enough:
+			p.late = true
+		case <-ctx.Done():
+			o := failed(id, ctx.Err())
+			return &o
+		}
+	}
+}
+
+// begin reserves the device for one request at a time.
+func (a *Agent) begin(ctx context.Context, id cpns.EntityID, user cpns.UserID) error {
+	var err error
+	doErr := a.do(ctx, func() {
+		e := a.pnes[id]
+		switch {
+		case a.faults[string(id)] != "":
+			err = fmt.Errorf("%w; pngw forget removes it, and with it what the device was last given", a.unknown(id))
+		case e == nil:
+			a.pnes[id] = &entry{state: state{rec: &record{entity: id, user: user}}, place: -1, busy: true}
+		case e.busy:
+			err = fmt.Errorf("%s: another command is requesting keys for it right now", id)
+		default:
+			e.busy = true
+		}
+	})
+	return errors.Join(doErr, err)
+}
+
+func (a *Agent) end(id cpns.EntityID) {
+	_ = a.do(context.Background(), func() { // fails only once nobody is served any more
+		e := a.pnes[id]
+		if e == nil {
+			return
+		}
+		e.busy = false
+		if e.rec.target() == nil && e.rec.request == nil {
+			delete(a.pnes, id)
+		}
+	})
+}
+
+// request makes the EUKey Assignment Request and stores it before it is sent,
+// or gives the stored one of a command before, where that has had no answer and
+// is the same user with the same password: the server then answers with the
+// same set. It checks that the store can be written before anybody is asked.
+func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID, h *cpns.PasswordHash, identity cpns.PSKIdentity, psk cpns.PSK1, at time.Time, reuse bool) (*request, error) {
+	r := &request{user: user, time: uint64(at.Unix())}
+	var iv [cpns.IVSize]byte
+	rand.Read(r.rand[:]) // clause 7.4.2.1.1.1 step 2
+	rand.Read(iv[:])
+	r.authData = cpns.UserAuthenticationData(h, &r.rand, r.time) // step 3
+	var err error
+	r.body, err = cpns.SealRequest(psk, identity, iv, &cpns.EUKeyAssignmentRequest{ // step 4
+		EntityID: id, UserID: user, RandPNGW: r.rand, Time: r.time, UserAuthenticationData: r.authData,
+	})
+	if err != nil {
+		return nil, err
+	}
+	doErr := a.do(ctx, func() {
+		e := a.pnes[id]
+		if e == nil {
+			err = a.unknown(id)
+			return
+		}
+		if old := e.rec.request; reuse && old.repeats(user, h, identity, at) {
+			r = old
+			return
+		}
+		if _, err = a.apply(e, requested{r}, nil); err != nil {
+			err = fmt.Errorf("nothing was sent, because the keys could not be stored: %w", err)
+		}
+	})
+	return r, errors.Join(doErr, err)
+}
+
+// repeats says whether sending q again asks what this user asks now.
+func (q *request) repeats(user cpns.UserID, h *cpns.PasswordHash, identity cpns.PSKIdentity, now time.Time) bool {
+	if q == nil || q.user != user {
+		return false
+	}
+	age := now.Sub(time.Unix(int64(q.time), 0)).Abs()
+	sealed, err := cpns.ParseRequest(q.body)
+	if err != nil || sealed.Identity != identity || age >= cpns.TimeWindow {
+		return false
+	}
+	auth := cpns.UserAuthenticationData(h, &q.rand, q.time)
+	return subtle.ConstantTimeCompare(auth[:], q.authData[:]) == 1
+}
+
+// take is the rest of a good answer: store, then tell.
+func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKeyAssignmentResponse, now time.Time) Outcome {
+	n := len(resp.EUKeys)
+	t := &set{epoch: resp.Epoch, length: cpns.Index(n), last: resp.EUKeys[n-1], tk: resp.TK, taken: now.Unix()}
+	clear(resp.EUKeys)
+	p.progress(Step{Entity: id, Kind: StepUserAccepted})
+	p.progress(Step{Entity: id, Kind: StepKeysChecked, Keys: n, Epoch: t.epoch})
+	var err error
+	doErr := p.a.do(ctx, func() {
+		e := p.a.pnes[id]
+		if e == nil {
+			err = p.a.unknown(id)
+			return
+		}
+		if have := e.rec.target(); have != nil && t.epoch <= have.epoch && !have.same(t) {
+			err = fmt.Errorf("the server counts epoch %d for %s, and this gateway has epoch %d already: the device would refuse it; the server has lost data, restore it", t.epoch, id, have.epoch)
+			return
+		}
+		_, err = p.a.apply(e, assigned{t}, nil)
+	})
+	if err := errors.Join(doErr, err); err != nil {
+		return Outcome{id, ResultFailed, "the keys came but could not be stored: " + err.Error(),
+			"make room or make the store writable, then give the same command again within 5 minutes: the server answers with the same keys"}
+	}
+	p.a.cfg.Clock.Raise(now)
+	p.progress(Step{Entity: id, Kind: StepSealed, Epoch: t.epoch})
+	return Outcome{Entity: id, Result: ResultAssigned}
+}
+
+// notAsked is the outcome where no answer of the server's own came. The request
+// stays stored where the server may have seen it.
+func (a *Agent) notAsked(ctx context.Context, id cpns.EntityID, err error) Outcome {
+	var gone *transport.UnreachableError
+	var no *transport.RefusedError
+	switch {
+	case errors.As(err, &gone):
+		return Outcome{id, ResultUnreachable, err.Error(), gone.Advice}
+	case !errors.As(err, &no):
+		return failed(id, err)
+	case no.Status == 429 || no.Status >= 500:
+		return Outcome{id, ResultUnreachable, err.Error(), "the server is there but cannot answer now" + later(no.RetryAfter)}
+	}
+	a.abandon(ctx, id)
+	advice := "the server does not take this gateway's requests: compare versions of gateway and server"
+	if no.Status == 401 {
+		advice = "the server does not know this gateway's PSK1: compare id, psk_identity and psk_file with what cpns-server gateway list shows"
+	}
+	return Outcome{id, ResultRefused, err.Error(), advice}
+}
+
+// refusedBy is the outcome where the server answered with a status of its own.
+func (a *Agent) refusedBy(ctx context.Context, id cpns.EntityID, resp *cpns.EUKeyAssignmentResponse, retryAfter time.Duration, now time.Time) Outcome {
+	a.abandon(ctx, id)
+	o := Outcome{Entity: id, Result: ResultRefused}
+	switch resp.Status {
+	case cpns.UserAuthenticationFailed:
+		o.Detail, o.Advice = "the server does not know this user with this password", "check the user name and type the password again"
+	case cpns.TimeOutOfWindow:
+		o.Detail = "the router's clock and the server's differ by more than 5 minutes"
+		o.Advice = fmt.Sprintf("the router's clock says %s, the server's %s: let the router reach a time server", stamp(now), stamp(time.Unix(int64(min(resp.ServerTime, 1<<40)), 0)))
+	case cpns.UnknownPNE:
+		o.Detail, o.Advice = "the server knows no Temporary Key for this device", "check the Entity ID on the device's label; the server's operator adds devices with cpns-server pne import"
+	case cpns.PNEOwnedByAnotherUser:
+		o.Detail, o.Advice = "the device belongs to another user", "its owner, or the server's operator, must release it first (cpns-server pne release)"
+	case cpns.UserLocked:
+		o.Detail, o.Advice = "the user is locked at this gateway after too many wrong passwords", "the password was not looked at"+later(retryAfter)
+	default:
+		o.Detail, o.Advice = "the server refused: "+resp.Status.String(), "give the command again"
+	}
+	return o
+}
+
+// abandon drops a request that the server has refused, so that it is not sent again.
+func (a *Agent) abandon(ctx context.Context, id cpns.EntityID) {
+	_ = a.do(ctx, func() {
+		if e := a.pnes[id]; e != nil && e.rec.request != nil {
+			_, _ = a.apply(e, abandoned{}, nil) // keep has logged why not; it is refused again then
+		}
+	})
+}
+
+func failed(id cpns.EntityID, err error) Outcome {
+	return Outcome{Entity: id, Result: ResultFailed, Detail: err.Error()}
+}
+
+func later(d time.Duration) string {
+	if d <= 0 {
+		return ": try again later"
+	}
+	return fmt.Sprintf(": try again in %s", d.Round(time.Second))
+}

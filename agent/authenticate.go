@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// authenticating is a mutual authentication under way. The zero value is none.
+//
+//	auth-challenge -> auth-response -> eukey-update -> acknowledgement
+type authenticating struct {
+	repeat  repeat
+	randGW  [cpns.NonceSize]byte
+	randPNE [cpns.NonceSize]byte
+	epoch   cpns.Epoch // of the eukey-update that waits, 0 while the challenge does
+	index   cpns.Index
+}
+
+// helloStepPace is how often a hello may move a PNE on to its next key. Anybody
+// can say hello in a PNE's name and have the PNE prove its key; if each such
+// proof cost a key, a flood of hellos would use the set up.
+const helloStepPace = 24 * time.Hour
+
+// challenge asks the PNE to prove the key that it says it holds. One challenge
+// stands until it is answered or given up, so that hellos in the PNE's name
+// cannot disturb it.
+func (s state) challenge(w around) (state, []effect) {
+	if !s.ses.auth.repeat.due.IsZero() {
+		return s, nil
+	}
+	wire, err := (&cpns.AuthChallenge{Entity: s.rec.entity, Gateway: w.gateway, RandGW: w.randGW}).Marshal()
+	if err != nil {
+		panic("agent: encoding a challenge: " + err.Error())
+	}
+	m := send{w.link, s.rec.entity, wire}
+	s.ses.auth = authenticating{randGW: w.randGW, repeat: startRepeat(m, w)}
+	return s, []effect{m}
+}
+
+// authResponse takes the PNE's proof of the key that it holds. A key later than
+// the record's means that an acknowledgement was lost, or that the gateway's
+// store went back: the proof is what counts. An earlier one means that the PNE
+// was rolled back or cloned.
+func (s state) authResponse(m *cpns.AuthResponse, w around) (state, []effect) {
+	a, t := &s.ses.auth, s.rec.set(m.Epoch)
+	if a.epoch != 0 && m.RandPNE == a.randPNE {
+		return s, nil // the response that the eukey-update under way answers, once more
+	}
+	if a.repeat.due.IsZero() || a.epoch != 0 || t == nil || m.Index > t.length {
+		return s, []effect{tell{kind: unproved}}
+	}
+	held := t.key(m.Index)
+	if m.Verify(&held, w.gateway, &a.randGW) != nil {
+		return s, []effect{tell{kind: unproved}}
+	}
+	s.ses.link, s.ses.seen, s.ses.remark = w.link, w.now, ""
+	if m.Index < t.proved {
+		rec := *s.rec
+		rec.alarm = &alarm{epoch: m.Epoch, proved: t.proved, shown: m.Index}
+		s.rec, s.ses.auth, s.ses.notify = &rec, authenticating{}, notifying{}
+		return s, []effect{tell{kind: alarmed}}
+	}
+	effects := []effect{tell{kind: authenticated}}
+	if m.Index > t.proved {
+		s.rec = s.rec.withProof(m.Epoch, m.Index)
+		s.ses.notify = notifying{}
+		effects = append(effects, tell{kind: delivered})
+	}
+	if !s.mayStep(w) {
+		s.ses.auth = authenticating{}
+		return s, effects
+	}
+	return s.sendUpdate(m, &held, effects, w)
+}
+
+// mayStep says whether a proof that a hello led to may move the PNE on.
+func (s state) mayStep(w around) bool {
+	if !w.clockSet {
+		return false
+	}
+	last := time.Unix(s.rec.stepped, 0)
+	return w.now.Sub(last) >= helloStepPace
+}
+
+// sendUpdate gives a PNE that has proved the key held the next one. Of a set
+// that is used up it sends no key, which still tells the PNE that this is its
+// gateway.
+func (s state) sendUpdate(m *cpns.AuthResponse, held *cpns.EUKey, effects []effect, w around) (state, []effect) {
+	t, a := s.rec.set(m.Epoch), &s.ses.auth
+	a.epoch, a.index, a.randPNE = m.Epoch, m.Index, m.RandPNE
+	var next *cpns.EUKey
+	if m.Index < t.length {
+		a.index++
+		key := t.key(a.index)
+		next = &key
+	}
+	u, err := cpns.SealEUKeyUpdate(t.tk, held, w.gateway, &a.randGW, &a.randPNE, s.rec.entity, a.epoch, a.index, next, w.iv)
+	if err != nil {
+		panic("agent: sealing a checked set: " + err.Error())
+	}
+	wire, err := u.Marshal()
+	if err != nil {
+		panic("agent: encoding an eukey-update: " + err.Error())
+	}
+	send := send{w.link, s.rec.entity, wire}
+	a.repeat = startRepeat(send, w)
+	return s, append(effects, send)
+}
+
+// proves says whether m acknowledges the eukey-update that waits.
+func (a *authenticating) proves(m *cpns.Acknowledgement, r *record) bool {
+	t := r.set(a.epoch)
+	if a.epoch == 0 || t == nil || m.Epoch != a.epoch || m.Index != a.index {
+		return false
+	}
+	key := t.key(a.index)
+	return m.Verify(&key, cpns.AuthContext(&a.randGW, &a.randPNE)) == nil
+}
+
+// alarm is why a PNE gets no key until a person says so.
+type alarm struct {
+	epoch         cpns.Epoch
+	proved, shown cpns.Index
+}
+
+func (a *alarm) String() string {
+	return fmt.Sprintf("the device proved key %d of epoch %d after it had proved key %d: it was rolled back or cloned", a.shown, a.epoch, a.proved)
+}

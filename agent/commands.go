@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// List gives every PNE that a user has asked for, by Entity ID.
+func (a *Agent) List(ctx context.Context) ([]PNE, error) {
+	var list []PNE
+	err := a.do(ctx, func() {
+		list = make([]PNE, 0, len(a.pnes))
+		for _, e := range a.pnes {
+			list = append(list, view(e.state))
+		}
+	})
+	slices.SortFunc(list, func(x, y PNE) int { return strings.Compare(string(x.Entity), string(y.Entity)) })
+	return list, err
+}
+
+// Show gives one PNE; the error is fs.ErrNotExist where no user has asked for it.
+func (a *Agent) Show(ctx context.Context, id cpns.EntityID) (p PNE, err error) {
+	doErr := a.do(ctx, func() {
+		if e := a.pnes[id]; e != nil {
+			p = view(e.state)
+			return
+		}
+		err = a.unknown(id)
+	})
+	if doErr != nil {
+		err = doErr
+	}
+	return p, err
+}
+
+func (a *Agent) unknown(id cpns.EntityID) error {
+	if why, ok := a.faults[string(id)]; ok {
+		return fmt.Errorf("the record of %s does not open: %s", id, why)
+	}
+	return fmt.Errorf("%s: no such device here: %w", id, fs.ErrNotExist)
+}
+
+// Forget removes a PNE with its keys from the store and from memory. A record
+// that does not open is removed too: this is the one way to be rid of it. The
+// server's bond between PNE and user stays.
+func (a *Agent) Forget(ctx context.Context, id cpns.EntityID) error {
+	var err error
+	doErr := a.do(ctx, func() {
+		e, fault := a.pnes[id], a.faults[string(id)]
+		if e == nil && fault == "" {
+			err = a.unknown(id)
+			return
+		}
+		if e != nil && e.busy {
+			err = fmt.Errorf("%s: a request for it is under way: try again when it has ended", id)
+			return
+		}
+		if err = a.cfg.Store.Delete(string(id)); err != nil {
+			return
+		}
+		delete(a.faults, string(id))
+		if e != nil {
+			a.due.set(e, time.Time{})
+			e.rec.wipe()
+			delete(a.pnes, id)
+		}
+		a.log.Info("device forgotten", "entity_id", id)
+	})
+	if doErr != nil {
+		return doErr
+	}
+	return err
+}
+
+// Discovered lists PNEs that said hello and that nobody has asked for; at most 128.
+func (a *Agent) Discovered(ctx context.Context) ([]Discovered, error) {
+	var list []Discovered
+	err := a.do(ctx, func() { list = a.found.view() })
+	return list, err
+}
+
+// Links gives every link's account of itself, as configured.
+func (a *Agent) Links() []LinkStatus {
+	list := make([]LinkStatus, 0, len(a.ports))
+	for _, p := range a.ports {
+		list = append(list, LinkStatus{p.link.Name(), p.link.Status()})
+	}
+	return list
+}
+
+// Status gives the agent's account of itself.
+func (a *Agent) Status(ctx context.Context) (Status, error) {
+	now, set := a.cfg.Clock.Now()
+	s := Status{
+		Gateway: a.cfg.Gateway, ClockSet: set, Time: stamp(now), PNEs: map[State]int{},
+		Dropped: Dropped{a.malformed.Load(), a.misplaced.Load(), a.unproved.Load()},
+	}
+	err := a.do(ctx, func() {
+		for _, e := range a.pnes {
+			s.PNEs[view(e.state).State]++
+		}
+		for _, name := range slices.Sorted(maps.Keys(a.faults)) {
+			s.Faults = append(s.Faults, name+": "+a.faults[name])
+		}
+		s.Discovered = len(a.found.list)
+		if a.storeErr != nil {
+			s.StoreError = a.storeErr.Error()
+		}
+	})
+	return s, err
+}

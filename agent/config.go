@@ -1,0 +1,73 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
+)
+
+// Store keeps sealed records by name. Put must be durable once it returns, and
+// an interrupted Put must leave the old value or the new one. Get and Delete of
+// a name that is not there give an error that is fs.ErrNotExist; any other
+// error of Get means that the record is there and does not open.
+type Store interface {
+	Put(name string, value []byte) error
+	Get(name string) ([]byte, error)
+	Delete(name string) error
+	List() ([]string, error)
+}
+
+// Server carries one EUKey Assignment Request body to the CPNS Server and its
+// answer back. retryAfter is what the server asked for beside the answer, 0
+// for nothing. Errors are *transport.UnreachableError, *transport.RefusedError
+// or the context's.
+type Server interface {
+	Assign(ctx context.Context, body []byte) (answer []byte, retryAfter time.Duration, err error)
+}
+
+// PSKSource gives the PSK1 of step 0 with its identity: from a file today, from
+// a 3GPP GBA run another time, when both change at each bootstrapping.
+type PSKSource interface {
+	PSK1(ctx context.Context) (cpns.PSKIdentity, cpns.PSK1, error)
+}
+
+// Clock tells the time, and whether it can be believed: a router without a
+// battery starts in the past. Raise tells it of a moment that has certainly
+// passed.
+type Clock interface {
+	Now() (t time.Time, set bool)
+	Raise(floor time.Time)
+}
+
+// Config is what an Agent is made of. Every field but Links is required.
+type Config struct {
+	Gateway cpns.GatewayID
+	PSK     PSKSource
+	Server  Server
+	Store   Store
+	Clock   Clock
+	Links   []transport.Link // names must differ
+	Log     *slog.Logger
+}
+
+func (c *Config) check() error {
+	if _, err := cpns.ParseGatewayID(string(c.Gateway)); err != nil {
+		return err
+	}
+	if c.PSK == nil || c.Server == nil || c.Store == nil || c.Clock == nil || c.Log == nil {
+		return errors.New("agent: PSK, Server, Store, Clock and Log are all needed")
+	}
+	seen := map[string]bool{"": true} // the empty name means every link
+	for _, l := range c.Links {
+		if seen[l.Name()] {
+			return fmt.Errorf("agent: link name %q is empty or used twice", l.Name())
+		}
+		seen[l.Name()] = true
+	}
+	return nil
+}

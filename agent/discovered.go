@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// maxDiscovered bounds the list of PNEs that nobody asked for: anybody on a
+// link can invent Entity IDs. The one heard longest ago makes room.
+const maxDiscovered = 128
+
+type discovered struct{ list []sighting }
+
+type sighting struct {
+	entity cpns.EntityID
+	link   string
+	seen   time.Time
+	epoch  cpns.Epoch
+	index  cpns.Index
+}
+
+func (d *discovered) hello(h *cpns.Hello, link string, now time.Time) {
+	s := sighting{h.Entity, link, now, h.Epoch, h.Index}
+	oldest := 0
+	for i := range d.list {
+		if d.list[i].entity == h.Entity {
+			d.list[i] = s
+			return
+		}
+		if d.list[i].seen.Before(d.list[oldest].seen) {
+			oldest = i
+		}
+	}
+	if len(d.list) < maxDiscovered {
+		d.list = append(d.list, s)
+		return
+	}
+	d.list[oldest] = s
+}
+
+func (d *discovered) forget(e cpns.EntityID) {
+	d.list = slices.DeleteFunc(d.list, func(s sighting) bool { return s.entity == e })
+}
+
+func (d *discovered) view() []Discovered {
+	view := make([]Discovered, 0, len(d.list))
+	for _, s := range d.list {
+		view = append(view, Discovered{s.entity, s.link, stamp(s.seen), s.epoch, s.index})
+	}
+	slices.SortFunc(view, func(x, y Discovered) int { return strings.Compare(string(x.Entity), string(y.Entity)) })
+	return view
+}

@@ -1,0 +1,105 @@
+package agent
+
+import (
+	"fmt"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// maxNonces bounds how many unanswered hellos of a PNE the gateway remembers.
+// Anybody can say hello in a PNE's name, so the latest nonce need not be the
+// PNE's own: an acknowledgement counts under any of the last few.
+const maxNonces = 16
+
+// notifying is an EUKey Assignment Notification that waits for its
+// acknowledgement. The zero value is none.
+type notifying struct {
+	repeat repeat
+	epoch  cpns.Epoch
+	index  cpns.Index
+	nonces [maxNonces][cpns.NonceSize]byte
+	count  int // of nonces ever put in; the ring holds the last maxNonces
+}
+
+// sendNotification is clause 7.4.2.1.1.3, steps 2 and 3: select the EUKey, and
+// send it encrypted under TK. The key is the one after the last that the PNE
+// proved, however often it is asked for: asking uses nothing up.
+func (s state) sendNotification(t *set, h *cpns.Hello, w around) (state, []effect) {
+	index := t.proved + 1
+	key := t.key(index)
+	n, err := cpns.SealNotification(t.tk, &h.Nonce, s.rec.entity, w.gateway, t.epoch, index, &key, w.iv)
+	if err != nil {
+		panic("agent: sealing a checked set: " + err.Error())
+	}
+	wire, err := n.Marshal()
+	if err != nil {
+		panic("agent: encoding a notification: " + err.Error())
+	}
+	if s.ses.notify.epoch != t.epoch || s.ses.notify.index != index {
+		s.ses.notify = notifying{epoch: t.epoch, index: index}
+	}
+	s.ses.notify.nonces[s.ses.notify.count%maxNonces] = h.Nonce
+	s.ses.notify.count++
+	m := send{w.link, s.rec.entity, wire}
+	s.ses.notify.repeat = startRepeat(m, w)
+	return s, []effect{m}
+}
+
+// acknowledgement takes a PNE's answer to a notification or to an eukey-update.
+// Only a valid MAC under a key that is waited for moves the index.
+func (s state) acknowledgement(m *cpns.Acknowledgement, w around) (state, []effect) {
+	if m.Status != cpns.AckSuccess {
+		// Anybody can have said it: it is shown, and the repeats go on.
+		s.ses.remark = refusal(m.Status)
+		return s, []effect{tell{refused, m.Status}}
+	}
+	byUpdate := s.ses.auth.proves(m, s.rec)
+	if !byUpdate && !s.ses.notify.proves(m, s.rec) {
+		return s, []effect{tell{kind: unproved}}
+	}
+	before := s.rec
+	s.rec = s.rec.withProof(m.Epoch, m.Index)
+	if byUpdate && s.rec != before && w.clockSet {
+		s.rec.stepped = w.now.Unix()
+	}
+	s.ses = session{link: w.link, seen: w.now, claimedEpoch: m.Epoch, claimedIndex: m.Index, hellos: s.ses.hellos}
+	if s.rec == before {
+		return s, nil // the empty update of a used-up set, acknowledged
+	}
+	return s, []effect{tell{kind: delivered}}
+}
+
+// proves says whether m acknowledges the notification under one of the nonces
+// that it was sealed for.
+func (n *notifying) proves(m *cpns.Acknowledgement, r *record) bool {
+	if n.count == 0 || m.Epoch != n.epoch || m.Index != n.index {
+		return false
+	}
+	t := r.set(n.epoch)
+	if t == nil {
+		return false
+	}
+	key := t.key(n.index)
+	for i := n.count; i > 0 && i > n.count-maxNonces; i-- {
+		if m.Verify(&key, n.nonces[(i-1)%maxNonces][:]) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func refusal(s cpns.AckStatus) string {
+	switch s {
+	case cpns.AckCannotDecrypt:
+		return "the device cannot decrypt its key: the Temporary Key that the server knows is not the device's"
+	case cpns.AckStale:
+		return "the device holds a newer key than it was sent: it may have been assigned by another gateway since"
+	case cpns.AckChainBroken:
+		return "the device holds a key that is not of this set: provision it again"
+	case cpns.AckNotStored:
+		return "the device could not store its key: its memory is full, worn out or read-only"
+	case cpns.AckUnsupported:
+		return "the device does not support what it was sent"
+	}
+	return fmt.Sprintf("the device answered with status %d", s)
+}

@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
+)
+
+// Queue lengths of a port, in messages of at most 512 bytes each. What comes up
+// waits in the link itself when inLength is full; what goes down is dropped when
+// outLength is, and repeated later.
+const (
+	inLength  = 16
+	outLength = 64
+)
+
+// sendTimeout bounds one message's time on a link: 512 bytes take 45 ms at
+// 115200 baud and 4.3 s at 1200.
+const sendTimeout = 10 * time.Second
+
+// port is a link's place at the agent: what comes up is decoded and answered in
+// the port's own goroutine, so that a slow link holds up nobody but itself.
+type port struct {
+	link transport.Link
+	in   chan transport.Message
+	out  chan send
+	up   chan struct{}
+}
+
+// inbound is a message that waits for the agent's goroutine.
+type inbound struct {
+	entity cpns.EntityID
+	msg    cpns.Message
+	port   *port
+	answer chan []send
+}
+
+func newPort(l transport.Link) *port {
+	return &port{l, make(chan transport.Message, inLength), make(chan send, outLength), make(chan struct{}, 1)}
+}
+
+// run keeps the link alive until ctx ends.
+func (p *port) run(ctx context.Context) error {
+	return p.link.Run(ctx, transport.Handler{
+		Message: func(m transport.Message) {
+			select {
+			case p.in <- m:
+			case <-ctx.Done():
+			}
+		},
+		Up: func() {
+			select {
+			case p.up <- struct{}{}:
+			default: // one is waiting already
+			}
+		},
+	})
+}
+
+// work answers what comes up and sends what is due, one after the other.
+func (p *port) work(ctx context.Context, a *Agent) {
+	for {
+		select {
+		case <-p.up:
+			p.identifyAll(ctx, a)
+		case m := <-p.in:
+			for _, s := range p.take(ctx, m, a) {
+				p.send(ctx, s, a)
+			}
+		case s := <-p.out:
+			p.send(ctx, s, a)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// identifyAll asks who is there when a link has come up: PNEs that were away
+// and wait for their key answer with a hello.
+func (p *port) identifyAll(ctx context.Context, a *Agent) {
+	wire, err := (&cpns.Identify{}).Marshal()
+	if err != nil {
+		panic("agent: encoding identify: " + err.Error())
+	}
+	p.send(ctx, send{wire: wire}, a)
+}
+
+// take decodes a message and has the agent's goroutine act on it.
+func (p *port) take(ctx context.Context, m transport.Message, a *Agent) []send {
+	msg, err := cpns.ParseMessage(m.Data)
+	if err != nil {
+		a.malformed.Add(1)
+		return nil
+	}
+	var e cpns.EntityID
+	switch msg := msg.(type) {
+	case *cpns.Hello:
+		e = msg.Entity
+	case *cpns.Acknowledgement:
+		e = msg.Entity
+	case *cpns.AuthResponse:
+		e = msg.Entity
+	}
+	if e == "" || m.Peer != "" && m.Peer != string(e) {
+		a.misplaced.Add(1)
+		return nil
+	}
+	in := inbound{e, msg, p, make(chan []send, 1)}
+	select {
+	case a.inbound <- in:
+		return <-in.answer
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// receive is the agent's goroutine's part of take. What it returns goes down
+// the link that the message came up.
+func (a *Agent) receive(in inbound) []send {
+	e := a.pnes[in.entity]
+	if e == nil {
+		if h, ok := in.msg.(*cpns.Hello); ok {
+			a.found.hello(h, in.port.link.Name(), time.Now())
+		} else {
+			a.unproved.Add(1)
+		}
+		return nil
+	}
+	sends, err := a.apply(e, in.msg, in.port)
+	if err != nil {
+		return nil // keep has logged it; the PNE repeats itself
+	}
+	return sends
+}
+
+// offer queues a message, or drops it where the queue is full.
+func (p *port) offer(s send) {
+	select {
+	case p.out <- s:
+	default:
+	}
+}
+
+func (p *port) send(ctx context.Context, s send, a *Agent) {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if err := p.link.Send(ctx, string(s.to), s.wire); err != nil && !errors.Is(err, transport.ErrLinkDown) && ctx.Err() == nil {
+		a.log.Debug("sending failed", "link", p.link.Name(), "error", err)
+	}
+}

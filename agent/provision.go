@@ -1,0 +1,228 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
+)
+
+// ProvisionRequest is a CPNS User's request to take devices in. The password
+// comes as Hash(Password) (see cpns.HashPassword), which is worth as much as
+// the password to anybody who holds it.
+type ProvisionRequest struct {
+	User         cpns.UserID
+	PasswordHash cpns.PasswordHash
+	Entities     []cpns.EntityID
+	Wait         time.Duration // for the clock, and for deliveries, together
+}
+
+// Step is one thing that has happened to one device's request.
+type Step struct {
+	Entity cpns.EntityID `json:"entity_id"`
+	Kind   StepKind      `json:"step"`
+	Keys   int           `json:"keys,omitempty"`   // of keys_checked: how many
+	Epoch  cpns.Epoch    `json:"epoch,omitempty"`  // of keys_checked and what follows
+	Index  cpns.Index    `json:"index,omitempty"`  // of delivered
+	Links  []string      `json:"links,omitempty"`  // of waiting: the links that are up
+	Link   string        `json:"link,omitempty"`   // of delivered: where
+	Detail string        `json:"detail,omitempty"` // for people
+}
+
+// StepKind names a step for scripts.
+type StepKind string
+
+// The steps, in their order; clock_wait and device_refused only where they
+// happen.
+const (
+	StepClockWait     StepKind = "clock_wait"     // the router's clock is not set yet
+	StepRequestSent   StepKind = "request_sent"   // EUKey Assignment Request
+	StepUserAccepted  StepKind = "user_accepted"  // the answer is genuine, its status is Success
+	StepKeysChecked   StepKind = "keys_checked"   // every link of the chain holds
+	StepSealed        StepKind = "sealed"         // set and TK are in the store
+	StepWaiting       StepKind = "waiting"        // for the device's hello
+	StepDeviceRefused StepKind = "device_refused" // the device says that it could not take the key
+	StepDelivered     StepKind = "delivered"      // the device has proved the key
+	StepFailed        StepKind = "failed"         // the last of this device; Detail says why
+)
+
+// Outcome is how a device's request ended.
+type Outcome struct {
+	Entity cpns.EntityID `json:"entity_id"`
+	Result Result        `json:"result"`
+	Detail string        `json:"detail,omitempty"` // what happened, where it is not "delivered"
+	Advice string        `json:"advice,omitempty"` // what to do about it
+}
+
+// Result sums an outcome up.
+type Result string
+
+// The results.
+const (
+	ResultDelivered   Result = "delivered"
+	ResultAssigned    Result = "assigned"    // sealed here, not yet delivered
+	ResultRefused     Result = "refused"     // by the server
+	ResultUnreachable Result = "unreachable" // the server could not be asked
+	ResultFailed      Result = "failed"      // anything else
+)
+
+// Provision requests a set for each device, one after the other, and then waits
+// for all deliveries together; what is not delivered by then stays pending, and
+// goes out at the device's next hello. progress is called from this goroutine.
+// The outcomes come in the order of r.Entities; the error is ErrStopped or the
+// context's, and what has been assigned until then stays assigned.
+func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func(Step)) ([]Outcome, error) {
+	timer := time.NewTimer(r.Wait)
+	defer timer.Stop()
+	p := &provision{
+		a: a, r: r, progress: progress, enough: timer.C,
+		news:     make(chan news, 4*len(r.Entities)+16),
+		outcomes: make([]Outcome, len(r.Entities)), wanted: map[cpns.EntityID]int{},
+	}
+	defer p.unwatch()
+	for i, id := range r.Entities {
+		p.outcomes[i] = p.assign(ctx, id)
+		if ctx.Err() != nil {
+			return p.outcomes, ctx.Err()
+		}
+		if o := p.outcomes[i]; o.Result == ResultAssigned {
+			p.wanted[id] = i
+			if err := p.offer(ctx, id); err != nil {
+				return p.outcomes, err
+			}
+		} else {
+			progress(Step{Entity: id, Kind: StepFailed, Detail: o.Detail})
+		}
+		p.drain(ctx)
+	}
+	return p.outcomes, p.await(ctx)
+}
+
+// provision is one call of Provision under way.
+type provision struct {
+	a        *Agent
+	r        ProvisionRequest
+	progress func(Step)
+	enough   <-chan time.Time // fires once
+	late     bool             // it has
+	news     chan news
+	outcomes []Outcome
+	wanted   map[cpns.EntityID]int // assigned and not delivered yet: place in outcomes
+}
+
+// offer asks the device to say hello, and listens for what comes of it.
+func (p *provision) offer(ctx context.Context, id cpns.EntityID) error {
+	var up []string
+	for _, l := range p.a.Links() {
+		if l.State == transport.Up {
+			up = append(up, l.Name)
+		}
+	}
+	s := Step{Entity: id, Kind: StepWaiting, Links: up}
+	if len(up) == 0 {
+		s.Detail = "no link is up: see pngw links"
+	}
+	p.progress(s)
+	return p.a.do(ctx, func() {
+		if e := p.a.pnes[id]; e != nil {
+			e.watchers = append(e.watchers, p.news)
+			sends, _ := p.a.apply(e, identify{}, nil) // stores nothing
+			p.a.dispatch(sends)
+		}
+	})
+}
+
+// await waits until every device has its key or time is up.
+func (p *provision) await(ctx context.Context) error {
+	for len(p.wanted) > 0 && !p.late {
+		select {
+		case n := <-p.news:
+			if err := p.hear(ctx, n); err != nil {
+				return err
+			}
+		case <-p.enough:
+			p.late = true
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for id := range p.wanted {
+		if err := p.look(ctx, id, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain tells what has happened meanwhile, without waiting.
+func (p *provision) drain(ctx context.Context) {
+	for {
+		select {
+		case n := <-p.news:
+			if p.hear(ctx, n) != nil {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (p *provision) hear(ctx context.Context, n news) error {
+	if _, ok := p.wanted[n.entity]; !ok {
+		return nil
+	}
+	switch n.tell.kind {
+	case delivered:
+		return p.look(ctx, n.entity, false)
+	case refused:
+		p.progress(Step{Entity: n.entity, Kind: StepDeviceRefused, Detail: refusal(n.tell.status)})
+	}
+	return nil
+}
+
+// look takes a device's outcome from its state.
+func (p *provision) look(ctx context.Context, id cpns.EntityID, last bool) error {
+	v, err := p.a.Show(ctx, id)
+	if ctx.Err() != nil {
+		return err
+	}
+	o := &p.outcomes[p.wanted[id]]
+	switch {
+	case err != nil:
+		*o = Outcome{id, ResultFailed, "it was forgotten while it waited for its key", ""}
+		delete(p.wanted, id)
+	case v.Index > 0:
+		*o = Outcome{Entity: id, Result: ResultDelivered}
+		delete(p.wanted, id)
+		p.progress(Step{Entity: id, Kind: StepDelivered, Epoch: v.Epoch, Index: v.Index, Keys: v.Length, Link: v.Link})
+	case last:
+		o.Detail, o.Advice = v.Note, "the device has not answered; it gets its key when it next says hello: switch it on, check its cable or its broker, and see pngw list"
+		if v.LastSeen != "" {
+			o.Advice = fmt.Sprintf("the device was heard on %s at %s but has not acknowledged its key; it is tried again at its next hello", v.Link, v.LastSeen)
+		}
+	}
+	return nil
+}
+
+// unwatch takes this call's channel off every device.
+func (p *provision) unwatch() {
+	_ = p.a.do(context.Background(), func() { // fails only once nobody can tell any more
+		for _, id := range p.r.Entities {
+			if e := p.a.pnes[id]; e != nil {
+				e.unwatch(p.news)
+			}
+		}
+	})
+}
+
+func (e *entry) unwatch(c chan<- news) {
+	for i, w := range e.watchers {
+		if w == c {
+			e.watchers = append(e.watchers[:i:i], e.watchers[i+1:]...)
+			return
+		}
+	}
+}
