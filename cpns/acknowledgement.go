@@ -1,0 +1,133 @@
+package cpns
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Acknowledgement, PNE -> PN GW, answers a [Notification] or an [EUKeyUpdate]:
+// the PNE has stored EUKey_index, and proves it; or it has not, and says why.
+//
+//	acknowledgement = [3, e, status: uint, epoch, index, COSE_Mac0 / null]
+//
+//	key          = HKDF(EUKey_index, context, "CPNS EUKey Acknowledgement" | 0x00 | e, 32)
+//	external_aad = cbor([3, e, 0, epoch, index])
+//
+// The MAC is there with status 0, and only then: a failure proves nothing and
+// changes nothing.
+type Acknowledgement struct {
+	Entity EntityID
+	Status AckStatus
+	Epoch  Epoch
+	Index  Index
+	mac    *mac0
+}
+
+// AckStatus is what a PNE made of a notification or an update.
+type AckStatus uint8
+
+// Another status than these is refused.
+const (
+	AckSuccess       AckStatus = 0
+	AckCannotDecrypt AckStatus = 1 // it does not open under TK and the latest nonce
+	AckStale         AckStatus = 2 // an epoch or index that is not above the one held
+	AckChainBroken   AckStatus = 3 // H(new) is not the EUKey held
+	AckNotStored     AckStatus = 4 // the PNE could not keep it
+	AckUnsupported   AckStatus = 5
+)
+
+// String is the status in words.
+func (s AckStatus) String() string {
+	switch s {
+	case AckSuccess:
+		return "success"
+	case AckCannotDecrypt:
+		return "cannot decrypt"
+	case AckStale:
+		return "stale"
+	case AckChainBroken:
+		return "chain broken"
+	case AckNotStored:
+		return "not stored"
+	case AckUnsupported:
+		return "unsupported"
+	}
+	return fmt.Sprintf("acknowledgement status %d", uint8(s))
+}
+
+type acknowledgementArray struct {
+	_    struct{} `cbor:",toarray"`
+	Type MessageType
+	Acknowledgement
+	MAC *mac0
+}
+
+// NewAcknowledgement says that e holds key, EUKey_index. context is the nonce
+// that the notification answered, or [AuthContext] where an update is
+// acknowledged. PNE, only after the key is stored.
+func NewAcknowledgement(key *EUKey, context []byte, e EntityID, epoch Epoch, index Index) *Acknowledgement {
+	m := &Acknowledgement{Entity: e, Status: AckSuccess, Epoch: epoch, Index: index}
+	mac := createMAC0(m.key(key, context), m.externalAAD())
+	m.mac = &mac
+	return m
+}
+
+// NewFailedAcknowledgement says why e did not take the key. s is not AckSuccess.
+func NewFailedAcknowledgement(s AckStatus, e EntityID, epoch Epoch, index Index) *Acknowledgement {
+	return &Acknowledgement{Entity: e, Status: s, Epoch: epoch, Index: index}
+}
+
+// Verify returns nil only if e holds key and says so for this context. An
+// acknowledgement of a failure never verifies. Errors wrap [ErrNotAuthentic]. PN
+// GW: an EUKey counts as delivered only after this.
+func (m *Acknowledgement) Verify(key *EUKey, context []byte) error {
+	if m.Status != AckSuccess || m.mac == nil {
+		return fmt.Errorf("verifying acknowledgement: %w: status %v carries no proof", ErrNotAuthentic, m.Status)
+	}
+	if err := m.mac.verify(m.key(key, context), m.externalAAD()); err != nil {
+		return fmt.Errorf("verifying acknowledgement: %w", err)
+	}
+	return nil
+}
+
+func (m *Acknowledgement) key(key *EUKey, context []byte) *[32]byte {
+	return deriveKey(key[:], context, labelFor(labelAcknowledgement, m.Entity))
+}
+
+func (m *Acknowledgement) externalAAD() []byte {
+	return encodeArray(TypeAcknowledgement, m.Entity, AckSuccess, m.Epoch, m.Index)
+}
+
+// MessageType is TypeAcknowledgement.
+func (*Acknowledgement) MessageType() MessageType { return TypeAcknowledgement }
+
+// Marshal encodes the message.
+func (m *Acknowledgement) Marshal() ([]byte, error) {
+	return encodeMessage(TypeAcknowledgement, &acknowledgementArray{Type: TypeAcknowledgement, Acknowledgement: *m, MAC: m.mac})
+}
+
+func parseAcknowledgement(b []byte) (*Acknowledgement, error) {
+	var w acknowledgementArray
+	if err := decodeMessage(b, &w); err != nil {
+		return nil, err
+	}
+	w.mac = w.MAC
+	return &w.Acknowledgement, nil
+}
+
+func (w *acknowledgementArray) check() error {
+	if err := firstError(w.Entity.check(), checkEpochIndex(w.Epoch, w.Index)); err != nil {
+		return err
+	}
+	switch {
+	case w.Status > AckUnsupported:
+		return fmt.Errorf("status %d, must be 0 to %d", w.Status, AckUnsupported)
+	case w.Status == AckSuccess && w.MAC == nil:
+		return errors.New("success without a MAC")
+	case w.Status != AckSuccess && w.MAC != nil:
+		return errors.New("a failure with a MAC")
+	case w.MAC != nil:
+		return w.MAC.check()
+	}
+	return nil
+}

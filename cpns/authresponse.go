@@ -1,0 +1,79 @@
+package cpns
+
+import "fmt"
+
+// AuthResponse, PNE -> PN GW, answers an [AuthChallenge]: the PNE holds
+// EUKey_index. The gateway proves the same to it by the [EUKeyUpdate] that
+// follows.
+//
+//	auth-response = [5, e, rand-pne: bstr .size 16, epoch, index, COSE_Mac0]
+//
+//	key          = HKDF(EUKey_index, rand-gw | rand-pne, "CPNS Mutual Authentication" | 0x00 | e, 32)
+//	external_aad = cbor([5, e, g, rand-gw, rand-pne, epoch, index])
+type AuthResponse struct {
+	Entity  EntityID
+	RandPNE [NonceSize]byte // fresh for each challenge
+	Epoch   Epoch
+	Index   Index
+	mac     mac0
+}
+
+type authResponseArray struct {
+	_    struct{} `cbor:",toarray"`
+	Type MessageType
+	AuthResponse
+	MAC mac0
+}
+
+// NewAuthResponse answers the challenge randGW of g: e holds key, EUKey_index.
+// PNE.
+func NewAuthResponse(key *EUKey, g GatewayID, randGW, randPNE *[NonceSize]byte, e EntityID, epoch Epoch, index Index) *AuthResponse {
+	m := &AuthResponse{Entity: e, RandPNE: *randPNE, Epoch: epoch, Index: index}
+	m.mac = createMAC0(m.key(key, randGW), m.externalAAD(g, randGW))
+	return m
+}
+
+// Verify returns nil only if the PNE holds key and answers the challenge randGW
+// of g. Errors wrap [ErrNotAuthentic]. PN GW.
+func (m *AuthResponse) Verify(key *EUKey, g GatewayID, randGW *[NonceSize]byte) error {
+	if err := m.mac.verify(m.key(key, randGW), m.externalAAD(g, randGW)); err != nil {
+		return fmt.Errorf("verifying auth-response: %w", err)
+	}
+	return nil
+}
+
+// AuthContext is rand-gw | rand-pne, 32 bytes: what the keys of one mutual
+// authentication are salted with, and the context of the acknowledgement of its
+// update.
+func AuthContext(randGW, randPNE *[NonceSize]byte) []byte {
+	return concat(randGW[:], randPNE[:])
+}
+
+func (m *AuthResponse) key(key *EUKey, randGW *[NonceSize]byte) *[32]byte {
+	return deriveKey(key[:], AuthContext(randGW, &m.RandPNE), labelFor(labelAuthentication, m.Entity))
+}
+
+func (m *AuthResponse) externalAAD(g GatewayID, randGW *[NonceSize]byte) []byte {
+	return encodeArray(TypeAuthResponse, m.Entity, g, randGW, m.RandPNE, m.Epoch, m.Index)
+}
+
+// MessageType is TypeAuthResponse.
+func (*AuthResponse) MessageType() MessageType { return TypeAuthResponse }
+
+// Marshal encodes the message.
+func (m *AuthResponse) Marshal() ([]byte, error) {
+	return encodeMessage(TypeAuthResponse, &authResponseArray{Type: TypeAuthResponse, AuthResponse: *m, MAC: m.mac})
+}
+
+func parseAuthResponse(b []byte) (*AuthResponse, error) {
+	var w authResponseArray
+	if err := decodeMessage(b, &w); err != nil {
+		return nil, err
+	}
+	w.mac = w.MAC
+	return &w.AuthResponse, nil
+}
+
+func (w *authResponseArray) check() error {
+	return firstError(w.Entity.check(), checkEpochIndex(w.Epoch, w.Index), w.MAC.check())
+}

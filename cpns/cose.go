@@ -1,0 +1,142 @@
+package cpns
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// The protected headers, encoded: algorithm (1) is ChaCha20-Poly1305 (24), or
+// HMAC 256/256 (5). COSE objects of this protocol are untagged and carry exactly
+// the headers shown here (RFC 9052, RFC 9053).
+var (
+	protectedEncrypt0 = []byte{0xa1, 0x01, 0x18, 0x18} // {1: 24}
+	protectedMAC0     = []byte{0xa1, 0x01, 0x05}       // {1: 5}
+)
+
+// encrypt0 is the COSE_Encrypt0 of CPNS-1:
+//
+//	[<< {1: 24} >>, {5: IV (12 bytes)}, ciphertext]
+type encrypt0 struct {
+	_           struct{} `cbor:",toarray"`
+	Protected   []byte
+	Unprotected struct {
+		IV [IVSize]byte `cbor:"5,keyasint"`
+	}
+	Ciphertext []byte
+}
+
+func sealEncrypt0(key *[32]byte, iv [IVSize]byte, externalAAD, plaintext []byte) encrypt0 {
+	object := encrypt0{
+		Protected:  protectedEncrypt0,
+		Ciphertext: sealContent(key, &iv, externalAAD, plaintext),
+	}
+	object.Unprotected.IV = iv
+	return object
+}
+
+func (o *encrypt0) check() error { return checkEncrypt0(o.Protected, o.Ciphertext) }
+
+func (o *encrypt0) open(key *[32]byte, externalAAD []byte) ([]byte, error) {
+	return openContent(key, &o.Unprotected.IV, externalAAD, o.Ciphertext)
+}
+
+// checkEncrypt0 checks what every COSE_Encrypt0 of the protocol has in common.
+func checkEncrypt0(protected, ciphertext []byte) error {
+	if !bytes.Equal(protected, protectedEncrypt0) {
+		return errors.New("COSE_Encrypt0: the protected header is not {1: 24}")
+	}
+	if len(ciphertext) < chacha20poly1305.Overhead {
+		return fmt.Errorf("COSE_Encrypt0: a ciphertext of %d bytes is shorter than its tag", len(ciphertext))
+	}
+	return nil
+}
+
+// encStructure is the additional data of a COSE_Encrypt0 (RFC 9052 section 5.3).
+func encStructure(externalAAD []byte) []byte {
+	return encodeArray("Encrypt0", protectedEncrypt0, externalAAD)
+}
+
+func sealContent(key *[32]byte, iv *[IVSize]byte, externalAAD, plaintext []byte) []byte {
+	aead, err := chacha20poly1305.New(key[:])
+	if err != nil {
+		panic("cpns: ChaCha20-Poly1305: " + err.Error()) // the key has its 32 bytes
+	}
+	return aead.Seal(nil, iv[:], plaintext, encStructure(externalAAD))
+}
+
+func openContent(key *[32]byte, iv *[IVSize]byte, externalAAD, ciphertext []byte) ([]byte, error) {
+	aead, err := chacha20poly1305.New(key[:])
+	if err != nil {
+		panic("cpns: ChaCha20-Poly1305: " + err.Error())
+	}
+	plaintext, err := aead.Open(nil, iv[:], ciphertext, encStructure(externalAAD))
+	if err != nil {
+		return nil, fmt.Errorf("%w: it does not decrypt", ErrNotAuthentic)
+	}
+	return plaintext, nil
+}
+
+// mac0 is the COSE_Mac0 of CPNS-1:
+//
+//	[<< {1: 5} >>, {}, h'', tag (32 bytes)]
+//
+// Everything that it authenticates lies in the external_aad; the payload is empty.
+type mac0 struct {
+	_           struct{} `cbor:",toarray"`
+	Protected   []byte
+	Unprotected struct{}
+	Payload     []byte
+	Tag         [sha256.Size]byte
+}
+
+func createMAC0(key *[32]byte, externalAAD []byte) mac0 {
+	return mac0{
+		Protected: protectedMAC0,
+		Payload:   []byte{},
+		Tag:       macTag(key, externalAAD, nil),
+	}
+}
+
+func (o *mac0) check() error {
+	if !bytes.Equal(o.Protected, protectedMAC0) {
+		return errors.New("COSE_Mac0: the protected header is not {1: 5}")
+	}
+	if len(o.Payload) != 0 {
+		return errors.New("COSE_Mac0: the payload is not empty")
+	}
+	return nil
+}
+
+func (o *mac0) verify(key *[32]byte, externalAAD []byte) error {
+	want := macTag(key, externalAAD, o.Payload)
+	if !hmac.Equal(o.Tag[:], want[:]) {
+		return fmt.Errorf("%w: the MAC is wrong", ErrNotAuthentic)
+	}
+	return nil
+}
+
+// macTag is the tag over the MAC_structure of a COSE_Mac0 (RFC 9052 section 6.3).
+func macTag(key *[32]byte, externalAAD, payload []byte) (tag [sha256.Size]byte) {
+	h := hmac.New(sha256.New, key[:])
+	h.Write(encodeArray("MAC0", protectedMAC0, externalAAD, payload))
+	h.Sum(tag[:0])
+	return tag
+}
+
+// deriveKey is HKDF(secret, salt, info, 32) of RFC 5869 with SHA-256.
+func deriveKey(secret, salt []byte, info string) *[32]byte {
+	key, err := hkdf.Key(sha256.New, secret, salt, info, 32)
+	if err != nil {
+		panic("cpns: HKDF: " + err.Error()) // 32 bytes are never too many
+	}
+	return (*[32]byte)(key)
+}
+
+// labelFor is the info of a key that serves one PNE only: label | 0x00 | e.
+func labelFor(label string, e EntityID) string { return label + "\x00" + string(e) }

@@ -1,0 +1,136 @@
+package cpns
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Message is a CPNS-1 message, between PN GW and PNE over any link: one CBOR
+// array of at most 512 bytes whose first element is its type. *Identify, *Hello,
+// *Notification, *Acknowledgement, *AuthChallenge, *AuthResponse and
+// *EUKeyUpdate are the messages.
+//
+// The exported fields of each stand in the order of the array.
+type Message interface {
+	// Marshal encodes the message. It fails, wrapping ErrMalformed, on what
+	// ParseMessage would refuse.
+	Marshal() ([]byte, error)
+	MessageType() MessageType
+}
+
+// MessageType is the first element of a CPNS-1 message.
+type MessageType uint8
+
+// The CPNS-1 messages.
+const (
+	TypeIdentify        MessageType = 0
+	TypeHello           MessageType = 1
+	TypeNotification    MessageType = 2
+	TypeAcknowledgement MessageType = 3
+	TypeAuthChallenge   MessageType = 4
+	TypeAuthResponse    MessageType = 5
+	TypeEUKeyUpdate     MessageType = 6
+)
+
+// String is the name that the protocol gives to messages of this type.
+func (t MessageType) String() string {
+	switch t {
+	case TypeIdentify:
+		return "identify"
+	case TypeHello:
+		return "hello"
+	case TypeNotification:
+		return "notification"
+	case TypeAcknowledgement:
+		return "acknowledgement"
+	case TypeAuthChallenge:
+		return "auth-challenge"
+	case TypeAuthResponse:
+		return "auth-response"
+	case TypeEUKeyUpdate:
+		return "eukey-update"
+	}
+	return fmt.Sprintf("message type %d", uint8(t))
+}
+
+// ParseMessage decodes a CPNS-1 message. It needs no key: what is sealed in the
+// message is opened, and a MAC verified, by the message's own method. What is
+// accepted re-encodes to the same bytes; errors wrap [ErrMalformed].
+func ParseMessage(b []byte) (Message, error) {
+	// Both the length of the array and the type are less than 24, so in
+	// canonical encoding each takes one byte.
+	const emptyArray, longestArray = 0x80, 0x97
+	if len(b) < 2 || b[0] < emptyArray || b[0] > longestArray {
+		return nil, malformed(errors.New("not an array that begins with a message type"))
+	}
+	messageType := MessageType(b[1])
+	message, err := parse(messageType, b)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", messageType, err)
+	}
+	return message, nil
+}
+
+func parse(t MessageType, b []byte) (Message, error) {
+	switch t {
+	case TypeIdentify:
+		return parseIdentify(b)
+	case TypeHello:
+		return parseHello(b)
+	case TypeNotification:
+		return parseNotification(b)
+	case TypeAcknowledgement:
+		return parseAcknowledgement(b)
+	case TypeAuthChallenge:
+		return parseAuthChallenge(b)
+	case TypeAuthResponse:
+		return parseAuthResponse(b)
+	case TypeEUKeyUpdate:
+		return parseEUKeyUpdate(b)
+	}
+	return nil, malformed(errors.New("no such message"))
+}
+
+// wireMessage is the array of one message, as the codec sees it.
+type wireMessage interface{ check() error }
+
+// decodeMessage decodes b into w, whose type makes sure of the structure, and
+// checks the range of every field.
+func decodeMessage(b []byte, w wireMessage) error {
+	if err := decode(b, MaxLinkMessage, w); err != nil {
+		return err
+	}
+	if err := w.check(); err != nil {
+		return malformed(err)
+	}
+	return nil
+}
+
+// encodeMessage is the inverse of decodeMessage.
+func encodeMessage(t MessageType, w wireMessage) ([]byte, error) {
+	if err := w.check(); err != nil {
+		return nil, fmt.Errorf("%v: %w", t, malformed(err))
+	}
+	b := encode(w)
+	if len(b) > MaxLinkMessage {
+		return nil, fmt.Errorf("%v: %w: %d bytes, at most %d", t, ErrMalformed, len(b), MaxLinkMessage)
+	}
+	return b, nil
+}
+
+func checkVersion(v uint8) error {
+	if v != Version {
+		return fmt.Errorf("version %d, must be %d", v, Version)
+	}
+	return nil
+}
+
+// firstError returns the first error of several checks.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package cpns
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// errSecret keeps a secret out of JSON and every other text encoding. It is an
+// error, not a mark in the secret's place: a state file that says "redacted"
+// where a key should be would be noticed only when the key is needed.
+var errSecret = errors.New("a secret is not marshaled as text")
+
+const redacted = "[redacted]"
+
+// redact serves every verb, so that neither %x nor %#v shows a byte. Package fmt
+// calls it wherever it may: in values, pointers, slices, maps and exported
+// fields, but never for an unexported field. A struct that keeps a secret in one
+// must not be printed.
+func redact(s fmt.State) { io.WriteString(s, redacted) }
+
+func (EUKey) Format(s fmt.State, _ rune)   { redact(s) }
+func (EUKey) String() string               { return redacted }
+func (EUKey) GoString() string             { return redacted }
+func (EUKey) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (EUKey) MarshalText() ([]byte, error) { return nil, errSecret }
+
+func (PasswordHash) Format(s fmt.State, _ rune)   { redact(s) }
+func (PasswordHash) String() string               { return redacted }
+func (PasswordHash) GoString() string             { return redacted }
+func (PasswordHash) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (PasswordHash) MarshalText() ([]byte, error) { return nil, errSecret }
+
+func (SessionKey) Format(s fmt.State, _ rune)   { redact(s) }
+func (SessionKey) String() string               { return redacted }
+func (SessionKey) GoString() string             { return redacted }
+func (SessionKey) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (SessionKey) MarshalText() ([]byte, error) { return nil, errSecret }
+
+func (TK) Format(s fmt.State, _ rune)   { redact(s) }
+func (TK) String() string               { return redacted }
+func (TK) GoString() string             { return redacted }
+func (TK) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (TK) MarshalText() ([]byte, error) { return nil, errSecret }
+
+func (PSK1) Format(s fmt.State, _ rune)   { redact(s) }
+func (PSK1) String() string               { return redacted }
+func (PSK1) GoString() string             { return redacted }
+func (PSK1) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (PSK1) MarshalText() ([]byte, error) { return nil, errSecret }

@@ -1,0 +1,79 @@
+package cpns
+
+import "fmt"
+
+// EUKeyAssignmentRequest, PN GW -> CPNS Server (CR "EUKey Assignment"
+// 7.4.2.1.1.1 step 4; RAND_PNGW is in it as CR 2011-0010R01 has it, for the
+// server could not verify without).
+//
+//	eukey-assignment-request = [ pne-entity-id: tstr, cpns-user-id: tstr, rand-pngw: bstr .size 32, time: uint,
+//	                             user-authentication-data: bstr .size 32 ]
+type EUKeyAssignmentRequest struct {
+	EntityID               EntityID
+	UserID                 UserID
+	RandPNGW               [RandSize]byte
+	Time                   uint64   // seconds since 1970 UTC
+	UserAuthenticationData [32]byte // H(AuthData), see the function of that name
+}
+
+type requestArray struct {
+	_ struct{} `cbor:",toarray"`
+	EUKeyAssignmentRequest
+}
+
+// SealRequest makes the body of an EUKey Assignment Request under psk, which the
+// server knows by the name id. iv is random. PN GW: 7.4.2.1.1.1.
+func SealRequest(psk PSK1, id PSKIdentity, iv [IVSize]byte, r *EUKeyAssignmentRequest) ([]byte, error) {
+	if err := firstError(psk.check(), id.check(), r.check()); err != nil {
+		return nil, fmt.Errorf("sealing request: %w", err)
+	}
+	return sealBody(requestKey(psk), id, iv, encode(&requestArray{EUKeyAssignmentRequest: *r})), nil
+}
+
+// SealedRequest is a request that has been decoded but not opened: Identity says
+// which PSK1 opens it, and is not to be believed before one has.
+type SealedRequest struct {
+	Identity PSKIdentity
+	body     *sealedBody
+}
+
+// ParseRequest decodes the body of an EUKey Assignment Request, at most 4096
+// bytes. Errors wrap [ErrMalformed]. CPNS Server: 7.4.2.1.1.2.
+func ParseRequest(body []byte) (*SealedRequest, error) {
+	sealed, err := parseBody(body, MaxRequestBody)
+	if err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
+	return &SealedRequest{Identity: sealed.identity(), body: sealed}, nil
+}
+
+// Open decrypts the request. Errors wrap [ErrNotAuthentic] where psk is not what
+// it was sealed with, and [ErrMalformed] where it is but the contents are none.
+func (s *SealedRequest) Open(psk PSK1) (*EUKeyAssignmentRequest, error) {
+	plaintext, err := s.body.open(requestKey(psk))
+	if err != nil {
+		return nil, fmt.Errorf("opening request: %w", err)
+	}
+	r, err := parseRequestPlaintext(plaintext)
+	if err != nil {
+		return nil, fmt.Errorf("opening request: %w", err)
+	}
+	return r, nil
+}
+
+func parseRequestPlaintext(plaintext []byte) (*EUKeyAssignmentRequest, error) {
+	var w requestArray
+	if err := decode(plaintext, MaxRequestBody, &w); err != nil {
+		return nil, err
+	}
+	if err := w.check(); err != nil {
+		return nil, malformed(err)
+	}
+	return &w.EUKeyAssignmentRequest, nil
+}
+
+func (r *EUKeyAssignmentRequest) check() error {
+	return firstError(r.EntityID.check(), r.UserID.check())
+}
+
+func requestKey(psk PSK1) *[32]byte { return deriveKey(psk, nil, labelRequest) }
