@@ -49,9 +49,13 @@ scripts_checked() {
 		return
 	fi
 	# Every file that begins like a shell script, whatever its name.
-	find . \( -path ./.git -o -path ./build/out \) -prune -o -type f \
-		-exec sh -c 'head -c 9 "$1" | grep -q "^#!/bin/sh"' sh {} \; -print |
-		xargs shellcheck
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	find . \( -path ./.git -o -path ./build/out \) -prune -o -type f -exec sh -c '
+		status=0
+		for file; do
+			if head -c 9 "$file" | grep -q "^#!/bin/sh"; then shellcheck "$file" || status=1; fi
+		done
+		exit $status' sh {} +
 }
 
 within_budget() {

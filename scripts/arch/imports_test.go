@@ -1,0 +1,170 @@
+// Package arch holds what no single package can hold about itself: who may
+// import whom, what the router's program may link, that every dependency has
+// a decision behind it, and that the documents name files and tests that exist.
+package arch
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "cpns.example.net/pngw"
+
+// rules say what a package may import besides the standard library. The first
+// that matches counts. "x/..." is x and all below it, in rules and in imports.
+var rules = []struct {
+	pkg     string
+	imports []string
+}{
+	// The protocol is pure: no I/O, and nothing that brings some.
+	{"cpns", []string{"golang.org/x/crypto/...", "github.com/fxamacker/cbor/v2"}},
+	{"cpns/server/...", []string{"cpns", "cpns/server/...", "golang.org/x/...", "github.com/ncruces/go-sqlite3/..."}},
+	// The device's half must fit a device: the protocol and nothing else.
+	{"cpns/pne/...", []string{"cpns", "cpns/pne/..."}},
+
+	{"transport", []string{"golang.org/x/..."}},
+	{"transport/serial", []string{"transport", "golang.org/x/...", "github.com/tarm/serial"}},
+	{"transport/usb", []string{"transport", "golang.org/x/...", "github.com/google/gousb"}},
+	{"transport/mqtt", []string{"transport", "golang.org/x/...", "github.com/eclipse/paho.mqtt.golang/..."}},
+	{"transport/https", []string{"transport", "golang.org/x/..."}},
+	{"transport/linktest", []string{"transport"}},
+
+	{"keystore/...", []string{"keystore/...", "golang.org/x/..."}},
+	{"board/...", []string{"board/...", "golang.org/x/..."}},
+
+	// The agent declares the interfaces that keystore, board and links satisfy.
+	{"agent/...", []string{"agent/...", "cpns", "transport"}},
+
+	// Only here are parts put together.
+	{"cmd/...", []string{"..."}},
+	{"scripts/...", []string{"..."}},
+	{"build/...", []string{"..."}},
+}
+
+func TestImports(t *testing.T) {
+	packages := list(t, "./...")
+	if len(packages) == 0 {
+		t.Fatal("no packages found")
+	}
+	for _, p := range packages {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		allowed, known := allowedImports(name)
+		if !known {
+			t.Errorf("%s: no rule says what it may import", name)
+			continue
+		}
+		for _, path := range p.Imports {
+			if inStandardLibrary(path) {
+				continue
+			}
+			path = strings.TrimPrefix(path, module+"/")
+			if !matchesAny(allowed, path) {
+				t.Errorf("%s imports %s; it may import the standard library and %v", name, path, allowed)
+			}
+		}
+	}
+}
+
+func allowedImports(pkg string) (imports []string, known bool) {
+	for _, rule := range rules {
+		if matches(rule.pkg, pkg) {
+			return rule.imports, true
+		}
+	}
+	return nil, false
+}
+
+func matchesAny(patterns []string, path string) bool {
+	for _, pattern := range patterns {
+		if matches(pattern, path) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(pattern, path string) bool {
+	if pattern == "..." {
+		return true
+	}
+	if root, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return path == root || strings.HasPrefix(path, root+"/")
+	}
+	return path == pattern
+}
+
+func TestMatches(t *testing.T) {
+	tests := []struct {
+		pattern, path string
+		want          bool
+	}{
+		{"cpns", "cpns", true},
+		{"cpns", "cpns/pne", false},
+		{"cpns/...", "cpns", true},
+		{"cpns/...", "cpns/pne", true},
+		{"cpns/...", "cpnsx", false},
+		{"...", "anything/at/all", true},
+	}
+	for _, test := range tests {
+		if got := matches(test.pattern, test.path); got != test.want {
+			t.Errorf("matches(%q, %q) = %v, want %v", test.pattern, test.path, got, test.want)
+		}
+	}
+}
+
+// goPackage is what go list -json says of a package, as far as it is used here.
+type goPackage struct {
+	ImportPath string
+	Imports    []string // of the files that are not tests
+}
+
+func inStandardLibrary(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}
+
+func list(t *testing.T, patterns ...string) []goPackage {
+	t.Helper()
+	out := run(t, "go", append([]string{"list", "-json=ImportPath,Imports"}, patterns...)...)
+	var packages []goPackage
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		err := d.Decode(&p)
+		if err == io.EOF {
+			return packages
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// root is the module's folder.
+func root(t *testing.T) string {
+	t.Helper()
+	abs, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
+
+// run runs a command in the module's folder and returns its standard output.
+func run(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Dir = root(t)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return out
+}
