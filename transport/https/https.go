@@ -1,5 +1,5 @@
 // Package https asks the CPNS Server: one POST of a sealed body, one sealed
-// body back (interface CPNS-2, docs/protocol.md, "CPNS-2").
+// body back (interface CPNS-2: docs/protocol.md, section 3).
 //
 // It is called by the agent, through the interface that the agent declares. It
 // knows HTTP and TLS and nothing else: what the bodies mean, how they are

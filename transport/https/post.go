@@ -108,6 +108,14 @@ func (c *Client) try(ctx context.Context, body []byte) (_ Response, again bool, 
 			Err:    fmt.Errorf("more than %d bytes", c.maxResponse),
 		}
 	}
+	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
+		// crypto/tls takes a bare end of the connection for the end of the data.
+		return Response{}, false, &transport.UnreachableError{
+			Reason: c.host + " gave an answer that may have been cut off",
+			Advice: "a proxy in between must keep Content-Length or chunked encoding",
+			Err:    errors.New("answer ends with the connection"),
+		}
+	}
 	return Response{Body: answer, RetryAfter: c.retryAfter(resp.Header)}, false, nil
 }
 
