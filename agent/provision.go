@@ -16,7 +16,7 @@ type ProvisionRequest struct {
 	User         cpns.UserID
 	PasswordHash cpns.PasswordHash
 	Entities     []cpns.EntityID
-	Wait         time.Duration // for the clock, and for deliveries, together
+	Wait         time.Duration // at most this long for the clock, and once more for deliveries
 }
 
 // Step is one thing that has happened to one device's request.
@@ -97,6 +97,8 @@ func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func
 		}
 		p.drain(ctx)
 	}
+	timer.Reset(r.Wait)
+	p.late = false
 	return p.outcomes, p.await(ctx)
 }
 
@@ -105,7 +107,7 @@ type provision struct {
 	a        *Agent
 	r        ProvisionRequest
 	progress func(Step)
-	enough   <-chan time.Time // fires once
+	enough   <-chan time.Time // r.Wait is over
 	late     bool             // it has
 	news     chan news
 	outcomes []Outcome
@@ -125,13 +127,17 @@ func (p *provision) offer(ctx context.Context, id cpns.EntityID) error {
 		s.Detail = "no link is up: see pngw links"
 	}
 	p.progress(s)
-	return p.a.do(ctx, func() {
+	err := p.a.do(ctx, func() {
 		if e := p.a.pnes[id]; e != nil {
 			e.watchers = append(e.watchers, p.news)
 			sends, _ := p.a.apply(e, identify{}, nil) // stores nothing
 			p.a.dispatch(sends)
 		}
 	})
+	if err != nil {
+		return err
+	}
+	return p.look(ctx, id, false) // the same answer again may be of a set that is long delivered
 }
 
 // await waits until every device has its key or time is up.

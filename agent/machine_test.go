@@ -1,0 +1,422 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+const (
+	testEntity  = cpns.EntityID("urn:dev:mac:0024befffe804ff1")
+	testGateway = cpns.GatewayID("gw-0001")
+)
+
+// bench drives one PNE's state by hand: it plays the device with nothing but
+// what the device would know.
+type bench struct {
+	t     *testing.T
+	s     state
+	w     around
+	tells []tell
+}
+
+func newBench(t *testing.T, sets ...*set) *bench {
+	b := &bench{t: t, w: around{now: time.Unix(1763800000, 0), clockSet: true, gateway: testGateway, link: "wire", retry: time.Second}}
+	b.s.rec = &record{entity: testEntity, user: "alice"}
+	for _, s := range sets {
+		b.step(requested{&request{user: "alice"}})
+		b.step(assigned{s})
+	}
+	return b
+}
+
+func newSet(epoch cpns.Epoch, n cpns.Index) *set {
+	s := &set{epoch: epoch, length: n, tk: make(cpns.TK, 16), taken: 1763800000}
+	rand.Read(s.last[:])
+	rand.Read(s.tk)
+	return s
+}
+
+// step moves the state and returns what is sent.
+func (b *bench) step(ev event) []send {
+	b.t.Helper()
+	rand.Read(b.w.randGW[:])
+	rand.Read(b.w.iv[:])
+	was := b.s.rec
+	keep := *was
+	var effects []effect
+	b.s, effects = step(b.s, ev, b.w)
+	if *was != keep {
+		b.t.Fatalf("%T changed a record in place", ev)
+	}
+	b.tells = nil
+	var sends []send
+	for _, e := range effects {
+		switch e := e.(type) {
+		case send:
+			sends = append(sends, e)
+		case tell:
+			b.tells = append(b.tells, e)
+		}
+	}
+	return sends
+}
+
+// one is step where exactly one message is expected.
+func (b *bench) one(ev event) cpns.Message {
+	b.t.Helper()
+	sends := b.step(ev)
+	if len(sends) != 1 {
+		b.t.Fatalf("%T led to %d messages, want 1", ev, len(sends))
+	}
+	m, err := cpns.ParseMessage(sends[0].wire)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return m
+}
+
+func (b *bench) none(ev event) {
+	b.t.Helper()
+	if sends := b.step(ev); len(sends) != 0 {
+		b.t.Fatalf("%T led to %d messages, want none", ev, len(sends))
+	}
+}
+
+func (b *bench) told(kinds ...happening) {
+	b.t.Helper()
+	if len(b.tells) != len(kinds) {
+		b.t.Fatalf("told %v, want %v", b.tells, kinds)
+	}
+	for i, k := range kinds {
+		if b.tells[i].kind != k {
+			b.t.Fatalf("told %v, want %v", b.tells, kinds)
+		}
+	}
+}
+
+func (b *bench) hello(e cpns.Epoch, i cpns.Index) *cpns.Hello {
+	h := &cpns.Hello{Entity: testEntity, Epoch: e, Index: i, Algs: []int64{24}}
+	rand.Read(h.Nonce[:])
+	return h
+}
+
+// take is the device taking a notification.
+func take(t *testing.T, m cpns.Message, s *set, h *cpns.Hello) (*cpns.Acknowledgement, cpns.EUKey) {
+	t.Helper()
+	n, ok := m.(*cpns.Notification)
+	if !ok {
+		t.Fatalf("got a %T, want a notification", m)
+	}
+	key, err := n.Open(s.tk, &h.Nonce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cpns.NewAcknowledgement(&key, h.Nonce[:], testEntity, n.Epoch, n.Index), key
+}
+
+func (b *bench) wantState(want State, e cpns.Epoch, i cpns.Index) {
+	b.t.Helper()
+	if v := view(b.s); v.State != want || v.Epoch != e || v.Index != i {
+		b.t.Fatalf("state is %s epoch %d index %d (%s), want %s %d %d", v.State, v.Epoch, v.Index, v.Note, want, e, i)
+	}
+}
+
+func TestDelivery(t *testing.T) {
+	s := newSet(1, 4)
+	b := newBench(t)
+	b.step(requested{&request{user: "alice"}})
+	b.wantState(StateRequested, 0, 0)
+	b.none(b.hello(0, 0)) // nothing is here to give
+	b.step(assigned{s})
+	b.wantState(StateAssigned, 1, 0)
+
+	h := b.hello(0, 0)
+	ack, key := take(t, b.one(h), s, h)
+	if want := s.key(1); key != want {
+		t.Error("the device got another key than EUKey_1")
+	}
+	b.wantState(StateAssigned, 1, 0) // sent is not delivered
+	b.none(ack)
+	b.told(delivered)
+	b.wantState(StateDelivered, 1, 1)
+	b.none(ack) // replayed
+	b.told(unproved)
+	b.wantState(StateDelivered, 1, 1)
+	if !b.s.ses.due().IsZero() {
+		t.Error("a deadline is left after delivery")
+	}
+}
+
+// An acknowledgement counts only under the key and the nonce that it answers.
+func TestAcknowledgementRefused(t *testing.T) {
+	s, other := newSet(1, 4), newSet(1, 4)
+	good, wrong := s.key(1), other.key(1)
+	for _, tc := range []struct {
+		name string
+		ack  func(h *cpns.Hello) *cpns.Acknowledgement
+		want happening
+	}{
+		{"another key", func(h *cpns.Hello) *cpns.Acknowledgement {
+			return cpns.NewAcknowledgement(&wrong, h.Nonce[:], testEntity, 1, 1)
+		}, unproved},
+		{"another nonce", func(*cpns.Hello) *cpns.Acknowledgement {
+			return cpns.NewAcknowledgement(&good, make([]byte, 16), testEntity, 1, 1)
+		}, unproved},
+		{"a later index", func(h *cpns.Hello) *cpns.Acknowledgement {
+			k := s.key(2)
+			return cpns.NewAcknowledgement(&k, h.Nonce[:], testEntity, 1, 2)
+		}, unproved},
+		{"another epoch", func(h *cpns.Hello) *cpns.Acknowledgement {
+			return cpns.NewAcknowledgement(&good, h.Nonce[:], testEntity, 2, 1)
+		}, unproved},
+		{"a failure", func(*cpns.Hello) *cpns.Acknowledgement {
+			return cpns.NewFailedAcknowledgement(cpns.AckCannotDecrypt, testEntity, 1, 1)
+		}, refused},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t, s)
+			h := b.hello(0, 0)
+			ack, _ := take(t, b.one(h), s, h)
+			b.none(tc.ack(h))
+			b.told(tc.want)
+			b.wantState(StateAssigned, 1, 0)
+			b.none(ack) // the true one still counts
+			b.wantState(StateDelivered, 1, 1)
+		})
+	}
+}
+
+// Asking uses nothing up: however many hellos come, the key is the same, and
+// the device's own acknowledgement counts among those of a flood.
+func TestHelloFlood(t *testing.T) {
+	s := newSet(1, 4)
+	b := newBench(t, s)
+	mine := b.hello(0, 0)
+	ack, _ := take(t, b.one(mine), s, mine)
+	answered := 0
+	for range 1000 {
+		h := b.hello(0, 0)
+		for _, m := range b.step(h) {
+			n, err := cpns.ParseMessage(m.wire)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := n.(*cpns.Notification).Index; i != 1 {
+				t.Fatalf("a flood moved the notification to key %d", i)
+			}
+			answered++
+		}
+	}
+	if answered > helloBurst {
+		t.Errorf("%d of 1000 hellos at once were answered, want at most %d", answered, helloBurst)
+	}
+	b.none(ack)
+	b.wantState(StateDelivered, 1, 1)
+	b.w.now = b.w.now.Add(time.Second)
+	b.step(b.hello(0, 0)) // the budget comes back
+	b.wantState(StateDelivered, 1, 1)
+	if b.s.ses.notify.index != 2 {
+		t.Error("a device that lost its key is not offered the next")
+	}
+}
+
+func TestRepeats(t *testing.T) {
+	b := newBench(t, newSet(1, 4))
+	first := b.step(b.hello(0, 0))
+	start := b.w.now
+	var at []time.Duration
+	for range 20 {
+		due := b.s.ses.due()
+		if due.IsZero() {
+			break
+		}
+		b.w.now = due.Add(-1)
+		b.none(timeout{})
+		b.w.now = due
+		for _, m := range b.step(timeout{}) {
+			if !bytes.Equal(m.wire, first[0].wire) || m.to != testEntity || m.link != "wire" {
+				t.Error("a repeat is not the same message to the same place")
+			}
+			at = append(at, b.w.now.Sub(start))
+		}
+	}
+	want := []time.Duration{1, 3, 7, 15, 31}
+	if len(at) != len(want) {
+		t.Fatalf("repeated at %v, want %v s", at, want)
+	}
+	for i := range want {
+		if at[i] != want[i]*time.Second {
+			t.Errorf("repeated at %v, want %v s", at, want)
+		}
+	}
+	if !b.s.ses.due().IsZero() {
+		t.Error("it never gives up")
+	}
+}
+
+// A device that holds a key is asked to prove it, and moved on.
+func TestAuthentication(t *testing.T) {
+	s := newSet(1, 3)
+	b := newBench(t, s)
+	hold := func(i cpns.Index) { // the device says hello with key i and authenticates
+		t.Helper()
+		b.w.now = b.w.now.Add(helloStepPace)
+		c := b.one(b.hello(1, i)).(*cpns.AuthChallenge)
+		key := s.key(i)
+		var mine [16]byte
+		rand.Read(mine[:])
+		r := cpns.NewAuthResponse(&key, c.Gateway, &c.RandGW, &mine, testEntity, 1, i)
+		u := b.one(r).(*cpns.EUKeyUpdate)
+		b.none(r) // repeated while the update is on its way
+		next, err := u.Open(s.tk, &key, testGateway, &c.RandGW, &mine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case next == nil && i < s.length:
+			t.Fatal("no key in the update of a set that has more")
+		case next == nil:
+			next = &key
+		case !key.Precedes(next):
+			t.Fatal("the update's key does not follow the one held")
+		}
+		b.none(cpns.NewAcknowledgement(next, cpns.AuthContext(&c.RandGW, &mine), testEntity, 1, u.Index))
+	}
+	hold(1) // its acknowledgement of the notification had been lost
+	b.wantState(StateDelivered, 1, 2)
+	hold(2)
+	b.wantState(StateUsedUp, 1, 3)
+	hold(3)
+	b.wantState(StateUsedUp, 1, 3)
+}
+
+// A hello proves nothing, so a flood of them must not make the gateway move a
+// device along its set, even where the device answers each challenge.
+func TestHelloFloodMovesNothing(t *testing.T) {
+	s := newSet(1, 64)
+	b := newBench(t, s)
+	held := cpns.Index(1)
+	for range 500 {
+		b.w.now = b.w.now.Add(time.Second)
+		for _, m := range b.step(b.hello(1, held)) {
+			c, err := cpns.ParseMessage(m.wire)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ch, ok := c.(*cpns.AuthChallenge)
+			if !ok {
+				continue
+			}
+			key := s.key(held)
+			var mine [16]byte
+			rand.Read(mine[:])
+			for _, m := range b.step(cpns.NewAuthResponse(&key, testGateway, &ch.RandGW, &mine, testEntity, 1, held)) {
+				u, err := cpns.ParseMessage(m.wire)
+				if err != nil {
+					t.Fatal(err)
+				}
+				next, err := u.(*cpns.EUKeyUpdate).Open(s.tk, &key, testGateway, &ch.RandGW, &mine)
+				if err != nil {
+					t.Fatal(err)
+				}
+				held++
+				b.step(cpns.NewAcknowledgement(next, cpns.AuthContext(&ch.RandGW, &mine), testEntity, 1, held))
+			}
+		}
+	}
+	if held != 2 {
+		t.Errorf("500 hellos in 500 s moved the device to key %d, want 2", held)
+	}
+}
+
+func TestRolledBack(t *testing.T) {
+	s := newSet(1, 8)
+	s.proved = 5
+	b := newBench(t, s)
+	answer := func(i cpns.Index) {
+		t.Helper()
+		c := b.one(b.hello(1, i)).(*cpns.AuthChallenge)
+		key := s.key(i)
+		b.none(cpns.NewAuthResponse(&key, testGateway, &c.RandGW, &[16]byte{1}, testEntity, 1, i))
+	}
+	answer(3)
+	b.told(alarmed)
+	b.wantState(StateAlarm, 1, 5)
+	b.none(b.hello(0, 0))
+	b.none(b.hello(1, 5))
+}
+
+// Without a proof there is no alarm: anybody can claim an old index.
+func TestClaimIsNoProof(t *testing.T) {
+	s := newSet(1, 8)
+	s.proved = 5
+	b := newBench(t, s)
+	c := b.one(b.hello(1, 3)).(*cpns.AuthChallenge)
+	wrong := newSet(1, 8).key(3)
+	b.none(cpns.NewAuthResponse(&wrong, testGateway, &c.RandGW, &[16]byte{1}, testEntity, 1, 3))
+	b.told(unproved)
+	b.wantState(StateDelivered, 1, 5)
+	b.none(b.hello(9, 1)) // another gateway's, it says
+	if view(b.s).Note == "" {
+		t.Error("nobody is told that the device claims a newer epoch")
+	}
+}
+
+// A new set never strands a device: until it has proved the new one it can
+// prove the old, and a hello of any kind brings it the new.
+func TestNewEpoch(t *testing.T) {
+	old, s := newSet(1, 4), newSet(2, 4)
+	old.proved = 2
+	b := newBench(t, old, s)
+	b.wantState(StateAssigned, 2, 0)
+	if b.s.rec.current != old {
+		t.Fatal("the set that the device holds is gone before it has the new one")
+	}
+	h := b.hello(1, 2)
+	ack, _ := take(t, b.one(h), s, h)
+	b.none(ack)
+	b.wantState(StateDelivered, 2, 1)
+	if b.s.rec.set(1) != nil {
+		t.Error("the old set is kept after the new one is proved")
+	}
+}
+
+func TestRecord(t *testing.T) {
+	cur, next := newSet(3, 64), newSet(4, 1024)
+	cur.proved = 7
+	r := &record{
+		entity: "PNE/7+#%~:A", user: "bob@example.net", current: cur, next: next, stepped: 12,
+		request: &request{user: "bob@example.net", rand: [32]byte{1}, time: 2, authData: [32]byte{3}, body: []byte{4}},
+		alarm:   &alarm{3, 7, 2},
+	}
+	value, err := r.marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseRecord("PNE/7+#%~:A", value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := got.marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(value, again) {
+		t.Errorf("read back as\n%s\nwant\n%s", again, value)
+	}
+	if got.next.key(1000) != next.key(1000) || !bytes.Equal(got.current.tk, cur.tk) {
+		t.Error("keys differ after reading back")
+	}
+	if _, err := parseRecord("another", value); err == nil {
+		t.Error("a record under another's name is taken")
+	}
+	for _, bad := range []string{"", "{}", `{"v":2}`, `{"v":1,"entity_id":"a","user":"b"}`} {
+		if _, err := parseRecord("a", []byte(bad)); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
