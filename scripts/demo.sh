@@ -1,0 +1,9 @@
+#!/bin/sh
+# Builds the programs and plays the demo, which needs nothing but Go.
+set -eu
+cd "$(dirname "$0")/.."
+
+out=build/out/demo
+scripts/build.sh "$out/bin"
+go build -o "$out/demo" ./scripts/demo
+exec "$out/demo" -bin "$out/bin"

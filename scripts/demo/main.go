@@ -1,0 +1,58 @@
+//go:build linux
+
+// Demo runs all three parties of the key assignment on this machine: a CPNS
+// Server, a gateway, and three headless devices, one on a serial line (two
+// pseudo-terminals joined) and two on MQTT (a broker inside this program). It
+// provisions the devices with the commands that a user would type, shows what
+// they print, and ends all that it started, whatever happens.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() {
+	bin := flag.String("bin", "build/out/bin", "`folder` of pngw, cpns-server and pne")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+
+	folder, err := run(ctx, *bin)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Printf("\nInterrupted; nothing is left running. Files: %s\n", folder)
+		os.Exit(1)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
+		fmt.Fprintf(os.Stderr, "Nothing is left running. Files and logs: %s\n", folder)
+		os.Exit(1)
+	}
+	fmt.Printf("\nNothing is left running. Logs, configuration and stores are in %s\n", folder)
+}
+
+// run returns the folder of the demo's files also where it fails. It is a
+// short one, because a unix socket's path may have at most 107 bytes.
+func run(ctx context.Context, bin string) (folder string, err error) {
+	bin, err = filepath.Abs(bin)
+	if err != nil {
+		return "", err
+	}
+	folder, err = os.MkdirTemp("", "pngw-demo-")
+	if err != nil {
+		return "", err
+	}
+	s := &stage{
+		folder: folder,
+		crew:   &crew{bin: bin, folder: folder},
+		show:   &narrator{out: os.Stdout, bin: bin, folder: folder},
+	}
+	err = s.play(ctx)
+	return folder, errors.Join(err, s.clear())
+}

@@ -1,0 +1,87 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// narrator shows the commands of the demo as a user would type them, and what
+// they print.
+type narrator struct {
+	out    io.Writer
+	bin    string
+	folder string
+}
+
+func (n *narrator) say(format string, args ...any) {
+	fmt.Fprintf(n.out, "\n"+format+"\n", args...)
+}
+
+// note is a line of a thing that goes on behind the commands.
+func (n *narrator) note(format string, args ...any) {
+	fmt.Fprintf(n.out, "  # "+format+"\n", args...)
+}
+
+// command shows and runs "PROGRAM ARGS", with stdin piped into it if there is
+// any, and shows what it prints.
+func (n *narrator) command(ctx context.Context, stdin, program string, args ...string) error {
+	typed := program + " " + strings.Join(args, " ")
+	if stdin != "" {
+		typed += " < " + stdin
+	}
+	fmt.Fprintf(n.out, "  $ %s\n", typed)
+
+	cmd := exec.CommandContext(ctx, filepath.Join(n.bin, program), args...)
+	cmd.Dir = n.folder
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	shown := &indenter{out: n.out}
+	cmd.Stdout, cmd.Stderr = shown, shown
+	if stdin != "" {
+		f, err := os.Open(filepath.Join(n.folder, stdin))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		cmd.Stdin = f
+	}
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", typed, err)
+	}
+	return nil
+}
+
+// indenter sets what a command prints under the command, line by line.
+type indenter struct {
+	out     io.Writer
+	midLine bool
+}
+
+func (i *indenter) Write(p []byte) (int, error) {
+	for _, line := range bytes.SplitAfter(p, []byte("\n")) {
+		if len(line) == 0 {
+			continue
+		}
+		if !i.midLine {
+			io.WriteString(i.out, "    ")
+		}
+		i.out.Write(line)
+		i.midLine = line[len(line)-1] != '\n'
+	}
+	return len(p), nil
+}

@@ -1,0 +1,191 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+
+	"cpns.example.net/pngw/scripts/nullmodem"
+)
+
+// stage is what the demo has set up so far.
+type stage struct {
+	folder string
+	crew   *crew
+	show   *narrator
+	cable  *nullmodem.Cable
+	broker *mqtt.Server
+
+	serverURL, brokerURL string
+}
+
+var devices = []string{"meter-0001", "pump-0001", "pump-0002"}
+
+const gateway = "gw-demo"
+
+func (s *stage) play(ctx context.Context) error {
+	scenes := []func(context.Context) error{s.startServer, s.startLinks, s.startGateway, s.startDevices, s.provision}
+	for _, scene := range scenes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := scene(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clear ends everything; the devices first, so that no link vanishes under them.
+func (s *stage) clear() error {
+	err := s.crew.stop()
+	if s.cable != nil {
+		err = errors.Join(err, s.cable.Close())
+	}
+	if s.broker != nil {
+		err = errors.Join(err, s.broker.Close())
+	}
+	return err
+}
+
+func (s *stage) startServer(ctx context.Context) error {
+	s.show.say("1  The CPNS Server learns of a user, a gateway and three devices")
+	tks := "entity_id,tk\n"
+	for _, device := range devices {
+		tk := make([]byte, 32)
+		rand.Read(tk)
+		tks += device + "," + hex.EncodeToString(tk) + "\n"
+		// The same key as the manufacturer puts it into the device.
+		if err := s.write(device+".tk", hex.EncodeToString(tk)+"\n"); err != nil {
+			return err
+		}
+	}
+	err := errors.Join(s.write("tks.csv", tks), s.write("password", "correct horse battery staple\n"))
+	if err != nil {
+		return err
+	}
+	err = s.commands(ctx,
+		command{"", "cpns-server init --data server --host 127.0.0.1"},
+		command{"password", "cpns-server user add --data server alice"},
+		command{"", "cpns-server gateway add --data server " + gateway + " --psk-out psk1"},
+		command{"", "cpns-server pne import --data server tks.csv"},
+	)
+	if err != nil {
+		return err
+	}
+	listen, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	if err := s.crew.start("cpns-server", "cpns-server", "run", "--data", "server", "--listen", listen); err != nil {
+		return err
+	}
+	s.show.note("cpns-server run --data server --listen %s", listen)
+	if err := s.crew.until(ctx, "cpns-server", func() bool { return answers("tcp", listen) }); err != nil {
+		return err
+	}
+	s.serverURL = "https://" + listen
+	return nil
+}
+
+func (s *stage) startLinks(context.Context) (err error) {
+	s.cable, err = nullmodem.New()
+	if err != nil {
+		return err
+	}
+	s.broker, s.brokerURL, err = startBroker()
+	if err != nil {
+		return fmt.Errorf("starting the broker: %w", err)
+	}
+	return nil
+}
+
+func (s *stage) startGateway(ctx context.Context) error {
+	s.show.say("2  The gateway: a router's agent with a serial line and an MQTT broker")
+	config := strings.NewReplacer(
+		"GATEWAY", gateway, "FOLDER", s.folder, "SERVER", s.serverURL,
+		"DEVICE", s.cable.A(), "BROKER", s.brokerURL,
+	).Replace(`config gateway 'main'
+	option id 'GATEWAY'
+	option server 'SERVER'
+	option ca 'FOLDER/server/ca.pem'
+	option psk_file 'FOLDER/psk1'
+	option store 'FOLDER/keys'
+	option root_key 'FOLDER/root.key'
+	option socket 'FOLDER/pngw.sock'
+
+config link 'rs232'
+	option type 'serial'
+	option device 'DEVICE'
+
+config link 'broker'
+	option type 'mqtt'
+	option url 'BROKER'
+`)
+	if err := s.write("pngw.conf", config); err != nil {
+		return err
+	}
+	if err := s.commands(ctx, command{"", "pngw init --config pngw.conf"}); err != nil {
+		return err
+	}
+	if err := s.crew.start("pngw", "pngw", "run", "--config", "pngw.conf"); err != nil {
+		return err
+	}
+	s.show.note("pngw run --config pngw.conf")
+	socket := filepath.Join(s.folder, "pngw.sock")
+	return s.crew.until(ctx, "pngw", func() bool { return answers("unix", socket) })
+}
+
+func (s *stage) startDevices(ctx context.Context) error {
+	s.show.say("3  Three headless devices are switched on; each holds only its TK")
+	for i, device := range devices {
+		link := []string{"--mqtt", s.brokerURL}
+		if i == 0 {
+			link = []string{"--serial", s.cable.B()}
+		}
+		args := append([]string{"--entity-id", device, "--tk-file", device + ".tk", "--state", device + ".state"}, link...)
+		if err := s.crew.start(device, "pne", args...); err != nil {
+			return err
+		}
+		s.show.note("pne %s", strings.Join(args, " "))
+	}
+	return nil
+}
+
+func (s *stage) provision(ctx context.Context) error {
+	s.show.say("4  The user asks for keys; each device must prove that it holds its own")
+	err := s.commands(ctx, command{"", "pngw --config pngw.conf provision --user alice --password-file password " + strings.Join(devices, " ")})
+	if err != nil {
+		return err
+	}
+	s.show.say("5  What the gateway knows, and what the server noted")
+	return s.commands(ctx,
+		command{"", "pngw --config pngw.conf list"},
+		command{"", "cpns-server audit --data server"},
+	)
+}
+
+type command struct{ stdin, line string }
+
+func (s *stage) commands(ctx context.Context, commands ...command) error {
+	for _, c := range commands {
+		words := strings.Fields(c.line)
+		if err := s.show.command(ctx, c.stdin, words[0], words[1:]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) write(name, text string) error {
+	return os.WriteFile(filepath.Join(s.folder, name), []byte(text), 0o600)
+}

@@ -1,0 +1,131 @@
+//go:build linux
+
+// Package nullmodem is a serial cable between two programs on one machine:
+// two pseudo-terminals, what is written to one being read from the other. The
+// demo and the end-to-end tests open its ends as /dev/ttyUSB0 would be opened
+// on a router. It does not imitate a baud rate.
+package nullmodem
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Cable joins two ends. Whoever opens them finds a raw line.
+type Cable struct {
+	a, b  end
+	pumps sync.WaitGroup
+}
+
+// end is one pseudo-terminal. The slave stays open here too: otherwise a
+// master's read would fail whenever the program at this end closes its port.
+type end struct{ master, slave *os.File }
+
+// New lays a cable. It lies until Close.
+func New() (*Cable, error) {
+	a, err := openEnd()
+	if err != nil {
+		return nil, fmt.Errorf("opening a pseudo-terminal: %w", err)
+	}
+	b, err := openEnd()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening a pseudo-terminal: %w", err), a.close())
+	}
+	c := &Cable{a: a, b: b}
+	c.pumps.Go(func() { pump(b.master, a.master) })
+	c.pumps.Go(func() { pump(a.master, b.master) })
+	return c, nil
+}
+
+// A and B are the device files of the two ends.
+func (c *Cable) A() string { return c.a.slave.Name() }
+func (c *Cable) B() string { return c.b.slave.Name() }
+
+// NoiseToA puts bytes on the line that B never sent.
+func (c *Cable) NoiseToA(p []byte) error { return noise(c.a, p) }
+
+// NoiseToB puts bytes on the line that A never sent.
+func (c *Cable) NoiseToB(p []byte) error { return noise(c.b, p) }
+
+// noise is for single writes: the pump writes whole frames at most in pieces,
+// so noise can fall into the middle of one, as it does on a line.
+func noise(to end, p []byte) error {
+	_, err := to.master.Write(p)
+	return err
+}
+
+// Close pulls the cable out: both programs see their port hang up, and the
+// device files are gone.
+func (c *Cable) Close() error {
+	err := errors.Join(c.a.close(), c.b.close())
+	c.pumps.Wait()
+	return err
+}
+
+func (e end) close() error { return errors.Join(e.master.Close(), e.slave.Close()) }
+
+// pump ends with the first error, which closing either end brings about.
+func pump(to, from *os.File) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func openEnd() (end, error) {
+	// Non-blocking puts the master on Go's poller, so that Close ends a Read.
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return end{}, fmt.Errorf("/dev/ptmx: %w", err)
+	}
+	master := os.NewFile(uintptr(fd), "/dev/ptmx")
+	slave, err := openSlave(fd)
+	if err != nil {
+		return end{}, errors.Join(err, master.Close())
+	}
+	return end{master, slave}, nil
+}
+
+func openSlave(master int) (*os.File, error) {
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		return nil, fmt.Errorf("unlocking: %w", err)
+	}
+	n, err := unix.IoctlGetInt(master, unix.TIOCGPTN)
+	if err != nil {
+		return nil, fmt.Errorf("numbering: %w", err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeRaw(int(slave.Fd())); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: raw mode: %w", slave.Name(), err), slave.Close())
+	}
+	return slave, nil
+}
+
+// makeRaw turns off echo and all translation, so that nothing comes back to a
+// sender before the program at the other end has set its port up.
+func makeRaw(fd int) error {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	t.Iflag = 0
+	t.Oflag = 0
+	t.Lflag = 0
+	t.Cflag = unix.CS8 | unix.CREAD | unix.CLOCAL | unix.B115200
+	t.Cc[unix.VMIN] = 1
+	t.Cc[unix.VTIME] = 0
+	return unix.IoctlSetTermios(fd, unix.TCSETS, t)
+}

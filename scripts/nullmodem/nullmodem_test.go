@@ -1,0 +1,94 @@
+//go:build linux
+
+package nullmodem
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestCableCarriesEveryByteBothWays(t *testing.T) {
+	c, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	a, b := open(t, c.A()), open(t, c.B())
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	for _, way := range []struct {
+		name     string
+		from, to *os.File
+	}{{"A to B", a, b}, {"B to A", b, a}} {
+		if _, err := way.from.Write(every); err != nil {
+			t.Fatalf("%s: %v", way.name, err)
+		}
+		if got := read(t, way.to, len(every)); !bytes.Equal(got, every) {
+			t.Errorf("%s: got %x, want %x", way.name, got, every)
+		}
+	}
+}
+
+func TestNoise(t *testing.T) {
+	c, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	a := open(t, c.A())
+	if err := c.NoiseToA([]byte("crackle")); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, a, 7); string(got) != "crackle" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCloseHangsUpAndRemoves(t *testing.T) {
+	c, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := c.A()
+	a := open(t, path)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := a.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("reading after the cable was pulled: got %d bytes, %v", n, err)
+	}
+	a.Close()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("stat %s: got %v, want it gone", path, err)
+	}
+}
+
+func open(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func read(t *testing.T, f *os.File, n int) []byte {
+	t.Helper()
+	if err := f.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, n)
+	if _, err := io.ReadFull(f, buf); err != nil {
+		t.Fatal(err)
+	}
+	return buf
+}
