@@ -38,10 +38,10 @@ func (c *Client) explainNetwork(err error) (reason, advice string, again bool) {
 	is := func(target error) bool { return errors.Is(err, target) }
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return "there is no host named " + dns.Name,
+		return "there is no host named " + strings.TrimSuffix(dns.Name, "."),
 			"check the server address for typing errors", false
 	case errors.As(err, &dns):
-		return "the name " + dns.Name + " could not be looked up",
+		return "the name " + strings.TrimSuffix(dns.Name, ".") + " could not be looked up",
 			"check that this router is online and has a DNS server (/etc/resolv.conf)", true
 	case is(syscall.ECONNREFUSED):
 		return c.host + " refuses the connection",
