@@ -1,6 +1,7 @@
 package cpns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -116,7 +117,7 @@ func parseAcknowledgement(b []byte) (*Acknowledgement, error) {
 }
 
 func (w *acknowledgementArray) check() error {
-	if err := firstError(w.Entity.check(), checkEpochIndex(w.Epoch, w.Index)); err != nil {
+	if err := cmp.Or(w.Entity.check(), checkEpochIndex(w.Epoch, w.Index)); err != nil {
 		return err
 	}
 	switch {

@@ -1,5 +1,7 @@
 package cpns
 
+import "cmp"
+
 // AuthChallenge, PN GW -> PNE, begins the mutual authentication: prove that you
 // hold the EUKey. The PNE answers with an [AuthResponse], and only to the gateway
 // whose notification it took.
@@ -34,5 +36,5 @@ func parseAuthChallenge(b []byte) (*AuthChallenge, error) {
 }
 
 func (w *authChallengeArray) check() error {
-	return firstError(w.Entity.check(), w.Gateway.check())
+	return cmp.Or(w.Entity.check(), w.Gateway.check())
 }

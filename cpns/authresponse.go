@@ -1,6 +1,10 @@
 package cpns
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // AuthResponse, PNE -> PN GW, answers an [AuthChallenge]: the PNE holds
 // EUKey_index. The gateway proves the same to it by the [EUKeyUpdate] that
@@ -46,7 +50,7 @@ func (m *AuthResponse) Verify(key *EUKey, g GatewayID, randGW *[NonceSize]byte) 
 // authentication are salted with, and the context of the acknowledgement of its
 // update.
 func AuthContext(randGW, randPNE *[NonceSize]byte) []byte {
-	return concat(randGW[:], randPNE[:])
+	return slices.Concat(randGW[:], randPNE[:])
 }
 
 func (m *AuthResponse) key(key *EUKey, randGW *[NonceSize]byte) *[32]byte {
@@ -75,5 +79,5 @@ func parseAuthResponse(b []byte) (*AuthResponse, error) {
 }
 
 func (w *authResponseArray) check() error {
-	return firstError(w.Entity.check(), checkEpochIndex(w.Epoch, w.Index), w.MAC.check())
+	return cmp.Or(w.Entity.check(), checkEpochIndex(w.Epoch, w.Index), w.MAC.check())
 }

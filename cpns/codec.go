@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -89,5 +88,3 @@ func decode(b []byte, limit int, v any) error {
 	}
 	return nil
 }
-
-func concat(parts ...[]byte) []byte { return slices.Concat(parts...) }

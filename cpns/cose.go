@@ -2,6 +2,7 @@ package cpns
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -63,23 +64,24 @@ func encStructure(externalAAD []byte) []byte {
 }
 
 func sealContent(key *[32]byte, iv *[IVSize]byte, externalAAD, plaintext []byte) []byte {
-	aead, err := chacha20poly1305.New(key[:])
-	if err != nil {
-		panic("cpns: ChaCha20-Poly1305: " + err.Error()) // the key has its 32 bytes
-	}
-	return aead.Seal(nil, iv[:], plaintext, encStructure(externalAAD))
+	return newAEAD(key).Seal(nil, iv[:], plaintext, encStructure(externalAAD))
 }
 
 func openContent(key *[32]byte, iv *[IVSize]byte, externalAAD, ciphertext []byte) ([]byte, error) {
-	aead, err := chacha20poly1305.New(key[:])
-	if err != nil {
-		panic("cpns: ChaCha20-Poly1305: " + err.Error())
-	}
-	plaintext, err := aead.Open(nil, iv[:], ciphertext, encStructure(externalAAD))
+	plaintext, err := newAEAD(key).Open(nil, iv[:], ciphertext, encStructure(externalAAD))
 	if err != nil {
 		return nil, fmt.Errorf("%w: it does not decrypt", ErrNotAuthentic)
 	}
 	return plaintext, nil
+}
+
+// newAEAD is ChaCha20-Poly1305 (RFC 8439).
+func newAEAD(key *[32]byte) cipher.AEAD {
+	aead, err := chacha20poly1305.New(key[:])
+	if err != nil {
+		panic("cpns: ChaCha20-Poly1305: " + err.Error()) // the key has its 32 bytes
+	}
+	return aead
 }
 
 // mac0 is the COSE_Mac0 of CPNS-1:
@@ -121,10 +123,14 @@ func (o *mac0) verify(key *[32]byte, externalAAD []byte) error {
 	return nil
 }
 
-// macTag is the tag over the MAC_structure of a COSE_Mac0 (RFC 9052 section 6.3).
+// macStructure is what the tag of a COSE_Mac0 is computed over (RFC 9052 section 6.3).
+func macStructure(externalAAD, payload []byte) []byte {
+	return encodeArray("MAC0", protectedMAC0, externalAAD, payload)
+}
+
 func macTag(key *[32]byte, externalAAD, payload []byte) (tag [sha256.Size]byte) {
 	h := hmac.New(sha256.New, key[:])
-	h.Write(encodeArray("MAC0", protectedMAC0, externalAAD, payload))
+	h.Write(macStructure(externalAAD, payload))
 	h.Sum(tag[:0])
 	return tag
 }

@@ -23,8 +23,8 @@
 //	sessionkey.go       what both hold afterwards
 //
 // Beneath them lie ids.go and keys.go (the terms), spec.go (the protocol's
-// constants) and limits.go (ours), message.go (what the CPNS-1 messages share),
-// cose.go (COSE_Encrypt0 and COSE_Mac0, RFC 9052) and codec.go (CBOR, RFC 8949).
+// constants) and limits.go (ours), message.go and sealedbody.go (what the messages
+// of CPNS-1, and of CPNS-2, share), cose.go (COSE_Encrypt0 and COSE_Mac0, RFC 9052) and codec.go (CBOR, RFC 8949).
 //
 // A decoder looks at the size first, then accepts exactly one encoding of a
 // message: what it accepts re-encodes to the same bytes. It refuses with

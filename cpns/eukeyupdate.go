@@ -1,6 +1,10 @@
 package cpns
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // EUKeyUpdate, PN GW -> PNE, ends the mutual authentication (CR "EUKey
 // Assignment" 7.4.2.1.1.2 step 4: "the update of EUKey is performed during mutual
@@ -32,7 +36,7 @@ type eukeyUpdateArray struct {
 // up, and index is then the one held. iv is random. PN GW.
 func SealEUKeyUpdate(tk TK, held *EUKey, g GatewayID, randGW, randPNE *[NonceSize]byte, e EntityID, epoch Epoch, index Index, next *EUKey, iv [IVSize]byte) (*EUKeyUpdate, error) {
 	m := &EUKeyUpdate{Entity: e, Epoch: epoch, Index: index}
-	if err := firstError(tk.check(), g.check(), m.check()); err != nil {
+	if err := cmp.Or(tk.check(), g.check(), m.check()); err != nil {
 		return nil, fmt.Errorf("sealing eukey-update: %w", err)
 	}
 	var plaintext []byte
@@ -62,7 +66,7 @@ func (m *EUKeyUpdate) Open(tk TK, held *EUKey, g GatewayID, randGW, randPNE *[No
 }
 
 func (m *EUKeyUpdate) key(tk TK, held *EUKey, randGW, randPNE *[NonceSize]byte) *[32]byte {
-	return deriveKey(concat(tk, held[:]), AuthContext(randGW, randPNE), labelFor(labelUpdate, m.Entity))
+	return deriveKey(slices.Concat(tk, held[:]), AuthContext(randGW, randPNE), labelFor(labelUpdate, m.Entity))
 }
 
 func (m *EUKeyUpdate) externalAAD(g GatewayID, randGW, randPNE *[NonceSize]byte) []byte {
@@ -87,9 +91,9 @@ func parseEUKeyUpdate(b []byte) (*EUKeyUpdate, error) {
 }
 
 func (w *eukeyUpdateArray) check() error {
-	return firstError(w.EUKeyUpdate.check(), w.Sealed.check())
+	return cmp.Or(w.EUKeyUpdate.check(), w.Sealed.check())
 }
 
 func (m *EUKeyUpdate) check() error {
-	return firstError(m.Entity.check(), checkEpochIndex(m.Epoch, m.Index))
+	return cmp.Or(m.Entity.check(), checkEpochIndex(m.Epoch, m.Index))
 }

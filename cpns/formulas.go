@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -40,7 +41,7 @@ func UserAuthenticationData(h *PasswordHash, randPNGW *[RandSize]byte, unixTime 
 // SeedPNE is H(RAND_SVR | RAND_PNGW), 7.4.2.1.1.2 step 4. The earlier change
 // request has the two the other way round; the later one is followed.
 func SeedPNE(randSVR, randPNGW *[RandSize]byte) [32]byte {
-	return sha256.Sum256(concat(randSVR[:], randPNGW[:]))
+	return sha256.Sum256(slices.Concat(randSVR[:], randPNGW[:]))
 }
 
 // DeriveSet fills set with the EUKeys of a seed, 7.4.2.1.1.2 step 4, EUKey_1
@@ -55,10 +56,9 @@ func DeriveSet(set []EUKey, seed *[32]byte) {
 // DeriveSetFromLast fills set with the chain that ends in EUKey_n = last: all of
 // a set can be computed from its last key. It allocates nothing.
 func DeriveSetFromLast(set []EUKey, last *EUKey) {
-	key := *last
-	for i := len(set) - 1; i >= 0; i-- {
-		set[i] = key
-		key = sha256.Sum256(key[:])
+	set[len(set)-1] = *last
+	for i := len(set) - 2; i >= 0; i-- {
+		set[i] = sha256.Sum256(set[i+1][:])
 	}
 }
 

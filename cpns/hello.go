@@ -1,6 +1,9 @@
 package cpns
 
-import "errors"
+import (
+	"cmp"
+	"errors"
+)
 
 // Hello, PNE -> PN GW: here I am, and this is what I hold. Its nonce makes the
 // answer to it good for this one hello.
@@ -14,7 +17,9 @@ type Hello struct {
 	Nonce  [NonceSize]byte // fresh each time
 	Epoch  Epoch
 	Index  Index
-	Algs   []int64 // COSE algorithms that the PNE can open, at least one
+	// Algs are the COSE algorithms that the PNE can open, at least one. Numbers
+	// beyond 64 bits, which CBOR could carry and no registry has, are refused.
+	Algs []int64
 }
 
 // AlgChaCha20Poly1305 is the COSE algorithm (RFC 9053 section 4.3) that
@@ -45,7 +50,7 @@ func parseHello(b []byte) (*Hello, error) {
 }
 
 func (w *helloArray) check() error {
-	if err := firstError(checkVersion(w.Version), w.Entity.check()); err != nil {
+	if err := cmp.Or(checkVersion(w.Version), w.Entity.check()); err != nil {
 		return err
 	}
 	if len(w.Algs) == 0 {

@@ -124,13 +124,3 @@ func checkVersion(v uint8) error {
 	}
 	return nil
 }
-
-// firstError returns the first error of several checks.
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -1,6 +1,9 @@
 package cpns
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Notification is the EUKey Assignment Notification, PN GW -> PNE, in answer to
 // a [Hello] (CR "EUKey Assignment" 7.4.2.1.1.3).
@@ -31,7 +34,7 @@ type notificationArray struct {
 // PN GW: 7.4.2.1.1.3 steps 2 and 3.
 func SealNotification(tk TK, nonce *[NonceSize]byte, e EntityID, g GatewayID, epoch Epoch, index Index, key *EUKey, iv [IVSize]byte) (*Notification, error) {
 	m := &Notification{Entity: e, Gateway: g, Epoch: epoch, Index: index}
-	if err := firstError(tk.check(), m.check()); err != nil {
+	if err := cmp.Or(tk.check(), m.check()); err != nil {
 		return nil, fmt.Errorf("sealing notification: %w", err)
 	}
 	m.sealed = sealEncrypt0(m.key(tk, nonce), iv, m.externalAAD(), key[:])
@@ -78,9 +81,9 @@ func parseNotification(b []byte) (*Notification, error) {
 }
 
 func (w *notificationArray) check() error {
-	return firstError(w.Notification.check(), w.Sealed.check())
+	return cmp.Or(w.Notification.check(), w.Sealed.check())
 }
 
 func (m *Notification) check() error {
-	return firstError(m.Entity.check(), m.Gateway.check(), checkEpochIndex(m.Epoch, m.Index))
+	return cmp.Or(m.Entity.check(), m.Gateway.check(), checkEpochIndex(m.Epoch, m.Index))
 }

@@ -1,6 +1,9 @@
 package cpns
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // EUKeyAssignmentRequest, PN GW -> CPNS Server (CR "EUKey Assignment"
 // 7.4.2.1.1.1 step 4; RAND_PNGW is in it as CR 2011-0010R01 has it, for the
@@ -24,7 +27,7 @@ type requestArray struct {
 // SealRequest makes the body of an EUKey Assignment Request under psk, which the
 // server knows by the name id. iv is random. PN GW: 7.4.2.1.1.1.
 func SealRequest(psk PSK1, id PSKIdentity, iv [IVSize]byte, r *EUKeyAssignmentRequest) ([]byte, error) {
-	if err := firstError(psk.check(), id.check(), r.check()); err != nil {
+	if err := cmp.Or(psk.check(), id.check(), r.check()); err != nil {
 		return nil, fmt.Errorf("sealing request: %w", err)
 	}
 	return sealBody(requestKey(psk), id, iv, encode(&requestArray{EUKeyAssignmentRequest: *r})), nil
@@ -73,7 +76,7 @@ func parseRequestPlaintext(plaintext []byte) (*EUKeyAssignmentRequest, error) {
 }
 
 func (r *EUKeyAssignmentRequest) check() error {
-	return firstError(r.EntityID.check(), r.UserID.check())
+	return cmp.Or(r.EntityID.check(), r.UserID.check())
 }
 
 func requestKey(psk PSK1) *[32]byte { return deriveKey(psk, nil, labelRequest) }

@@ -1,6 +1,7 @@
 package cpns
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ type responseArray struct {
 // came: the response opens only for who sent them. iv is random. CPNS Server:
 // 7.4.2.1.1.2 step 7.
 func SealResponse(psk PSK1, id PSKIdentity, requestBody []byte, iv [IVSize]byte, r *EUKeyAssignmentResponse) ([]byte, error) {
-	if err := firstError(psk.check(), id.check(), r.check()); err != nil {
+	if err := cmp.Or(psk.check(), id.check(), r.check()); err != nil {
 		return nil, fmt.Errorf("sealing response: %w", err)
 	}
 	plaintext := encode(&responseArray{EUKeyAssignmentResponse: *r})
@@ -117,7 +118,7 @@ func (r *EUKeyAssignmentResponse) check() error {
 	case r.Status == Success && r.Epoch == 0:
 		return errors.New("success with epoch 0")
 	case r.Status == Success:
-		return firstError(r.TK.check(), checkSet(r.EUKeys))
+		return cmp.Or(r.TK.check(), checkSet(r.EUKeys))
 	case r.Epoch != 0 || len(r.TK) != 0 || len(r.EUKeys) != 0:
 		return errors.New("a failure with an epoch, a TK or EUKeys")
 	}

@@ -1,5 +1,7 @@
 package cpns
 
+import "cmp"
+
 // sealedBody is the body of an EUKey Assignment Request or Response, a
 // COSE_Encrypt0 under a key of PSK1, so that keys stay secret past any proxy that
 // ends TLS, and each side proves that it holds PSK1:
@@ -34,7 +36,7 @@ func parseBody(b []byte, limit int) (*sealedBody, error) {
 	if err := decode(b, limit, &body); err != nil {
 		return nil, err
 	}
-	if err := firstError(body.identity().check(), checkEncrypt0(body.Protected, body.Ciphertext)); err != nil {
+	if err := cmp.Or(body.identity().check(), checkEncrypt0(body.Protected, body.Ciphertext)); err != nil {
 		return nil, malformed(err)
 	}
 	return &body, nil
