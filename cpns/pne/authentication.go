@@ -14,12 +14,8 @@ import (
 // no other.
 func (d *Device) challenge(msg []byte, m *cpns.AuthChallenge) ([]byte, Event) {
 	ev := Event{Kind: Refused, Gateway: m.Gateway, Epoch: d.held.Epoch, Index: d.held.Index}
-	if !d.held.holds() {
-		ev.Err = errors.New("a challenge while no EUKey is held")
-		return nil, ev
-	}
-	if m.Gateway != d.held.Gateway {
-		ev.Err = fmt.Errorf("a challenge from another gateway than %s, whose EUKey is held", d.held.Gateway)
+	if !d.held.holds() || m.Gateway != d.held.Gateway {
+		ev.Err = errors.New("a challenge from a gateway whose EUKey is not held")
 		return nil, ev
 	}
 	var randPNE [cpns.NonceSize]byte
