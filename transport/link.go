@@ -76,8 +76,8 @@ type Link interface {
 	Run(ctx context.Context, h Handler) error
 
 	// Send hands one message to the carrier, for the PNE with Entity ID peer; the
-	// empty peer means everybody who listens. At the PNE's end of a link the other
-	// side is the gateway and peer must be empty.
+	// empty peer means everybody who listens. At the PNE's end of a link there is
+	// only the gateway, and peer is ignored.
 	//
 	// Send never keeps a message for later. It returns ErrLinkDown at once while
 	// the link is not up, a *TooLongError for more than MaxMessage bytes, and
@@ -87,7 +87,8 @@ type Link interface {
 	// does not keep msg.
 	Send(ctx context.Context, peer string, msg []byte) error
 
-	// Status says how the link is doing.
+	// Status says how the link is doing. It is Absent from when Send begins to
+	// say ErrLinkDown, and Up before Up is called.
 	Status() Status
 
 	// RetryInterval is the time after which an unanswered message is sent again

@@ -19,7 +19,7 @@ type Memory struct {
 	name  string
 	end   int // 0 or 1: the index in cable
 	cable *cable
-	tally Tally
+	tally Tally // counts only: the state is the cable's
 }
 
 var _ Link = (*Memory)(nil)
@@ -55,7 +55,20 @@ func (m *Memory) Name() string { return m.name }
 
 func (m *Memory) RetryInterval() time.Duration { return RetryStream }
 
-func (m *Memory) Status() Status { return m.tally.Status() }
+func (m *Memory) Status() Status {
+	s := m.tally.Status()
+	m.cable.mu.Lock()
+	defer m.cable.mu.Unlock()
+	switch {
+	case !m.cable.running[m.end]:
+		s.State, s.Detail = Absent, "not running"
+	case m.cable.session == nil:
+		s.State, s.Detail = Absent, "the other end is not connected"
+	default:
+		s.State, s.Detail = Up, "connected in memory"
+	}
+	return s
+}
 
 func (m *Memory) Run(ctx context.Context, h Handler) error {
 	already := false
@@ -63,21 +76,16 @@ func (m *Memory) Run(ctx context.Context, h Handler) error {
 	if already {
 		return errors.New("memory link " + m.name + ": already running")
 	}
-	defer func() {
-		m.cable.update(func(c *cable) { c.running[m.end] = false })
-		m.tally.Set(Absent, "not running")
-	}()
+	defer m.cable.update(func(c *cable) { c.running[m.end] = false })
 	for ctx.Err() == nil {
 		s, changed := m.cable.current()
 		if s == nil {
-			m.tally.Set(Absent, "the other end is not connected")
 			select {
 			case <-changed:
 			case <-ctx.Done():
 			}
 			continue
 		}
-		m.tally.Set(Up, "connected in memory")
 		if h.Up != nil {
 			h.Up()
 		}

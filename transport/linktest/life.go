@@ -1,0 +1,267 @@
+package linktest
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/transport"
+)
+
+func testStatus(t *testing.T, r Rig) {
+	for _, l := range []transport.Link{r.Gateway, r.PNE} {
+		if l.Name() == "" {
+			t.Error("a link without a name")
+		}
+		if d := l.RetryInterval(); d < 100*time.Millisecond || d > 10*time.Second {
+			t.Errorf("%s: RetryInterval is %v", l.Name(), d)
+		}
+		if got := l.Status(); got.State != transport.Absent || got.Sent != 0 || got.Received != 0 {
+			t.Errorf("%s: before Run: %+v", l.Name(), got)
+		}
+	}
+	gw, pne := startBoth(t, r)
+	const down, up = 3, 2
+	for range down {
+		gw.send(r.Entity, "down")
+	}
+	for range up {
+		pne.send("", "up")
+	}
+	pne.receive(down)
+	gw.receive(up)
+	check := func(e *end, sent, received int64) {
+		t.Helper()
+		got := e.link.Status()
+		if got.State != transport.Up || got.Detail == "" || got.Sent != sent || got.Received != received {
+			t.Errorf("%s: %+v, want up, a detail, %d sent and %d received", e.link.Name(), got, sent, received)
+		}
+	}
+	check(gw, down, up)
+	check(pne, up, down)
+	for _, e := range []*end{gw, pne} {
+		e.stop()
+		if got := e.link.Status(); got.State != transport.Absent || got.Detail == "" {
+			t.Errorf("%s: after Run: %+v, want absent and a detail", e.link.Name(), got)
+		}
+	}
+}
+
+func testSendBeforeRun(t *testing.T, r Rig) {
+	for _, l := range []transport.Link{r.Gateway, r.PNE} {
+		if err := trySend(t, l, r.Entity); !errors.Is(err, transport.ErrLinkDown) {
+			t.Errorf("%s: Send before Run: %v, want ErrLinkDown", l.Name(), err)
+		}
+	}
+	gw, pne := startBoth(t, r)
+	gw.send(r.Entity, "first")
+	pne.expect("first") // what was refused was not kept for later
+	pne.send("", "first")
+	gw.expect("first")
+}
+
+// testSendContextEnded also holds that a Send that gave up leaves the link whole.
+func testSendContextEnded(t *testing.T, r Rig) {
+	gw, pne := startBoth(t, r)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		if err := gw.link.Send(ctx, r.Entity, []byte("too late")); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Send with an ended context: %v, want context.Canceled", err)
+		}
+	}
+	gw.send(r.Entity, "in time")
+	for string(pne.receive(1)[0].Data) != "in time" {
+	}
+}
+
+// testRunEnds holds that Run returns promptly, and that nothing is left behind.
+func testRunEnds(t *testing.T, r Rig) {
+	before := goroutines()
+	gw, pne := startBoth(t, r)
+	gw.send(r.Entity, "a message")
+	pne.expect("a message")
+	begin := time.Now()
+	gw.stop()
+	pne.stop()
+	if d := time.Since(begin); d > promptly {
+		t.Errorf("both Runs took %v to return", d)
+	}
+	checkGoroutines(t, before)
+
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, l := range []transport.Link{r.Gateway, r.PNE} {
+		if err := l.Run(over, transport.Handler{Message: func(transport.Message) {}}); err != nil {
+			t.Errorf("%s: Run with an ended context: %v, want nil", l.Name(), err)
+		}
+	}
+	checkGoroutines(t, before)
+}
+
+func testRunTwice(t *testing.T, r Rig) {
+	gw, pne := startBoth(t, r)
+	for _, e := range []*end{gw, pne} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		if err := e.link.Run(ctx, transport.Handler{Message: e.message}); err == nil {
+			t.Errorf("%s: a second Run beside the first returned no error", e.link.Name())
+		}
+		cancel()
+	}
+	gw.send(r.Entity, "still there")
+	pne.expect("still there")
+}
+
+func testRunAgain(t *testing.T, r Rig) {
+	gw, pne := startBoth(t, r)
+	gw.stop()
+	pne.stop()
+	gw, pne = startBoth(t, r)
+	gw.send(r.Entity, "second life")
+	pne.expect("second life")
+	pne.send("", "second life")
+	gw.expect("second life")
+}
+
+// testBackPressure floods a gateway whose handler does not return. Messages may
+// be held back or lost; memory may not grow with them, and the link must work
+// when the handler does again.
+func testBackPressure(t *testing.T, r Rig) {
+	const flood, limit = 4000, 1 << 20 // 2 MB of messages
+	gw, pne := startBoth(t, r)
+	gw.block()
+	msg := []byte(strings.Repeat("f", transport.MaxMessage))
+	before := heap()
+	begin := time.Now()
+	for n := 0; n < flood && time.Since(begin) < 2*time.Second; n++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		err := pne.link.Send(ctx, "", msg)
+		cancel()
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Send under flood: %v", err)
+		}
+	}
+	if grown := heap() - before; grown > limit {
+		t.Errorf("heap grew by %d bytes while the handler was blocked, limit %d", grown, limit)
+	}
+	gw.release()
+	for begin := time.Now(); ; {
+		trySend(t, pne.link, "")
+		gw.mu.Lock()
+		n := len(gw.inbox)
+		seen := n > 0 && string(gw.inbox[n-1].Data) == "is anybody there"
+		gw.inbox = nil
+		gw.mu.Unlock()
+		if seen {
+			break
+		}
+		if time.Since(begin) > patience {
+			t.Fatalf("no message got through %v after the handler was released; status %+v", patience, gw.link.Status())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n := gw.upCount(); n != 1 {
+		t.Errorf("gateway's link came up %d times, want once: the flood broke it", n)
+	}
+}
+
+func testAbsentAtStart(t *testing.T, r Rig) {
+	r.Cut()
+	gw, pne := start(t, r.Gateway), start(t, r.PNE)
+	for _, e := range []*end{gw, pne} {
+		if err := trySend(t, e.link, r.Entity); !errors.Is(err, transport.ErrLinkDown) {
+			t.Errorf("%s: Send without a carrier: %v, want ErrLinkDown", e.link.Name(), err)
+		}
+		if n := e.upCount(); n != 0 {
+			t.Errorf("%s: Up without a carrier", e.link.Name())
+		}
+		if got := e.link.Status(); got.State != transport.Absent {
+			t.Errorf("%s: without a carrier: %+v, want absent", e.link.Name(), got)
+		}
+	}
+	r.Restore()
+	gw.waitUps(1)
+	pne.waitUps(1)
+	gw.send(r.Entity, "there at last")
+	pne.expect("there at last")
+}
+
+func testCutAndRestore(t *testing.T, r Rig) {
+	gw, pne := startBoth(t, r)
+	for round := 2; round <= 4; round++ {
+		r.Cut()
+		gw.waitDown(r.Entity)
+		pne.waitDown("")
+		for _, e := range []*end{gw, pne} {
+			if got := e.link.Status(); got.State != transport.Absent || got.Detail == "" {
+				t.Errorf("%s: after the cut: %+v, want absent and a detail", e.link.Name(), got)
+			}
+			e.mu.Lock()
+			e.inbox = nil // what waitDown got through before the cut was noticed
+			e.mu.Unlock()
+		}
+		r.Restore()
+		gw.waitUps(round)
+		pne.waitUps(round)
+		gw.send(r.Entity, "down again")
+		pne.expect("down again")
+		pne.send("", "up again")
+		gw.expect("up again")
+	}
+}
+
+func testRunEndsWhileAbsent(t *testing.T, r Rig) {
+	r.Cut()
+	before := goroutines()
+	gw := start(t, r.Gateway)
+	for begin := time.Now(); gw.link.Status().Detail == ""; time.Sleep(time.Millisecond) {
+		if time.Since(begin) > patience {
+			t.Fatalf("%s: says nothing about its carrier: %+v", gw.link.Name(), gw.link.Status())
+		}
+	}
+	begin := time.Now()
+	gw.stop()
+	if d := time.Since(begin); d > promptly {
+		t.Errorf("Run took %v to return while it waited for its carrier", d)
+	}
+	checkGoroutines(t, before)
+	r.Restore()
+}
+
+// heap returns the bytes in live objects.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// goroutines returns the stacks of those that run code of this project or of the
+// library under it: those of testing and the runtime come and go.
+func goroutines() []string {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	var own []string
+	for _, stack := range strings.Split(string(buf), "\n\n") {
+		if strings.Contains(stack, "pngw/transport") || strings.Contains(stack, "paho.mqtt.golang") {
+			own = append(own, stack)
+		}
+	}
+	return own
+}
+
+// checkGoroutines fails the test if more of them are left than before; their last
+// instructions may still be running when Run returns.
+func checkGoroutines(t *testing.T, before []string) {
+	t.Helper()
+	var now []string
+	for begin := time.Now(); time.Since(begin) < promptly; time.Sleep(time.Millisecond) {
+		if now = goroutines(); len(now) <= len(before) {
+			return
+		}
+	}
+	t.Errorf("%d goroutines are left after Run, %d before it:\n%s", len(now), len(before), strings.Join(now, "\n\n"))
+}
