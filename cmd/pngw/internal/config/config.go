@@ -1,0 +1,196 @@
+// Package config turns the agent's UCI file, /etc/config/pngw, into values
+// that have been checked.
+//
+// The file has one section of type gateway and any number of sections of type
+// link:
+//
+//	config gateway 'main'
+//		option id 'gw-0001'                               # required
+//		option server 'https://cpns.example.net:8443'     # required
+//		option ca '/etc/pngw/ca.pem'                      # else the system's roots
+//		option pin 'BASE64'                               # SHA-256 of the server's SPKI
+//		option psk_file '/etc/pngw/psk1'                  # this and the next four:
+//		option psk_identity 'gw-0001'                     # the values shown are
+//		option store '/etc/pngw/keys'                     # what holds when the
+//		option root_key '/etc/pngw/root.key'              # option is not there
+//		option socket '/var/run/pngw.sock'
+//		option log_level 'info'                           # debug, info, warn, error
+//
+//	config link 'rs232'
+//		option enabled '1'
+//		option type 'serial'
+//		option device '/dev/ttyUSB0'                      # required
+//		option baud '115200'
+//
+//	config link 'broker'
+//		option type 'mqtt'
+//		option url 'mqtt://127.0.0.1:1883'                # required; or mqtts://
+//		option prefix 'cpns'
+//		option username 'gw-0001'
+//		option password_file '/etc/pngw/mqtt-password'
+//		option ca '/etc/pngw/mqtt-ca.pem'                 # mqtts only, as are
+//		option cert '/etc/pngw/mqtt-cert.pem'             # these two, which come
+//		option key '/etc/pngw/mqtt-key.pem'               # together
+//
+// An option with an empty value counts as not there. Everything that is not in
+// this list is refused by name and line: a typing mistake in a security setting
+// must not pass for its default. Package board/uci reads the text; whether the
+// files that are named exist is a question of its own, [Config.CheckFiles], for
+// those commands that need them.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"cpns.example.net/pngw/board/uci"
+	"cpns.example.net/pngw/cpns"
+)
+
+// DefaultFile is where the configuration is unless --config says otherwise.
+const DefaultFile = "/etc/config/pngw"
+
+// Config is the whole configuration. Its values have been checked, each for
+// itself and against the others.
+type Config struct {
+	File    string // as given to Load, for messages
+	Gateway Gateway
+	Links   []Link // in the order of the file
+}
+
+// Gateway is the section of type gateway.
+type Gateway struct {
+	ID          cpns.GatewayID
+	Server      string // base URL of the CPNS Server, https, without a final slash
+	CA          string // PEM file, "" for the system's roots
+	Pin         string // base64 of SHA-256 of the SubjectPublicKeyInfo, "" for none
+	PSKFile     string
+	PSKIdentity cpns.PSKIdentity
+	Store       string
+	RootKey     string
+	Socket      string
+	LogLevel    slog.Level
+
+	section uci.Section
+}
+
+// Link is a section of type link.
+type Link struct {
+	Name    string
+	Enabled bool
+	Type    LinkType
+
+	Device string // serial
+	Baud   int    // serial
+
+	URL          string // mqtt, as this and all that follow
+	Prefix       string
+	Username     string
+	PasswordFile string
+	CA           string
+	Cert         string
+	Key          string
+
+	section uci.Section
+}
+
+// LinkType says which transport carries a link.
+type LinkType string
+
+// The link types.
+const (
+	Serial LinkType = "serial"
+	MQTT   LinkType = "mqtt"
+)
+
+// Load reads and checks a configuration file. A fault in the file is a
+// *uci.SyntaxError; all faults of its sections are reported together, joined.
+func Load(file string) (*Config, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	return Parse(f, file)
+}
+
+// Parse is Load for text that has been opened already.
+func Parse(r io.Reader, file string) (*Config, error) {
+	sections, err := uci.Parse(r, file)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{File: file}
+	var faults []error
+	gateway := 0 // the line of its section
+	for _, s := range sections {
+		var err error
+		switch {
+		case s.Type == "gateway" && gateway != 0:
+			err = s.Errorf("a second section gateway, the first is in line %d", gateway)
+		case s.Type == "gateway":
+			gateway = s.Line
+			c.Gateway, err = parseGateway(s)
+		case s.Type == "link":
+			var l Link
+			l, err = parseLink(s)
+			c.Links = append(c.Links, l)
+		default:
+			err = s.Errorf("unknown section type %q: want gateway or link", s.Type)
+		}
+		faults = append(faults, err)
+	}
+	if gateway == 0 {
+		faults = append(faults, &uci.SyntaxError{File: file, Msg: "there is no section gateway"})
+	}
+	faults = append(faults, conflicts(c.Links))
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// conflicts refuses links that would take each other's line or broker.
+func conflicts(links []Link) error {
+	var faults []error
+	ends := map[string]int{}
+	for _, l := range links {
+		end, option := l.Device, "device"
+		if l.Type == MQTT {
+			end, option = l.URL+" "+l.Prefix, "url"
+		}
+		if !l.Enabled || end == "" {
+			continue
+		}
+		if first, ok := ends[end]; ok {
+			faults = append(faults, faultf(l.section, option, "the link in line %d has the same", first))
+			continue
+		}
+		ends[end] = l.section.Line
+	}
+	return errors.Join(faults...)
+}
+
+// Fault makes what is wrong with a link, such as its transport's reason to
+// refuse the configuration, into an error that names the link's line.
+func (l *Link) Fault(err error) error {
+	return l.section.Errorf("link %s: %v", l.Name, err)
+}
+
+// Fault is Link.Fault for one option of the gateway's section.
+func (g *Gateway) Fault(option string, err error) error {
+	return faultf(g.section, option, "%v", err)
+}
+
+// faultf points at an option, or at its section where the option is not there.
+func faultf(s uci.Section, option, format string, args ...any) error {
+	for _, o := range s.Options {
+		if o.Name == option {
+			s.Line = o.Line
+		}
+	}
+	return s.Errorf("option %s: %s", option, fmt.Sprintf(format, args...))
+}

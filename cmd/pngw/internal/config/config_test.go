@@ -1,0 +1,264 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cpns.example.net/pngw/board/uci"
+)
+
+const whole = `
+config gateway 'main'
+	option id 'gw-0001'
+	option server 'https://cpns.example.net:8443/'
+	option ca '/etc/pngw/ca.pem'
+	option pin 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
+	option psk_file '/etc/pngw/psk'
+	option psk_identity 'factory-7'
+	option store '/overlay/keys'
+	option root_key '/overlay/root.key'
+	option socket '/tmp/pngw.sock'
+	option log_level 'debug'
+
+config link 'rs232'
+	option type 'serial'
+	option device '/dev/ttyUSB0'
+	option baud '9600'
+
+config link 'broker'
+	option type 'mqtt'
+	option url 'mqtts://127.0.0.1:8883'
+	option prefix 'home/cpns'
+	option username 'gw'
+	option password_file '/etc/pngw/mqtt'
+	option ca '/etc/pngw/mqtt-ca.pem'
+	option cert '/etc/pngw/mqtt-cert.pem'
+	option key '/etc/pngw/mqtt-key.pem'
+
+config link 'later'
+	option enabled '0'
+	option type 'usb'
+	option vidpid '1234:5678'
+`
+
+func TestParse(t *testing.T) {
+	c, err := Parse(strings.NewReader(whole), "pngw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := c.Gateway
+	g.section = uci.Section{}
+	wantGateway := Gateway{
+		ID: "gw-0001", Server: "https://cpns.example.net:8443", CA: "/etc/pngw/ca.pem",
+		Pin:     "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+		PSKFile: "/etc/pngw/psk", PSKIdentity: "factory-7", Store: "/overlay/keys",
+		RootKey: "/overlay/root.key", Socket: "/tmp/pngw.sock", LogLevel: slog.LevelDebug,
+	}
+	if got, want := show(g), show(wantGateway); got != want {
+		t.Errorf("gateway:\n got %s\nwant %s", got, want)
+	}
+	wantLinks := []Link{
+		{Name: "rs232", Enabled: true, Type: Serial, Device: "/dev/ttyUSB0", Baud: 9600},
+		{Name: "broker", Enabled: true, Type: MQTT, URL: "mqtts://127.0.0.1:8883", Prefix: "home/cpns",
+			Username: "gw", PasswordFile: "/etc/pngw/mqtt", CA: "/etc/pngw/mqtt-ca.pem",
+			Cert: "/etc/pngw/mqtt-cert.pem", Key: "/etc/pngw/mqtt-key.pem"},
+		{Name: "later", Type: "usb"},
+	}
+	if len(c.Links) != len(wantLinks) {
+		t.Fatalf("got %d links, want %d", len(c.Links), len(wantLinks))
+	}
+	for i, l := range c.Links {
+		l.section = uci.Section{}
+		if got, want := show(l), show(wantLinks[i]); got != want {
+			t.Errorf("link %d:\n got %s\nwant %s", i, got, want)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := Parse(strings.NewReader(`
+config gateway
+	option id gw
+	option server https://cpns.example.net
+config link a
+	option type serial
+	option device /dev/ttyS1
+config link b
+	option type mqtt
+	option url mqtt://broker
+`), "pngw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := c.Gateway
+	g.section = uci.Section{}
+	want := Gateway{
+		ID: "gw", Server: "https://cpns.example.net", PSKFile: "/etc/pngw/psk1", PSKIdentity: "gw",
+		Store: "/etc/pngw/keys", RootKey: "/etc/pngw/root.key", Socket: "/var/run/pngw.sock",
+	}
+	if show(g) != show(want) {
+		t.Errorf("gateway:\n got %s\nwant %s", show(g), show(want))
+	}
+	if got := c.Links[0].Baud; got != 115200 {
+		t.Errorf("baud: got %d, want 115200", got)
+	}
+	if got := c.Links[1].Prefix; got != "cpns" {
+		t.Errorf("prefix: got %q, want cpns", got)
+	}
+	if !c.Links[0].Enabled {
+		t.Error("a link is not enabled by default")
+	}
+}
+
+// What stands after the gateway's section, or in it, is one mistake; the
+// message names the line and what is wanted.
+func TestMistakes(t *testing.T) {
+	const head = "config gateway main\n option id gw-0001\n option server https://cpns.example.net\n"
+	const serial = "config link a\n option type serial\n option device /dev/ttyS1\n"
+	const mqtt = "config link b\n option type mqtt\n"
+	long := strings.Repeat("x", 65)
+	tests := []struct{ name, text, want string }{
+		{"empty", "", "pngw: there is no section gateway"},
+		{"no gateway", serial, "pngw: there is no section gateway"},
+		{"syntax", "config gateway main\n option id 'gw", "pngw:2: a ' is not closed in this line"},
+		{"two gateways", head + "config gateway other\n option id gw\n option server https://a\n", "pngw:4: a second section gateway, the first is in line 1"},
+		{"section", head + "config device 'x'\n", `pngw:4: unknown section type "device": want gateway or link`},
+		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes ca, id, `},
+		{"gateway list", head + " list ca /a\n", "pngw:4: option ca: is a list here"},
+		{"no id", "config gateway\n option server https://a\n", "pngw:1: section gateway needs an option id"},
+		{"no server", "config gateway\n option id gw\n", "pngw:1: section gateway needs an option server"},
+		{"id", "config gateway\n option id 'a b'\n option server https://a\n", "pngw:2: option id: gateway ID: byte 2 is 0x20"},
+		{"long id", "config gateway\n option id " + long + "\n option server https://a\n", "pngw:2: option id: gateway ID: 65 bytes, at most 64"},
+		{"psk_identity", head + " option psk_identity 'a b'\n", "pngw:4: option psk_identity: PSK1 identity: byte 2"},
+		{"http", "config gateway\n option id gw\n option server http://a\n", `pngw:3: option server: "http://a": want https://`},
+		{"no scheme", "config gateway\n option id gw\n option server cpns.example.net\n", `pngw:3: option server: "cpns.example.net": want https://`},
+		{"no host", "config gateway\n option id gw\n option server https:///x\n", `pngw:3: option server: "https:///x" names no host`},
+		{"server user", "config gateway\n option id gw\n option server https://u:secret@a\n", "pngw:3: option server: a user name in the URL"},
+		{"server query", "config gateway\n option id gw\n option server 'https://a?b'\n", `pngw:3: option server: "https://a?b": want host, port and path only`},
+		{"pin", head + " option pin abc\n", `pngw:4: option pin: "abc" is not the base64 of a SHA-256`},
+		{"relative", head + " option store keys\n", `pngw:4: option store: "keys": want an absolute path`},
+		{"socket", head + " option socket /" + long + long + "\n", "pngw:4: option socket: 131 bytes: a socket's path has at most 107"},
+		{"log_level", head + " option log_level loud\n", `pngw:4: option log_level: "loud": want debug, info, warn or error`},
+		{"link name", head + "config link\n option type serial\n", "pngw:4: a link needs a name"},
+		{"link twice", head + serial + "config link a\n option type serial\n option device /dev/ttyS2\n", `pngw:7: a second section named "a"`},
+		{"link type", head + "config link a\n option device /dev/ttyS1\n", "pngw:4: option type: missing: want serial or mqtt"},
+		{"link unknown type", head + "config link a\n option type ble\n", `pngw:5: option type: "ble": want serial or mqtt`},
+		{"link option", head + serial + " option speed 9600\n", `pngw:7: section link 'a' has no option "speed": it takes baud, device, enabled, type`},
+		{"option of another type", head + serial + " option url mqtt://a\n", `pngw:7: section link 'a' has no option "url"`},
+		{"usb", head + "config link a\n option type usb\n", "pngw:5: option type: this pngw was built without USB"},
+		{"enabled", head + serial + " option enabled maybe\n", `pngw:7: option enabled: "maybe": want 1 or 0`},
+		{"no device", head + "config link a\n option type serial\n", "pngw:4: section link 'a' needs an option device"},
+		{"device", head + "config link a\n option type serial\n option device ttyS1\n", `pngw:6: option device: "ttyS1": want an absolute path`},
+		{"baud", head + serial + " option baud 115k2\n", `pngw:7: option baud: "115k2": want a number from 50 to 4000000`},
+		{"slow baud", head + serial + " option baud 0\n", `pngw:7: option baud: "0": want a number from 50 to 4000000`},
+		{"same device", head + serial + "config link b\n option type serial\n option device /dev/ttyS1\n", "pngw:9: option device: the link in line 4 has the same"},
+		{"same broker", head + mqtt + " option url mqtt://a\nconfig link c\n option type mqtt\n option url mqtt://a/\n", "pngw:9: option url: the link in line 4 has the same"},
+		{"no url", head + mqtt, "pngw:4: section link 'b' needs an option url"},
+		{"url", head + mqtt + " option url http://a\n", `pngw:6: option url: "http://a": want mqtt:// or, for TLS, mqtts://`},
+		{"url host", head + mqtt + " option url mqtt:1883\n", `pngw:6: option url: "mqtt:1883" names no host`},
+		{"url password", head + mqtt + " option url mqtt://u:secret@a\n", "pngw:6: option url: a user name in the URL: want it in options username and password_file"},
+		{"url path", head + mqtt + " option url mqtt://a/cpns\n", `pngw:6: option url: "mqtt://a/cpns": want host and port only`},
+		{"prefix wildcard", head + mqtt + " option url mqtt://a\n option prefix 'a/#'\n", `pngw:7: option prefix: "a/#": want the beginning of a topic`},
+		{"prefix slash", head + mqtt + " option url mqtt://a\n option prefix 'a/'\n", `pngw:7: option prefix: "a/": want the beginning of a topic`},
+		{"password without user", head + mqtt + " option url mqtt://a\n option password_file /a\n", "pngw:7: option password_file: MQTT takes a password only with a username"},
+		{"cert without key", head + mqtt + " option url mqtts://a\n option cert /a\n", "pngw:7: option cert: comes together with option key"},
+		{"key without cert", head + mqtt + " option url mqtts://a\n option key /a\n", "pngw:7: option key: comes together with option cert"},
+		{"ca without TLS", head + mqtt + " option url mqtt://a\n option ca /a\n", "pngw:7: option ca: is of no use without TLS"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Parse(strings.NewReader(tt.text), "pngw")
+			if err == nil {
+				t.Fatalf("got %+v, want an error %q", c, tt.want)
+			}
+			if got := err.Error(); !strings.HasPrefix(got, tt.want) || strings.Contains(got, "\n") {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error tells a password: %v", err)
+			}
+			if e := new(uci.SyntaxError); !errors.As(err, &e) {
+				t.Errorf("got a %T, want a *uci.SyntaxError", err)
+			}
+		})
+	}
+}
+
+// All mistakes come at once, so that a file needs one round of mending.
+func TestSeveralMistakes(t *testing.T) {
+	_, err := Parse(strings.NewReader("config gateway\n option id 'a b'\n option server ftp://a\nconfig link a\n option type serial\n option baud x\n"), "pngw")
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	got := strings.Split(err.Error(), "\n")
+	want := []string{"pngw:2: option id", "pngw:3: option server", "pngw:4: section link 'a' needs an option device", "pngw:6: option baud"}
+	if len(got) != len(want) {
+		t.Fatalf("got %d lines, want %d:\n%v", len(got), len(want), err)
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("line %d: got %q, want it to begin with %q", i, got[i], want[i])
+		}
+	}
+}
+
+func TestCheckFiles(t *testing.T) {
+	dir := t.TempDir()
+	psk := filepath.Join(dir, "psk1")
+	if err := os.WriteFile(psk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(`config gateway
+	option id gw
+	option server https://a
+	option psk_file DIR/psk1
+	option ca DIR/ca.pem
+config link off
+	option enabled 0
+	option type mqtt
+	option url mqtts://a
+	option ca DIR/nor-this
+config link on
+	option type mqtt
+	option url mqtts://b
+	option username u
+	option password_file DIR/password
+`, "DIR", dir)
+	c, err := Parse(strings.NewReader(text), "pngw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "pngw:5: option ca: " + dir + "/ca.pem: no such file or directory\n" +
+		"pngw:15: option password_file: " + dir + "/password: no such file or directory"
+	if err := c.CheckFiles(); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	for _, name := range []string{"ca.pem", "password"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.CheckFiles(); err != nil {
+		t.Errorf("got %v, want no error", err)
+	}
+}
+
+func TestFault(t *testing.T) {
+	c, err := Parse(strings.NewReader(whole), "pngw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Links[0].Fault(errors.New("no such speed")).Error(), "pngw:14: link rs232: no such speed"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := c.Gateway.Fault("psk_file", errors.New("too short")).Error(), "pngw:7: option psk_file: too short"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func show(v any) string { return fmt.Sprintf("%+v", v) }

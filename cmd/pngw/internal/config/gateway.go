@@ -1,0 +1,101 @@
+package config
+
+import (
+	"encoding/base64"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"cpns.example.net/pngw/board/uci"
+	"cpns.example.net/pngw/cpns"
+)
+
+// maxSocketPath is what sockaddr_un has room for, in bytes, without the final
+// zero.
+const maxSocketPath = 107
+
+func parseGateway(s uci.Section) (Gateway, error) {
+	d := &decoder{uci.NewDecoder(s)}
+	g := Gateway{
+		Server:   d.server("server"),
+		CA:       d.path("ca", ""),
+		Pin:      d.pin("pin"),
+		PSKFile:  d.path("psk_file", "/etc/pngw/psk1"),
+		Store:    d.path("store", "/etc/pngw/keys"),
+		RootKey:  d.path("root_key", "/etc/pngw/root.key"),
+		Socket:   d.path("socket", "/var/run/pngw.sock"),
+		LogLevel: d.logLevel("log_level"),
+		section:  s,
+	}
+	if v := d.Required("id"); v != "" {
+		id, err := cpns.ParseGatewayID(v)
+		if err != nil {
+			d.Errorf("id", "%v", err)
+		}
+		g.ID = id
+	}
+	if v := d.String("psk_identity", string(g.ID)); v != "" {
+		id, err := cpns.ParsePSKIdentity(v)
+		if err != nil && v != string(g.ID) {
+			d.Errorf("psk_identity", "%v", err)
+		}
+		g.PSKIdentity = id
+	}
+	if len(g.Socket) > maxSocketPath {
+		d.Errorf("socket", "%d bytes: a socket's path has at most %d", len(g.Socket), maxSocketPath)
+	}
+	return g, d.Err()
+}
+
+// decoder adds the kinds of value that the agent's options have.
+type decoder struct{ *uci.Decoder }
+
+// server is the base URL of the CPNS Server.
+func (d *decoder) server(name string) string {
+	v := d.Required(name)
+	if v == "" {
+		return ""
+	}
+	u, err := url.Parse(v)
+	switch {
+	case err != nil:
+		d.Errorf(name, "%q is not a URL", v)
+	case u.User != nil:
+		d.Errorf(name, "a user name in the URL: the gateway is known by its PSK1")
+	case u.Scheme != "https":
+		d.Errorf(name, "%q: want https://, keys travel over nothing else", v)
+	case u.Hostname() == "":
+		d.Errorf(name, "%q names no host", v)
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		d.Errorf(name, "%q: want host, port and path only", v)
+	}
+	return strings.TrimRight(v, "/")
+}
+
+func (d *decoder) pin(name string) string {
+	v := d.String(name, "")
+	if sum, err := base64.StdEncoding.DecodeString(v); v != "" && (err != nil || len(sum) != 32) {
+		d.Errorf(name, "%q is not the base64 of a SHA-256, 44 characters", v)
+	}
+	return v
+}
+
+func (d *decoder) logLevel(name string) slog.Level {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	v := d.String(name, "info")
+	level, ok := levels[v]
+	if !ok {
+		d.Errorf(name, "%q: want debug, info, warn or error", v)
+	}
+	return level
+}
+
+// path is an option that names a file or folder. A relative path is refused:
+// the daemon and the command line run in different folders.
+func (d *decoder) path(name, def string) string {
+	v := d.String(name, def)
+	if v != "" && !strings.HasPrefix(v, "/") {
+		d.Errorf(name, "%q: want an absolute path", v)
+	}
+	return v
+}
