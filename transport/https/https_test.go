@@ -59,6 +59,17 @@ func TestNewJoinsPrefixAndPath(t *testing.T) {
 	}
 }
 
+// Not even for a host that net/http would ask a proxy for.
+func TestNewTakesNoProxyFromEnvironment(t *testing.T) {
+	c, err := New(Config{Server: "https://cpns.example.net", Path: testPath, ContentType: testContentType})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.transport.Proxy != nil {
+		t.Error("the transport has a proxy function")
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	good := Config{Server: "https://cpns.example.net", Path: testPath, ContentType: testContentType}
 	short := base64.StdEncoding.EncodeToString(make([]byte, 31))

@@ -18,7 +18,6 @@ import (
 )
 
 func TestPostSendsExactly(t *testing.T) {
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // must not matter
 	body := []byte{0x83, 0x00, 0xff, '\n'}
 	c := startHTTPS(t, func(w http.ResponseWriter, r *http.Request) {
 		got, err := io.ReadAll(r.Body)
@@ -184,6 +183,9 @@ func TestPostRefusesGiants(t *testing.T) {
 		{"endless header", func(conn net.Conn) {
 			io.WriteString(conn, header)
 			endless(conn, "X: "+strings.Repeat("x", 1000)+"\r\n")
+		}, "could not be asked"},
+		{"17 KiB of header", func(conn net.Conn) {
+			fmt.Fprintf(conn, "%sX: %s\r\nContent-Length: 6\r\n\r\nsealed", header, strings.Repeat("x", 17<<10))
 		}, "could not be asked"},
 		{"endless status line", func(conn net.Conn) {
 			endless(conn, "HTTP/1.1 200 OK "+strings.Repeat("x", 4096))
