@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	mrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,7 @@ type entry struct {
 	state
 	place    int  // in due, -1 for not there
 	busy     bool // a request for it is under way
+	renewal  renewal
 	watchers []chan<- news
 }
 
@@ -84,7 +86,9 @@ func New(cfg Config) (*Agent, error) {
 			a.log.Error("a record does not open and is left as it is", "record", name, "reason", err)
 			continue
 		}
-		a.pnes[r.entity] = &entry{state: state{rec: r}, place: -1}
+		e := &entry{state: state{rec: r}, place: -1}
+		a.pnes[r.entity] = e
+		a.schedule(e)
 		for _, t := range []*set{r.current, r.next} {
 			if t != nil {
 				cfg.Clock.Raise(time.Unix(t.taken, 0))
@@ -92,6 +96,14 @@ func New(cfg Config) (*Agent, error) {
 		}
 	}
 	return a, nil
+}
+
+// schedule gives a PNE its first turn of the schedule, anywhere in its period.
+func (a *Agent) schedule(e *entry) {
+	if a.cfg.Reauth > 0 && e.ses.reauth.IsZero() {
+		e.ses.reauth = time.Now().Add(mrand.N(a.cfg.Reauth))
+		a.due.set(e, e.ses.due())
+	}
 }
 
 func (a *Agent) load(name string) (*record, error) {
@@ -109,19 +121,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer close(a.stopped)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var links sync.WaitGroup
+	var running sync.WaitGroup
 	failed := make(chan error, len(a.ports))
 	for _, p := range a.ports {
-		links.Go(func() { p.work(ctx, a) })
-		links.Go(func() {
+		running.Go(func() { p.work(ctx, a) })
+		running.Go(func() {
 			if err := p.run(ctx); err != nil && ctx.Err() == nil {
 				failed <- fmt.Errorf("link %s: %w", p.link.Name(), err)
 				cancel()
 			}
 		})
 	}
+	running.Go(func() { a.renew(ctx) })
 	a.loop(ctx)
-	links.Wait()
+	running.Wait()
 	select {
 	case err := <-failed:
 		return err
@@ -177,7 +190,11 @@ func (a *Agent) apply(e *entry, ev event, from *port) ([]send, error) {
 	_, w.clockSet = a.cfg.Clock.Now()
 	rand.Read(w.randGW[:])
 	rand.Read(w.iv[:])
+	if w.reauth = a.cfg.Reauth; w.reauth > 0 {
+		w.jitter = mrand.N(w.reauth)
+	}
 
+	usedUp := e.usedUp()
 	next, effects := step(e.state, ev, w)
 	if next.rec != e.rec {
 		if err := a.keep(next.rec); err != nil {
@@ -196,8 +213,14 @@ func (a *Agent) apply(e *entry, ev event, from *port) ([]send, error) {
 			a.tell(e, ef, w.link)
 		}
 	}
+	if !usedUp && e.usedUp() {
+		a.log.Warn("the device's set is used up", "entity_id", e.rec.entity)
+		a.observe(EventUsedUp, e.rec, w.link, nil)
+	}
 	return sends, nil
 }
+
+func (s state) usedUp() bool { return s.rec.target() != nil && s.rec.target().usedUp() }
 
 // retry is the first repeat of what goes out on a link. What goes out on all of
 // them waits for the slowest.
@@ -237,15 +260,17 @@ func (a *Agent) keep(r *record) error {
 }
 
 func (a *Agent) tell(e *entry, t tell, link string) {
-	id := e.rec.entity
+	id, k := e.rec.entity, e.rec.target()
 	switch t.kind {
 	case delivered:
-		k := e.rec.target()
 		a.log.Info("key proved by the device", "entity_id", id, "epoch", k.epoch, "index", k.proved, "link", link)
+		a.observe(EventDelivered, e.rec, link, nil)
 	case authenticated:
-		a.log.Debug("device authenticated", "entity_id", id, "link", link)
+		a.log.Info("device authenticated", "entity_id", id, "epoch", k.epoch, "index", k.proved, "link", link)
+		a.observe(EventAuthenticated, e.rec, link, t.session)
 	case alarmed:
 		a.log.Warn("device rolled back or cloned: it gets no key", "entity_id", id, "link", link, "detail", e.rec.alarm.String())
+		a.observe(EventAlarm, e.rec, link, nil)
 	case refused:
 		a.log.Debug("device says that it could not take its key", "entity_id", id, "link", link, "status", int(t.status))
 	case unproved:

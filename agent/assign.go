@@ -31,7 +31,7 @@ func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
 		return failed(id, fmt.Errorf("reading PSK1: %w", err))
 	}
 	defer clear(psk)
-	if err := a.begin(ctx, id, p.r.User); err != nil {
+	if err := a.begin(ctx, id, &p.r); err != nil {
 		return failed(id, err)
 	}
 	defer a.end(id)
@@ -50,8 +50,8 @@ func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
 		}
 		resp, err := cpns.OpenResponse(psk, identity, req.body, answer)
 		if err != nil {
-			return Outcome{id, ResultFailed, "the server's answer was refused: " + err.Error(),
-				"nothing was changed; give the same command again within 5 minutes and the server answers with the same keys; if it happens again, something between router and server changes what they send, or the server is not this gateway's"}
+			return Outcome{Entity: id, Result: ResultFailed, Detail: "the server's answer was refused: " + err.Error(),
+				Advice: "nothing was changed; give the same command again within 5 minutes and the server answers with the same keys; if it happens again, something between router and server changes what they send, or the server is not this gateway's"}
 		}
 		if resp.Status == cpns.TimeOutOfWindow && try == 0 {
 			at = time.Unix(int64(min(resp.ServerTime, 1<<40)), 0)
@@ -76,7 +76,7 @@ func (p *provision) waitForClock(ctx context.Context, id cpns.EntityID) *Outcome
 		}
 		detail := "the router's clock says " + stamp(now) + ", which is in the past: waiting for NTP"
 		if p.late {
-			return &Outcome{id, ResultUnreachable, "clock not set: " + detail, "let the router reach a time server (or set its clock) and give the command again; nothing was sent"}
+			return &Outcome{Entity: id, Result: ResultUnreachable, Detail: "clock not set: " + detail, Advice: "let the router reach a time server (or set its clock) and give the command again; nothing was sent"}
 		}
 		if !told {
 			p.progress(Step{Entity: id, Kind: StepClockWait, Detail: detail})
@@ -93,7 +93,7 @@ func (p *provision) waitForClock(ctx context.Context, id cpns.EntityID) *Outcome
 }
 
 // begin reserves the device for one request at a time.
-func (a *Agent) begin(ctx context.Context, id cpns.EntityID, user cpns.UserID) error {
+func (a *Agent) begin(ctx context.Context, id cpns.EntityID, r *ProvisionRequest) error {
 	var err error
 	doErr := a.do(ctx, func() {
 		e := a.pnes[id]
@@ -101,9 +101,12 @@ func (a *Agent) begin(ctx context.Context, id cpns.EntityID, user cpns.UserID) e
 		case a.faults[string(id)] != "":
 			err = fmt.Errorf("%w; pngw forget removes it, and with it what the device was last given", a.unknown(id))
 		case e == nil:
-			a.pnes[id] = &entry{state: state{rec: &record{entity: id, user: user}}, place: -1, busy: true}
+			a.pnes[id] = &entry{state: state{rec: &record{entity: id, user: r.User}}, place: -1, busy: true}
+			a.schedule(a.pnes[id])
 		case e.busy:
 			err = fmt.Errorf("%s: another command is requesting keys for it right now", id)
+		case e.rec.alarm != nil && !r.Reassign:
+			err = fmt.Errorf("%s is under alarm (%s): pngw resolve takes it in again", id, e.rec.alarm)
 		default:
 			e.busy = true
 		}
@@ -119,6 +122,7 @@ func (a *Agent) end(id cpns.EntityID) {
 		}
 		e.busy = false
 		if e.rec.target() == nil && e.rec.request == nil {
+			a.due.set(e, time.Time{})
 			delete(a.pnes, id)
 		}
 	})
@@ -190,11 +194,18 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 			err = fmt.Errorf("the server counts epoch %d for %s, and this gateway has epoch %d already: the device would refuse it; the server has lost data, restore it", t.epoch, id, have.epoch)
 			return
 		}
-		_, err = p.a.apply(e, assigned{t}, nil)
+		ev := assigned{set: t, reassign: p.r.Reassign}
+		if p.r.Remember {
+			h := p.r.PasswordHash
+			ev.remember = &h
+		}
+		if _, err = p.a.apply(e, ev, nil); err == nil {
+			p.a.observe(EventAssigned, e.rec, "", nil)
+		}
 	})
 	if err := errors.Join(doErr, err); err != nil {
-		return Outcome{id, ResultFailed, "the keys came but could not be stored: " + err.Error(),
-			"make room or make the store writable, then give the same command again within 5 minutes: the server answers with the same keys"}
+		return Outcome{Entity: id, Result: ResultFailed, Detail: "the keys came but could not be stored: " + err.Error(),
+			Advice: "make room or make the store writable, then give the same command again within 5 minutes: the server answers with the same keys"}
 	}
 	p.a.cfg.Clock.Raise(now)
 	p.progress(Step{Entity: id, Kind: StepSealed, Epoch: t.epoch})
@@ -208,24 +219,24 @@ func (a *Agent) notAsked(ctx context.Context, id cpns.EntityID, err error) Outco
 	var no *transport.RefusedError
 	switch {
 	case errors.As(err, &gone):
-		return Outcome{id, ResultUnreachable, err.Error(), gone.Advice}
+		return Outcome{Entity: id, Result: ResultUnreachable, Detail: err.Error(), Advice: gone.Advice}
 	case !errors.As(err, &no):
 		return failed(id, err)
 	case no.Status == 429 || no.Status >= 500:
-		return Outcome{id, ResultUnreachable, err.Error(), "the server is there but cannot answer now" + later(no.RetryAfter)}
+		return Outcome{Entity: id, Result: ResultUnreachable, Detail: err.Error(), Advice: "the server is there but cannot answer now" + later(no.RetryAfter)}
 	}
 	a.abandon(ctx, id)
 	advice := "the server does not take this gateway's requests: compare versions of gateway and server"
 	if no.Status == 401 {
 		advice = "the server does not know this gateway's PSK1: compare id, psk_identity and psk_file with what cpns-server gateway list shows"
 	}
-	return Outcome{id, ResultRefused, err.Error(), advice}
+	return Outcome{Entity: id, Result: ResultRefused, Detail: err.Error(), Advice: advice}
 }
 
 // refusedBy is the outcome where the server answered with a status of its own.
 func (a *Agent) refusedBy(ctx context.Context, id cpns.EntityID, resp *cpns.EUKeyAssignmentResponse, retryAfter time.Duration, now time.Time) Outcome {
 	a.abandon(ctx, id)
-	o := Outcome{Entity: id, Result: ResultRefused}
+	o := Outcome{Entity: id, Result: ResultRefused, Status: resp.Status}
 	switch resp.Status {
 	case cpns.UserAuthenticationFailed:
 		o.Detail, o.Advice = "the server does not know this user with this password", "check the user name and type the password again"

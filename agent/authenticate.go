@@ -16,7 +16,11 @@ type authenticating struct {
 	randPNE [cpns.NonceSize]byte
 	epoch   cpns.Epoch // of the eukey-update that waits, 0 while the challenge does
 	index   cpns.Index
+	step    bool // a person or the schedule began it: the PNE is moved on
 }
+
+// open says that an answer is waited for.
+func (a *authenticating) open() bool { return !a.repeat.due.IsZero() }
 
 // helloStepPace is how often a hello may move a PNE on to its next key. Anybody
 // can say hello in a PNE's name and have the PNE prove its key; if each such
@@ -27,7 +31,7 @@ const helloStepPace = 24 * time.Hour
 // stands until it is answered or given up, so that hellos in the PNE's name
 // cannot disturb it.
 func (s state) challenge(w around) (state, []effect) {
-	if !s.ses.auth.repeat.due.IsZero() {
+	if s.ses.auth.open() {
 		return s, nil
 	}
 	wire, err := (&cpns.AuthChallenge{Entity: s.rec.entity, Gateway: w.gateway, RandGW: w.randGW}).Marshal()
@@ -39,6 +43,26 @@ func (s state) challenge(w around) (state, []effect) {
 	return s, []effect{m}
 }
 
+// authenticate begins a mutual authentication because a person or the schedule
+// wants one. A PNE of which nothing is proved, or that is under alarm, is left
+// alone; one that a newer set waits for is given that instead. Where the PNE has not been heard the challenge goes out on every link.
+func (s state) authenticate(w around) (state, []effect) {
+	s.ses.reauth = time.Time{}
+	if w.reauth > 0 {
+		s.ses.reauth = w.now.Add(w.reauth/2 + w.jitter) // on average each reauth, no two devices in step
+	}
+	switch t := s.rec.current; {
+	case t == nil || t.proved == 0 || s.rec.alarm != nil:
+		return s, nil
+	case s.rec.next != nil: // it is to say hello, and be given the newer set
+		return s.askForHello(w)
+	}
+	w.link = s.ses.link
+	s, effects := s.challenge(w)
+	s.ses.auth.step = true
+	return s, effects
+}
+
 // authResponse takes the PNE's proof of the key that it holds. A key later than
 // the record's means that an acknowledgement was lost, or that the gateway's
 // store went back: the proof is what counts. An earlier one means that the PNE
@@ -48,7 +72,7 @@ func (s state) authResponse(m *cpns.AuthResponse, w around) (state, []effect) {
 	if a.epoch != 0 && m.RandPNE == a.randPNE {
 		return s, nil // the response that the eukey-update under way answers, once more
 	}
-	if a.repeat.due.IsZero() || a.epoch != 0 || t == nil || m.Index > t.length {
+	if !a.open() || a.epoch != 0 || t == nil || m.Index > t.length {
 		return s, []effect{tell{kind: unproved}}
 	}
 	held := t.key(m.Index)
@@ -62,13 +86,13 @@ func (s state) authResponse(m *cpns.AuthResponse, w around) (state, []effect) {
 		s.rec, s.ses.auth, s.ses.notify = &rec, authenticating{}, notifying{}
 		return s, []effect{tell{kind: alarmed}}
 	}
-	effects := []effect{tell{kind: authenticated}}
+	effects := []effect{tell{kind: present}}
 	if m.Index > t.proved {
 		s.rec = s.rec.withProof(m.Epoch, m.Index)
 		s.ses.notify = notifying{}
-		effects = append(effects, tell{kind: delivered})
+		effects = []effect{tell{kind: delivered}}
 	}
-	if !s.mayStep(w) {
+	if !a.step && !s.mayStep(w) {
 		s.ses.auth = authenticating{}
 		return s, effects
 	}
@@ -77,11 +101,7 @@ func (s state) authResponse(m *cpns.AuthResponse, w around) (state, []effect) {
 
 // mayStep says whether a proof that a hello led to may move the PNE on.
 func (s state) mayStep(w around) bool {
-	if !w.clockSet {
-		return false
-	}
-	last := time.Unix(s.rec.stepped, 0)
-	return w.now.Sub(last) >= helloStepPace
+	return w.clockSet && w.now.Sub(time.Unix(s.rec.stepped, 0)) >= max(helloStepPace, w.reauth)
 }
 
 // sendUpdate gives a PNE that has proved the key held the next one. Of a set
@@ -127,4 +147,13 @@ type alarm struct {
 
 func (a *alarm) String() string {
 	return fmt.Sprintf("the device proved key %d of epoch %d after it had proved key %d: it was rolled back or cloned", a.shown, a.epoch, a.proved)
+}
+
+// sessionKey is what both sides hold once the eukey-update under way is
+// acknowledged: it is of the key that the update has put in place.
+func (s state) sessionKey(g cpns.GatewayID) *cpns.SessionKey {
+	a := &s.ses.auth
+	key := s.rec.set(a.epoch).key(a.index)
+	session := cpns.DeriveSessionKey(&key, &a.randGW, &a.randPNE, s.rec.entity, g)
+	return &session
 }

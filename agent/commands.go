@@ -68,6 +68,7 @@ func (a *Agent) Forget(ctx context.Context, id cpns.EntityID) error {
 		delete(a.faults, string(id))
 		if e != nil {
 			a.due.set(e, time.Time{})
+			a.observe(EventGone, e.rec, e.ses.link, nil)
 			e.rec.wipe()
 			delete(a.pnes, id)
 		}

@@ -44,7 +44,8 @@ type Clock interface {
 	Raise(floor time.Time)
 }
 
-// Config is what an Agent is made of. Every field but Links is required.
+// Config is what an Agent is made of. Links may be empty, and Reauth and Observe
+// are optional.
 type Config struct {
 	Gateway cpns.GatewayID
 	PSK     PSKSource
@@ -53,7 +54,18 @@ type Config struct {
 	Clock   Clock
 	Links   []transport.Link // names must differ
 	Log     *slog.Logger
+
+	// Reauth is how often the gateway has each PNE prove its key and moves it on
+	// to the next; 0 for never.
+	Reauth time.Duration
+
+	// Observe hears of events; nil for nobody. It is called from the goroutine
+	// that serves all PNEs: it must not block, and must not call the Agent.
+	Observe func(Event)
 }
+
+// minReauth bounds how fast the schedule may use sets up.
+const minReauth = time.Minute
 
 func (c *Config) check() error {
 	if _, err := cpns.ParseGatewayID(string(c.Gateway)); err != nil {
@@ -61,6 +73,9 @@ func (c *Config) check() error {
 	}
 	if c.PSK == nil || c.Server == nil || c.Store == nil || c.Clock == nil || c.Log == nil {
 		return errors.New("agent: PSK, Server, Store, Clock and Log are all needed")
+	}
+	if c.Reauth < 0 || c.Reauth > 0 && c.Reauth < minReauth {
+		return fmt.Errorf("agent: reauth every %s is more often than every %s: the sets would not last", c.Reauth, minReauth)
 	}
 	seen := map[string]bool{"": true} // the empty name means every link
 	for _, l := range c.Links {

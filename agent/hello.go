@@ -17,7 +17,7 @@ const algChaCha20Poly1305 = 24
 //	PNE holds              gateway sends
 //	nothing                notification of the next key
 //	an older epoch         notification of the next key of the newer set
-//	this epoch             auth-challenge
+//	this epoch             auth-challenge; notification of the next key after a readmission
 //	a newer epoch          nothing: another gateway has assigned it since
 func (s state) hello(h *cpns.Hello, w around) (state, []effect) {
 	s.ses.link, s.ses.seen = w.link, w.now
@@ -32,7 +32,7 @@ func (s state) hello(h *cpns.Hello, w around) (state, []effect) {
 		s.ses.remark = "the device does not offer ChaCha20-Poly1305 (COSE algorithm 24), which its keys travel under"
 	case h.Epoch > t.epoch:
 		s.ses.remark = fmt.Sprintf("the device says that it holds epoch %d, newer than this gateway's %d: it was assigned by another gateway; to serve it here, provision it here again", h.Epoch, t.epoch)
-	case h.Epoch == t.epoch:
+	case h.Epoch == t.epoch && !s.rec.readmitted:
 		return s.challenge(w)
 	case t.usedUp():
 		s.ses.remark = "the device has lost its key and the set is used up: provision it again"

@@ -29,6 +29,7 @@ type session struct {
 	identify repeat // asking the PNE to say hello
 	notify   notifying
 	auth     authenticating
+	reauth   time.Time // when the schedule asks next, zero for never
 }
 
 // An event is what can happen to a PNE's state. step answers each of: *cpns.Hello,
@@ -39,8 +40,15 @@ type (
 	timeout   struct{}               // a deadline of the session may have passed
 	requested struct{ req *request } // a request is about to be sent
 	abandoned struct{}               // the request was refused
-	assigned  struct{ set *set }     // the response has been checked
-	identify  struct{}               // ask the PNE to say hello, on every link
+	assigned  struct {               // the response has been checked
+		set      *set
+		remember *cpns.PasswordHash // nil for not
+		reassign bool               // a person asked for it in spite of an alarm
+	}
+	identify     struct{} // ask the PNE to say hello, on every link
+	authenticate struct{} // a person or the schedule asks for a mutual authentication
+	unremember   struct{} // the user's password is another by now
+	readmit      struct{} // a person takes a rolled-back PNE in again
 )
 
 // around is what step needs of the world: everything random, and the time, is
@@ -53,6 +61,8 @@ type around struct {
 	retry    time.Duration // that link's first repeat
 	randGW   [cpns.NonceSize]byte
 	iv       [cpns.IVSize]byte
+	reauth   time.Duration // how often the schedule authenticates, 0 for never
+	jitter   time.Duration // random, below reauth
 }
 
 // An effect is what step asks for, in order, once its new record is stored.
@@ -68,18 +78,21 @@ type (
 	}
 	// tell lets those who wait for the PNE know.
 	tell struct {
-		kind   happening
-		status cpns.AckStatus // of a refusal
+		kind    happening
+		status  cpns.AckStatus   // of refused
+		session *cpns.SessionKey // of authenticated
 	}
 )
 
 type happening int
 
 const (
-	delivered     happening = iota // a later key has been proved
-	authenticated                  // a key has been proved in a mutual authentication
+	delivered     happening = iota // a later key has been proved, outside a mutual authentication
+	present                        // the PNE has proved the key that the record says
+	authenticated                  // a mutual authentication has ended well
 	refused                        // the PNE says that it could not take the key; unproved
 	alarmed                        // an older key has been proved
+	unanswered                     // a challenge or an update was repeated in vain
 	unproved                       // the message proved nothing
 )
 
@@ -97,6 +110,17 @@ func step(s state, ev event, w around) (state, []effect) {
 		return s.timeout(w)
 	case identify:
 		return s.askForHello(w)
+	case authenticate:
+		return s.authenticate(w)
+	case unremember:
+		rec := *s.rec
+		rec.remember = nil
+		s.rec = &rec
+	case readmit:
+		rec := *s.rec
+		rec.alarm, rec.readmitted = nil, true
+		s.rec, s.ses.remark = &rec, ""
+		return s.askForHello(w)
 	case requested:
 		rec := *s.rec
 		rec.request = ev.req
@@ -110,6 +134,10 @@ func step(s state, ev event, w around) (state, []effect) {
 		s.rec = &rec
 	case assigned:
 		s.rec = s.rec.withSet(ev.set)
+		s.rec.remember = ev.remember
+		if ev.reassign {
+			s.rec.alarm, s.rec.readmitted = nil, false
+		}
 		s.ses.notify, s.ses.remark = notifying{}, ""
 	default:
 		panic(fmt.Sprintf("agent: no such event %T", ev))
@@ -133,6 +161,7 @@ func (s state) askForHello(w around) (state, []effect) {
 // PNE then stays pending until its next hello.
 func (s state) timeout(w around) (state, []effect) {
 	var effects []effect
+	open := s.ses.auth.open()
 	for _, r := range []*repeat{&s.ses.identify, &s.ses.notify.repeat, &s.ses.auth.repeat} {
 		if r.due.IsZero() || w.now.Before(r.due) {
 			continue
@@ -143,16 +172,21 @@ func (s state) timeout(w around) (state, []effect) {
 		}
 		*r = repeat{}
 	}
-	if s.ses.auth.repeat.due.IsZero() {
+	if open && !s.ses.auth.open() {
 		s.ses.auth = authenticating{}
+		effects = append(effects, tell{kind: unanswered})
 	}
-	return s, effects
+	if s.ses.reauth.IsZero() || w.now.Before(s.ses.reauth) {
+		return s, effects
+	}
+	s, more := s.authenticate(w)
+	return s, append(effects, more...)
 }
 
 // due is the earliest deadline of the session, zero for none.
 func (s session) due() time.Time {
 	var first time.Time
-	for _, t := range []time.Time{s.identify.due, s.notify.repeat.due, s.auth.repeat.due} {
+	for _, t := range []time.Time{s.identify.due, s.notify.repeat.due, s.auth.repeat.due, s.reauth} {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
 		}
@@ -170,6 +204,8 @@ func (s state) note() string {
 		return fmt.Sprintf("holds key %d of epoch %d until it takes the new set", r.current.proved, r.current.epoch)
 	case r.target() != nil && r.target().usedUp():
 		return "the set is used up: provision it again for a new one"
+	case r.target() != nil && r.target().runningOut():
+		return fmt.Sprintf("%d of %d keys are used: provision it again for a new set", r.target().proved, r.target().length)
 	}
 	return ""
 }

@@ -28,7 +28,7 @@ func newBench(t *testing.T, sets ...*set) *bench {
 	b.s.rec = &record{entity: testEntity, user: "alice"}
 	for _, s := range sets {
 		b.step(requested{&request{user: "alice"}})
-		b.step(assigned{s})
+		b.step(assigned{set: s})
 	}
 	return b
 }
@@ -131,7 +131,7 @@ func TestDelivery(t *testing.T) {
 	b.step(requested{&request{user: "alice"}})
 	b.wantState(StateRequested, 0, 0)
 	b.none(b.hello(0, 0)) // nothing is here to give
-	b.step(assigned{s})
+	b.step(assigned{set: s})
 	b.wantState(StateAssigned, 1, 0)
 
 	h := b.hello(0, 0)
@@ -285,6 +285,10 @@ func TestAuthentication(t *testing.T) {
 			t.Fatal("the update's key does not follow the one held")
 		}
 		b.none(cpns.NewAcknowledgement(next, cpns.AuthContext(&c.RandGW, &mine), testEntity, 1, u.Index))
+		b.told(authenticated)
+		if want := cpns.DeriveSessionKey(next, &c.RandGW, &mine, testEntity, testGateway); *b.tells[0].session != want {
+			t.Error("the session key is not the device's")
+		}
 	}
 	hold(1) // its acknowledgement of the notification had been lost
 	b.wantState(StateDelivered, 1, 2)

@@ -51,22 +51,23 @@ func (s state) acknowledgement(m *cpns.Acknowledgement, w around) (state, []effe
 	if m.Status != cpns.AckSuccess {
 		// Anybody can have said it: it is shown, and the repeats go on.
 		s.ses.remark = refusal(m.Status)
-		return s, []effect{tell{refused, m.Status}}
+		return s, []effect{tell{kind: refused, status: m.Status}}
 	}
-	byUpdate := s.ses.auth.proves(m, s.rec)
-	if !byUpdate && !s.ses.notify.proves(m, s.rec) {
+	done, before := tell{kind: delivered}, s.rec
+	switch {
+	case s.ses.auth.proves(m, s.rec):
+		done = tell{kind: authenticated, session: s.sessionKey(w.gateway)}
+		s.rec = s.rec.withProof(m.Epoch, m.Index)
+		if s.rec != before && w.clockSet {
+			s.rec.stepped = w.now.Unix()
+		}
+	case s.ses.notify.proves(m, s.rec):
+		s.rec = s.rec.withProof(m.Epoch, m.Index)
+	default:
 		return s, []effect{tell{kind: unproved}}
 	}
-	before := s.rec
-	s.rec = s.rec.withProof(m.Epoch, m.Index)
-	if byUpdate && s.rec != before && w.clockSet {
-		s.rec.stepped = w.now.Unix()
-	}
-	s.ses = session{link: w.link, seen: w.now, claimedEpoch: m.Epoch, claimedIndex: m.Index, hellos: s.ses.hellos}
-	if s.rec == before {
-		return s, nil // the empty update of a used-up set, acknowledged
-	}
-	return s, []effect{tell{kind: delivered}}
+	s.ses = session{link: w.link, seen: w.now, claimedEpoch: m.Epoch, claimedIndex: m.Index, hellos: s.ses.hellos, reauth: s.ses.reauth}
+	return s, []effect{done}
 }
 
 // proves says whether m acknowledges the notification under one of the nonces

@@ -16,6 +16,8 @@ type ProvisionRequest struct {
 	User         cpns.UserID
 	PasswordHash cpns.PasswordHash
 	Entities     []cpns.EntityID
+	Remember     bool          // keep PasswordHash, sealed, and renew sets with it as they run out
+	Reassign     bool          // also where a device is under alarm
 	Wait         time.Duration // at most this long for the clock, and once more for deliveries
 }
 
@@ -50,10 +52,11 @@ const (
 
 // Outcome is how a device's request ended.
 type Outcome struct {
-	Entity cpns.EntityID `json:"entity_id"`
-	Result Result        `json:"result"`
-	Detail string        `json:"detail,omitempty"` // what happened, where it is not "delivered"
-	Advice string        `json:"advice,omitempty"` // what to do about it
+	Entity cpns.EntityID         `json:"entity_id"`
+	Result Result                `json:"result"`
+	Status cpns.AssignmentStatus `json:"status,omitempty"` // the server's, where it refused
+	Detail string                `json:"detail,omitempty"` // what happened, where it is not "delivered"
+	Advice string                `json:"advice,omitempty"` // what to do about it
 }
 
 // Result sums an outcome up.
@@ -81,7 +84,7 @@ func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func
 		news:     make(chan news, 4*len(r.Entities)+16),
 		outcomes: make([]Outcome, len(r.Entities)), wanted: map[cpns.EntityID]int{},
 	}
-	defer p.unwatch()
+	defer a.unwatch(r.Entities, p.news)
 	for i, id := range r.Entities {
 		p.outcomes[i] = p.assign(ctx, id)
 		if ctx.Err() != nil {
@@ -181,7 +184,7 @@ func (p *provision) hear(ctx context.Context, n news) error {
 		return nil
 	}
 	switch n.tell.kind {
-	case delivered:
+	case delivered, authenticated:
 		return p.look(ctx, n.entity, false)
 	case refused:
 		p.progress(Step{Entity: n.entity, Kind: StepDeviceRefused, Detail: refusal(n.tell.status)})
@@ -198,7 +201,7 @@ func (p *provision) look(ctx context.Context, id cpns.EntityID, last bool) error
 	o := &p.outcomes[p.wanted[id]]
 	switch {
 	case err != nil:
-		*o = Outcome{id, ResultFailed, "it was forgotten while it waited for its key", ""}
+		*o = Outcome{Entity: id, Result: ResultFailed, Detail: "it was forgotten while it waited for its key"}
 		delete(p.wanted, id)
 	case v.Index > 0:
 		*o = Outcome{Entity: id, Result: ResultDelivered}
@@ -211,24 +214,4 @@ func (p *provision) look(ctx context.Context, id cpns.EntityID, last bool) error
 		}
 	}
 	return nil
-}
-
-// unwatch takes this call's channel off every device.
-func (p *provision) unwatch() {
-	_ = p.a.do(context.Background(), func() { // fails only once nobody can tell any more
-		for _, id := range p.r.Entities {
-			if e := p.a.pnes[id]; e != nil {
-				e.unwatch(p.news)
-			}
-		}
-	})
-}
-
-func (e *entry) unwatch(c chan<- news) {
-	for i, w := range e.watchers {
-		if w == c {
-			e.watchers = append(e.watchers[:i:i], e.watchers[i+1:]...)
-			return
-		}
-	}
 }

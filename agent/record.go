@@ -18,7 +18,10 @@ type record struct {
 	next    *set     // a set of a newer epoch that the PNE has not proved yet
 	request *request // sent, with no answer stored yet
 	alarm   *alarm
-	stepped int64 // when an eukey-update last moved the PNE on, seconds since 1970
+
+	readmitted bool               // an alarm was resolved: the PNE gets its next key by notification, whatever it holds
+	remember   *cpns.PasswordHash // for renewal; nil unless the user said so
+	stepped    int64              // when an eukey-update last moved the PNE on, seconds since 1970
 }
 
 // set is an EUKey set with the TK that came with it. Of the chain only the last
@@ -46,6 +49,9 @@ type request struct {
 func (t *set) key(i cpns.Index) cpns.EUKey { return cpns.EUKeyAt(&t.last, t.length, i) }
 
 func (t *set) usedUp() bool { return t.proved == t.length }
+
+// runningOut says that nine keys in ten are proved: time for a new set.
+func (t *set) runningOut() bool { return 10*int(t.proved) >= 9*int(t.length) }
 
 // same says whether t and o are one assignment, given twice.
 func (t *set) same(o *set) bool {
@@ -96,7 +102,7 @@ func (r *record) withProof(e cpns.Epoch, i cpns.Index) *record {
 		return r
 	}
 	moved, n := *t, *r
-	moved.proved = i
+	moved.proved, n.readmitted = i, false
 	if t == r.next {
 		n.current, n.next = &moved, nil
 	} else {
@@ -117,7 +123,10 @@ type wireRecord struct {
 	Next    *wireSet     `json:"next,omitempty"`
 	Request *wireRequest `json:"request,omitempty"`
 	Alarm   *wireAlarm   `json:"alarm,omitempty"`
-	Stepped int64        `json:"stepped,omitempty"`
+
+	Readmitted bool   `json:"readmitted,omitempty"`
+	Remember   []byte `json:"remember,omitempty"`
+	Stepped    int64  `json:"stepped,omitempty"`
 }
 
 type wireSet struct {
@@ -144,7 +153,10 @@ type wireAlarm struct {
 }
 
 func (r *record) marshal() ([]byte, error) {
-	w := wireRecord{Version: recordVersion, Entity: string(r.entity), User: string(r.user), Current: r.current.wire(), Next: r.next.wire(), Stepped: r.stepped}
+	w := wireRecord{Version: recordVersion, Entity: string(r.entity), User: string(r.user), Current: r.current.wire(), Next: r.next.wire(), Readmitted: r.readmitted, Stepped: r.stepped}
+	if r.remember != nil {
+		w.Remember = r.remember[:]
+	}
 	if q := r.request; q != nil {
 		w.Request = &wireRequest{string(q.user), q.rand[:], q.time, q.authData[:], q.body}
 	}
@@ -178,7 +190,15 @@ func parseRecord(name string, value []byte) (*record, error) {
 	if err != nil {
 		return nil, errRecord
 	}
-	r := &record{entity: entity, user: user, stepped: w.Stepped}
+	r := &record{entity: entity, user: user, readmitted: w.Readmitted, stepped: w.Stepped}
+	switch len(w.Remember) {
+	case 0:
+	case len(r.remember):
+		h := cpns.PasswordHash(w.Remember)
+		r.remember = &h
+	default:
+		return nil, errRecord
+	}
 	if r.current, err = w.Current.parse(); err != nil {
 		return nil, err
 	}
@@ -220,5 +240,8 @@ func (r *record) wipe() {
 			clear(t.last[:])
 			clear(t.tk)
 		}
+	}
+	if r.remember != nil {
+		clear(r.remember[:])
 	}
 }

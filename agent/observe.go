@@ -1,0 +1,43 @@
+package agent
+
+import "cpns.example.net/pngw/cpns"
+
+// Event is what the router's other software may want to know about a PNE.
+type Event struct {
+	Kind   EventKind
+	Entity cpns.EntityID
+	User   cpns.UserID
+	Epoch  cpns.Epoch
+	Index  cpns.Index // the latest key proved
+	Length int        // keys in the set
+	Link   string
+
+	// Session is the key that a mutual authentication has left with both
+	// sides, nil with every other kind.
+	Session *cpns.SessionKey
+}
+
+// EventKind names an event for hooks and metrics.
+type EventKind string
+
+// The events.
+const (
+	EventAssigned      EventKind = "assigned"      // a set is sealed in the store
+	EventDelivered     EventKind = "delivered"     // the PNE has proved a key
+	EventAuthenticated EventKind = "authenticated" // both sides have proved themselves
+	EventUsedUp        EventKind = "used_up"       // the last key of the set is proved
+	EventAlarm         EventKind = "alarm"         // rolled back or cloned
+	EventGone          EventKind = "gone"          // forgotten here
+)
+
+// observe hands an event to whoever was configured to hear it.
+func (a *Agent) observe(kind EventKind, r *record, link string, session *cpns.SessionKey) {
+	if a.cfg.Observe == nil {
+		return
+	}
+	e := Event{Kind: kind, Entity: r.entity, User: r.user, Link: link, Session: session}
+	if t := r.target(); t != nil {
+		e.Epoch, e.Index, e.Length = t.epoch, t.proved, int(t.length)
+	}
+	a.cfg.Observe(e)
+}
