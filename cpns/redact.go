@@ -16,8 +16,8 @@ const redacted = "[redacted]"
 
 // redact serves every verb, so that neither %x nor %#v shows a byte. Package fmt
 // calls it wherever it may: in values, pointers, slices, maps and exported
-// fields, but never for an unexported field. A struct that keeps a secret in one
-// must not be printed.
+// fields. It has no hook for an unexported field, so a struct that keeps a secret
+// in one must not be printed; nor for %p and %w, which mean nothing here.
 func redact(s fmt.State) { io.WriteString(s, redacted) }
 
 func (EUKey) Format(s fmt.State, _ rune)   { redact(s) }

@@ -1,0 +1,255 @@
+package cpns
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestNames(t *testing.T) {
+	every := make([]byte, 0, 0x7e-0x21+1)
+	for b := byte(0x21); b <= 0x7e; b++ {
+		every = append(every, b)
+	}
+	parsers := []struct {
+		name  string
+		limit int
+		parse func(s string) (string, error)
+	}{
+		{"entity ID", 64, func(s string) (string, error) { id, err := ParseEntityID(s); return string(id), err }},
+		{"CPNS user ID", 64, func(s string) (string, error) { id, err := ParseUserID(s); return string(id), err }},
+		{"gateway ID", 64, func(s string) (string, error) { id, err := ParseGatewayID(s); return string(id), err }},
+		{"PSK1 identity", 128, func(s string) (string, error) { id, err := ParsePSKIdentity(s); return string(id), err }},
+	}
+	for _, p := range parsers {
+		for _, good := range []string{"a", string(every[:64]), string(every[len(every)-64:]), strings.Repeat("~", p.limit)} {
+			if got, err := p.parse(good); got != good || err != nil {
+				t.Errorf("%s %q: got %q, %v", p.name, good, got, err)
+			}
+		}
+		for _, bad := range []string{"", " ", "a b", "a\n", "\x7f", "\x00", "é", "\xff", strings.Repeat("~", p.limit+1)} {
+			_, err := p.parse(bad)
+			if err == nil || !strings.HasPrefix(err.Error(), p.name+": ") {
+				t.Errorf("%s %q: got error %v, want one that names the %s", p.name, bad, err, p.name)
+			}
+		}
+	}
+}
+
+func TestKeySizes(t *testing.T) {
+	for size := range 80 {
+		b := bytes.Repeat([]byte{1}, size)
+		want := size >= 16 && size <= 64
+		tk, err := ParseTK(b)
+		if (err == nil) != want {
+			t.Errorf("a TK of %d bytes: got error %v", size, err)
+		}
+		psk, err := ParsePSK1(b)
+		if (err == nil) != want {
+			t.Errorf("a PSK1 of %d bytes: got error %v", size, err)
+		}
+		if size > 0 {
+			b[0] = 2
+			if tk[0] != 1 || psk[0] != 1 {
+				t.Fatal("a key shares memory with what it was parsed from")
+			}
+		}
+	}
+}
+
+// TestMarshalRefuses: what ParseMessage would refuse is not sent.
+func TestMarshalRefuses(t *testing.T) {
+	algs := []int64{AlgChaCha20Poly1305}
+	sealed := sealEncrypt0(&[32]byte{}, [IVSize]byte{}, nil, nil)
+	mac := createMAC0(&[32]byte{}, nil)
+	tests := []struct {
+		name string
+		m    Message
+	}{
+		{"identify: name", &Identify{Entity: "a b"}},
+		{"hello: no name", &Hello{Algs: algs}},
+		{"hello: no algorithm", &Hello{Entity: "e"}},
+		{"hello: epoch only", &Hello{Entity: "e", Epoch: 1, Algs: algs}},
+		{"hello: index only", &Hello{Entity: "e", Index: 1, Algs: algs}},
+		{"hello: index", &Hello{Entity: "e", Epoch: 1, Index: 1025, Algs: algs}},
+		{"hello: too long", &Hello{Entity: "e", Algs: make([]int64, 500)}},
+		{"notification: not sealed", &Notification{Entity: "e", Gateway: "g", Epoch: 1, Index: 1}},
+		{"notification: no gateway", &Notification{Entity: "e", Epoch: 1, Index: 1, sealed: sealed}},
+		{"notification: epoch", &Notification{Entity: "e", Gateway: "g", Index: 1, sealed: sealed}},
+		{"acknowledgement: success without proof", NewFailedAcknowledgement(AckSuccess, "e", 1, 1)},
+		{"acknowledgement: failure with proof", &Acknowledgement{Entity: "e", Status: AckStale, Epoch: 1, Index: 1, mac: &mac}},
+		{"acknowledgement: status", NewFailedAcknowledgement(6, "e", 1, 1)},
+		{"acknowledgement: index", NewAcknowledgement(&EUKey{}, nil, "e", 1, 0)},
+		{"auth-challenge: no gateway", &AuthChallenge{Entity: "e"}},
+		{"auth-response: no MAC", &AuthResponse{Entity: "e", Epoch: 1, Index: 1}},
+		{"auth-response: epoch", &AuthResponse{Entity: "e", Index: 1, mac: mac}},
+		{"eukey-update: not sealed", &EUKeyUpdate{Entity: "e", Epoch: 1, Index: 1}},
+		{"eukey-update: no name", &EUKeyUpdate{Epoch: 1, Index: 1, sealed: sealed}},
+	}
+	for _, test := range tests {
+		if b, err := test.m.Marshal(); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %x, %v, want ErrMalformed", test.name, b, err)
+		}
+	}
+}
+
+func TestSealRefuses(t *testing.T) {
+	tk, psk := make(TK, 16), make(PSK1, 32)
+	nonce, key, iv := &[NonceSize]byte{}, &EUKey{}, [IVSize]byte{}
+	notification := func(tk TK, e EntityID, g GatewayID, epoch Epoch, index Index) error {
+		_, err := SealNotification(tk, nonce, e, g, epoch, index, key, iv)
+		return err
+	}
+	update := func(tk TK, e EntityID, g GatewayID, epoch Epoch, index Index) error {
+		_, err := SealEUKeyUpdate(tk, key, g, nonce, nonce, e, epoch, index, nil, iv)
+		return err
+	}
+	request := func(psk PSK1, id PSKIdentity, r EUKeyAssignmentRequest) error {
+		_, err := SealRequest(psk, id, iv, &r)
+		return err
+	}
+	response := func(psk PSK1, id PSKIdentity, r EUKeyAssignmentResponse) error {
+		_, err := SealResponse(psk, id, nil, iv, &r)
+		return err
+	}
+	tests := []struct {
+		name string
+		err  error
+	}{
+		{"notification: TK", notification(tk[:15], "e", "g", 1, 1)},
+		{"notification: entity", notification(tk, "", "g", 1, 1)},
+		{"notification: gateway", notification(tk, "e", "", 1, 1)},
+		{"notification: epoch", notification(tk, "e", "g", 0, 1)},
+		{"notification: index", notification(tk, "e", "g", 1, 1025)},
+		{"update: TK", update(nil, "e", "g", 1, 1)},
+		{"update: entity", update(tk, "", "g", 1, 1)},
+		{"update: gateway", update(tk, "e", "", 1, 1)},
+		{"update: epoch", update(tk, "e", "g", 0, 1)},
+		{"update: index", update(tk, "e", "g", 1, 0)},
+		{"request: PSK1", request(psk[:8], "id", EUKeyAssignmentRequest{EntityID: "e", UserID: "u"})},
+		{"request: identity", request(psk, "", EUKeyAssignmentRequest{EntityID: "e", UserID: "u"})},
+		{"request: entity", request(psk, "id", EUKeyAssignmentRequest{UserID: "u"})},
+		{"request: user", request(psk, "id", EUKeyAssignmentRequest{EntityID: "e"})},
+		{"response: PSK1", response(nil, "id", EUKeyAssignmentResponse{Status: UserLocked})},
+		{"response: identity", response(psk, "", EUKeyAssignmentResponse{Status: UserLocked})},
+		{"response: status", response(psk, "id", EUKeyAssignmentResponse{Status: 7})},
+		{"response: epoch", response(psk, "id", EUKeyAssignmentResponse{TK: tk, EUKeys: chain(2)})},
+		{"response: TK", response(psk, "id", EUKeyAssignmentResponse{Epoch: 1, EUKeys: chain(2)})},
+		{"response: EUKeys", response(psk, "id", EUKeyAssignmentResponse{Epoch: 1, TK: tk, EUKeys: chain(1)})},
+		{"response: failure with epoch", response(psk, "id", EUKeyAssignmentResponse{Status: UserLocked, Epoch: 1})},
+	}
+	for _, test := range tests {
+		if test.err == nil {
+			t.Errorf("%s: it was sealed", test.name)
+		}
+	}
+}
+
+// TestExtremes: the largest values that the protocol allows pass, and the size
+// limits hold to the byte.
+func TestExtremes(t *testing.T) {
+	long := EntityID(strings.Repeat("e", 64))
+	key := &EUKey{}
+	notification, err := SealNotification(make(TK, 64), &[NonceSize]byte{}, long, GatewayID(long), math.MaxUint32, MaxSetLength, key, [IVSize]byte{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := &Hello{Entity: long, Epoch: math.MaxUint32, Index: MaxSetLength}
+	for range MaxLinkMessage {
+		hello.Algs = append(hello.Algs, 1)
+		if b, err := hello.Marshal(); err == nil && len(b) == MaxLinkMessage {
+			break
+		}
+	}
+	for _, m := range []Message{notification, hello, &Hello{Entity: "e", Algs: []int64{math.MinInt64, math.MaxInt64}}} {
+		b, err := m.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameMessage(t, b, m)
+	}
+
+	hello.Algs = append(hello.Algs, 1)
+	tooLong := encode(&helloArray{Type: TypeHello, Version: Version, Hello: *hello})
+	if len(tooLong) != MaxLinkMessage+1 {
+		t.Fatalf("the hello has %d bytes", len(tooLong))
+	}
+	if _, err := ParseMessage(tooLong); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a message of %d bytes: got error %v, want ErrMalformed", len(tooLong), err)
+	}
+
+	psk := make(PSK1, MaxPSK1Size)
+	id := PSKIdentity(strings.Repeat("i", 128))
+	want := &EUKeyAssignmentResponse{ServerTime: math.MaxUint64, Epoch: math.MaxUint32, TK: make(TK, MaxTKSize), EUKeys: chain(MaxSetLength)}
+	body, err := SealResponse(psk, id, nil, [IVSize]byte{}, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(body) > MaxResponseBody {
+		t.Errorf("the largest response has %d bytes, at most %d", len(body), MaxResponseBody)
+	}
+	if _, err := OpenResponse(psk, id, nil, body); err != nil {
+		t.Error(err)
+	}
+
+	for _, size := range []int{MaxRequestBody, MaxRequestBody + 1} {
+		empty := len(sealBody(&[32]byte{}, id, [IVSize]byte{}, make([]byte, 3000))) - 3000
+		body := sealBody(&[32]byte{}, id, [IVSize]byte{}, make([]byte, size-empty))
+		if len(body) != size {
+			t.Fatalf("the body has %d bytes, want %d", len(body), size)
+		}
+		if _, err := ParseRequest(body); (err == nil) != (size == MaxRequestBody) {
+			t.Errorf("a request body of %d bytes: got error %v", size, err)
+		}
+	}
+}
+
+// TestBeyondRanges: numbers that fit no field of ours, which no vector has.
+func TestBeyondRanges(t *testing.T) {
+	nonce := [NonceSize]byte{}
+	tests := []struct {
+		name string
+		b    []byte
+	}{
+		{"epoch 2^32", encodeArray(1, 1, "e", nonce, uint64(1)<<32, 1, []int{24})},
+		{"index 2^16", encodeArray(1, 1, "e", nonce, 1, 1<<16, []int{24})},
+		{"version 257", encodeArray(1, 257, "e", nonce, 0, 0, []int{24})},
+		{"status 256", encodeArray(3, "e", 256, 1, 1, nil)},
+		{"algorithm 2^63", encodeArray(1, 1, "e", nonce, 0, 0, []uint64{1 << 63})},
+		{"nonce as an array of numbers", encodeArray(1, 1, "e", make([]int, NonceSize), 0, 0, []int{24})},
+		{"algorithms as bytes", encodeArray(1, 1, "e", nonce, 0, 0, []byte{24})},
+		{"epoch true", encodeArray(1, 1, "e", nonce, true, 1, []int{24})},
+		{"epoch null", encodeArray(1, 1, "e", nonce, nil, 0, []int{24})},
+		{"nested too deep", encodeArray(1, 1, "e", nonce, 0, 0, []any{[]any{[]any{[]any{24}}}})},
+		{"only a type", []byte{0x81, 0x00}},
+		{"only an array", []byte{0x80}},
+	}
+	for _, test := range tests {
+		if m, err := ParseMessage(test.b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %+v, %v, want ErrMalformed", test.name, m, err)
+		}
+	}
+}
+
+func TestNamesOfNumbers(t *testing.T) {
+	for i := range MessageType(7) {
+		if strings.HasPrefix(i.String(), "message type") {
+			t.Errorf("message type %d has no name", uint8(i))
+		}
+	}
+	for i := range AckUnsupported + 1 {
+		if strings.HasPrefix(i.String(), "acknowledgement status") {
+			t.Errorf("acknowledgement status %d has no name", uint8(i))
+		}
+	}
+	for i := range RandomReused + 1 {
+		if strings.HasPrefix(i.String(), "assignment status") {
+			t.Errorf("assignment status %d has no name", uint8(i))
+		}
+	}
+	if got, want := AssignmentStatus(7).String(), "assignment status 7"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
