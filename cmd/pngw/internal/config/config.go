@@ -177,7 +177,7 @@ func conflicts(links []Link) error {
 // Fault makes what is wrong with a link, such as its transport's reason to
 // refuse the configuration, into an error that names the link's line.
 func (l *Link) Fault(err error) error {
-	return l.section.Errorf("link %s: %v", l.Name, err)
+	return l.section.Errorf("%v", err)
 }
 
 // Fault is Link.Fault for one option of the gateway's section.

@@ -209,10 +209,6 @@ func TestSeveralMistakes(t *testing.T) {
 
 func TestCheckFiles(t *testing.T) {
 	dir := t.TempDir()
-	psk := filepath.Join(dir, "psk1")
-	if err := os.WriteFile(psk, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	text := strings.ReplaceAll(`config gateway
 	option id gw
 	option server https://a
@@ -253,7 +249,7 @@ func TestFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.Links[0].Fault(errors.New("no such speed")).Error(), "pngw:14: link rs232: no such speed"; got != want {
+	if got, want := c.Links[0].Fault(errors.New("no such speed")).Error(), "pngw:14: no such speed"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got, want := c.Gateway.Fault("psk_file", errors.New("too short")).Error(), "pngw:7: option psk_file: too short"; got != want {

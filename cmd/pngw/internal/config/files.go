@@ -8,16 +8,12 @@ import (
 	"cpns.example.net/pngw/board/uci"
 )
 
-// CheckFiles reports every file that the configuration names, that nobody but
-// a person can bring, and that cannot be read. The device of a serial line is
-// not among them, because it may be plugged in later; nor are store, root key
-// and socket, which are the program's own.
+// CheckFiles reports the certificates and passwords that the configuration
+// names and that cannot be read. PSK1 is left to whoever opens it, who can say
+// more. The device of a serial line is not among them, because it may be plugged
+// in later; nor are store, root key and socket, which are the program's own.
 func (c *Config) CheckFiles() error {
-	g := &c.Gateway
-	faults := []error{
-		readable(g.section, "psk_file", g.PSKFile),
-		readable(g.section, "ca", g.CA),
-	}
+	faults := []error{readable(c.Gateway.section, "ca", c.Gateway.CA)}
 	for _, l := range c.Links {
 		if !l.Enabled {
 			continue

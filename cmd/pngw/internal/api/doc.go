@@ -1,0 +1,95 @@
+// Package api is the local API of the running agent: JSON over HTTP over a unix
+// socket, and the client that the command line uses.
+//
+// Who may write to the socket may use all of it: the socket's mode is 0660,
+// its group is the daemon's. An Entity ID in a path is percent-encoded, "/" and
+// "." too ([PNEPath] does it).
+//
+//	GET    /v1/status          the agent's account of itself: [Status]
+//	GET    /v1/links           its links: [Link], an array
+//	GET    /v1/pnes            the PNEs it serves: agent.PNE, an array
+//	GET    /v1/pnes/{entity}   one of them
+//	DELETE /v1/pnes/{entity}   forget it: its keys are gone from the store; 204
+//	GET    /v1/discovered      PNEs that said hello and nobody asked for: agent.Discovered, an array
+//	POST   /v1/provision       take a user's request: see below
+//
+// The body of a provision request is
+//
+//	{"user": "alice", "password_hash": "<64 hex digits>", "entity_ids": ["urn:dev:1"], "wait_ms": 60000}
+//
+// where password_hash is the Hash(Password) of clause 7.4.2.2.1, which whoever
+// asked for the password makes: the daemon never sees a password. The answer
+// is a stream, application/x-ndjson: one agent.Step a line, as they happen,
+// then one agent.Outcome a line, in the order of entity_ids, and at the end of
+// an unsuccessful stream a line {"error": "..."}. Closing the connection ends
+// the waiting, not the assignments: keys that are sealed are delivered when
+// their device says hello.
+//
+// Every other answer than 200 and 204 has a body {"error": "..."}: 400 for a
+// request that is malformed, 404 for an Entity ID that is not known, 413 for a
+// body over 256 KiB, 500 for what went wrong inside.
+package api
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cpns"
+)
+
+// Status is the answer to GET /v1/status.
+type Status struct {
+	Version string `json:"version"`
+	Uptime  int64  `json:"uptime_s"` // whole seconds, counted without the clock
+	Server  string `json:"server"`   // base URL of the CPNS Server
+	agent.Status
+}
+
+// Link is one link of the answer to GET /v1/links.
+type Link struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`  // serial or mqtt
+	State    string `json:"state"` // up or absent
+	Detail   string `json:"detail"`
+	Received int64  `json:"received"` // messages since the start
+	Sent     int64  `json:"sent"`
+	Dropped  int64  `json:"dropped"` // frames or messages that the link refused
+}
+
+// provisionRequest is the body of POST /v1/provision.
+type provisionRequest struct {
+	User         string   `json:"user"`
+	PasswordHash string   `json:"password_hash"`
+	Entities     []string `json:"entity_ids"`
+	WaitMS       int64    `json:"wait_ms"`
+}
+
+// provisionLine tells the kinds of line in a provision answer apart.
+type provisionLine struct {
+	Step   agent.StepKind `json:"step"`
+	Result agent.Result   `json:"result"`
+	Error  string         `json:"error"`
+}
+
+type problem struct {
+	Error string `json:"error"`
+}
+
+// Limits of one provision request.
+const (
+	MaxEntities = 1024           // devices
+	MaxWait     = 24 * time.Hour // for them
+)
+
+const (
+	maxRequest = 256 << 10 // bytes of a request's body
+	maxLine    = 64 << 10  // bytes of a line that the client takes
+)
+
+// PNEPath is the path of one PNE. url.PathEscape would leave "." and ".." as
+// they are, which are Entity IDs, and which HTTP servers resolve as folders.
+func PNEPath(e cpns.EntityID) string {
+	return "/v1/pnes/" + strings.ReplaceAll(url.PathEscape(string(e)), ".", "%2E")
+}

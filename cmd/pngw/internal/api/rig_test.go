@@ -1,0 +1,176 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/keystore"
+	"cpns.example.net/pngw/transport"
+)
+
+const (
+	user     cpns.UserID = "alice"
+	password             = "correct horse"
+)
+
+var (
+	psk1 = cpns.PSK1("0123456789abcdef0123456789abcdef")
+	tk   = cpns.TK("fedcba9876543210")
+)
+
+// rig is an API on a unix socket, with an agent behind it that has a key store
+// on disk, a link in memory, and a CPNS Server without a network.
+type rig struct {
+	*Client
+	socket string
+	device transport.Link // the link's far end
+	stop   func()         // ends agent and API, and waits for them
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	secret := &keystore.Secret{1}
+	if err := keystore.Create(filepath.Join(dir, "keys"), secret); err != nil {
+		t.Fatal(err)
+	}
+	store, err := keystore.Open(filepath.Join(dir, "keys"), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	near, far := transport.NewPair("memory", "memory")
+	a, err := agent.New(agent.Config{
+		Gateway: "gw-0001", PSK: psk{}, Server: cpnsServer{}, Store: store, Clock: clock{},
+		Links: []transport.Link{near}, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "run", "pngw.sock")
+	l, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Agent: a, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Log: log})
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		if err := a.Run(ctx); err != nil {
+			t.Errorf("agent: %v", err)
+		}
+	})
+	parts.Go(func() {
+		if err := s.Serve(ctx, l); err != nil {
+			t.Errorf("API: %v", err)
+		}
+	})
+	stop := sync.OnceFunc(func() {
+		cancel()
+		parts.Wait()
+		if err := store.Close(); err != nil {
+			t.Errorf("store: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return &rig{Client: NewClient(socket), socket: socket, device: far, stop: stop}
+}
+
+// plugIn runs a device at the link's far end until the test ends.
+func (r *rig) plugIn(t *testing.T, e cpns.EntityID) {
+	t.Helper()
+	d, err := pne.New(pne.Config{Entity: e, TK: tk, Storage: pne.Volatile{}, Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	send := func(msg []byte, err error) {
+		if msg != nil && err == nil {
+			err = r.device.Send(ctx, string(e), msg)
+		}
+		if err != nil && ctx.Err() == nil && !errors.Is(err, transport.ErrLinkDown) {
+			t.Errorf("device: %v", err)
+		}
+	}
+	var done sync.WaitGroup
+	done.Go(func() {
+		r.device.Run(ctx, transport.Handler{
+			Up: func() { send(d.Hello()) },
+			Message: func(m transport.Message) {
+				reply, ev := d.Handle(m.Data)
+				send(reply, nil)
+				if ev.Kind == pne.Identify {
+					send(d.Hello())
+				}
+			},
+		})
+	})
+	t.Cleanup(func() { cancel(); done.Wait() })
+}
+
+type psk struct{}
+
+func (psk) PSK1(context.Context) (cpns.PSKIdentity, cpns.PSK1, error) {
+	return "gw-0001", append(cpns.PSK1(nil), psk1...), nil
+}
+
+type clock struct{}
+
+func (clock) Now() (time.Time, bool) { return time.Now(), true }
+func (clock) Raise(time.Time)        {}
+
+// cpnsServer answers as a CPNS Server does that knows alice, and every device
+// but one whose Entity ID begins with "unknown".
+type cpnsServer struct{}
+
+func (cpnsServer) Assign(ctx context.Context, body []byte) ([]byte, time.Duration, error) {
+	sealed, err := cpns.ParseRequest(body)
+	if err != nil {
+		return nil, 0, err
+	}
+	req, err := sealed.Open(psk1)
+	if err != nil {
+		return nil, 0, err
+	}
+	resp := &cpns.EUKeyAssignmentResponse{ServerTime: req.Time}
+	hash := cpns.HashPassword(user, []byte(password))
+	switch {
+	case req.UserID != user || cpns.UserAuthenticationData(&hash, &req.RandPNGW, req.Time) != req.UserAuthenticationData:
+		resp.Status = cpns.UserAuthenticationFailed
+	case req.EntityID == "unknown":
+		resp.Status = cpns.UnknownPNE
+	default:
+		resp.Epoch, resp.TK, resp.EUKeys = 1, tk, make([]cpns.EUKey, cpns.DefaultSetLength)
+		cpns.DeriveSet(resp.EUKeys, &req.RandPNGW)
+	}
+	var iv [cpns.IVSize]byte
+	rand.Read(iv[:])
+	answer, err := cpns.SealResponse(psk1, sealed.Identity, body, iv, resp)
+	return answer, 0, err
+}
+
+// request is what alice asks.
+func request(wait time.Duration, entities ...cpns.EntityID) agent.ProvisionRequest {
+	return agent.ProvisionRequest{User: user, PasswordHash: cpns.HashPassword(user, []byte(password)), Entities: entities, Wait: wait}
+}
+
+func dial(t *testing.T, socket string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cpns"
+)
+
+// Config is what a Server is made of; all of it is required.
+type Config struct {
+	Agent     *agent.Agent
+	Version   string
+	Server    string            // base URL of the CPNS Server, for people
+	LinkTypes map[string]string // by link name
+	Log       *slog.Logger
+}
+
+// Server answers the API.
+type Server struct {
+	Config
+	start time.Time
+}
+
+// New makes a Server. Its uptime counts from now.
+func New(c Config) *Server {
+	return &Server{Config: c, start: time.Now()}
+}
+
+// Times within which a client of this machine should have said what it wants.
+const (
+	headerTimeout   = 5 * time.Second
+	readTimeout     = 10 * time.Second
+	writeTimeout    = 10 * time.Second // of a whole answer, or of one line of a stream
+	idleTimeout     = 30 * time.Second
+	shutdownTimeout = 5 * time.Second
+)
+
+// Serve answers on l, which it closes, until ctx ends. Requests that are under
+// way see ctx end and get some seconds to say so to their clients.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    8 << 10,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if srv.Shutdown(grace) != nil {
+			srv.Close()
+		}
+	})
+	err := srv.Serve(limit(l, maxConnections))
+	if stop() {
+		srv.Close()
+		return err
+	}
+	<-stopped
+	return nil
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /v1/links", s.links)
+	mux.HandleFunc("GET /v1/pnes", s.list)
+	// All that follows is the Entity ID: as one segment, "%2F" alone would not
+	// match.
+	mux.HandleFunc("GET /v1/pnes/{entity...}", s.show)
+	mux.HandleFunc("DELETE /v1/pnes/{entity...}", s.forget)
+	mux.HandleFunc("GET /v1/discovered", s.discovered)
+	mux.HandleFunc("POST /v1/provision", s.provision)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusNotFound, problem{"no such resource or method"})
+	})
+	return http.MaxBytesHandler(mux, maxRequest)
+}
+
+// answer writes v as the whole answer.
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// An error here is the client's going away, which concerns nobody else.
+	json.NewEncoder(w).Encode(v)
+}
+
+// fail answers with what an agent's error means to a client.
+func (s *Server) fail(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	if errors.Is(err, fs.ErrNotExist) {
+		status = http.StatusNotFound
+	}
+	answer(w, status, problem{err.Error()})
+}
+
+// entity is the PNE that the path names.
+func entity(w http.ResponseWriter, r *http.Request) (cpns.EntityID, bool) {
+	e, err := cpns.ParseEntityID(r.PathValue("entity"))
+	if err != nil {
+		answer(w, http.StatusBadRequest, problem{err.Error()})
+		return "", false
+	}
+	return e, true
+}

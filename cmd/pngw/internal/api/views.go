@@ -1,0 +1,87 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"cpns.example.net/pngw/agent"
+)
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	st, err := s.Agent.Status(r.Context())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, Status{
+		Version: s.Version,
+		Uptime:  int64(time.Since(s.start) / time.Second),
+		Server:  s.Config.Server,
+		Status:  st,
+	})
+}
+
+func (s *Server) links(w http.ResponseWriter, r *http.Request) {
+	links := []Link{}
+	for _, l := range s.Agent.Links() {
+		links = append(links, Link{
+			Name:     l.Name,
+			Type:     s.LinkTypes[l.Name],
+			State:    l.State.String(),
+			Detail:   l.Detail,
+			Received: l.Received,
+			Sent:     l.Sent,
+			Dropped:  l.Dropped,
+		})
+	}
+	answer(w, http.StatusOK, links)
+}
+
+func (s *Server) list(w http.ResponseWriter, r *http.Request) {
+	pnes, err := s.Agent.List(r.Context())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	if pnes == nil {
+		pnes = []agent.PNE{} // null is no array
+	}
+	answer(w, http.StatusOK, pnes)
+}
+
+func (s *Server) show(w http.ResponseWriter, r *http.Request) {
+	e, ok := entity(w, r)
+	if !ok {
+		return
+	}
+	pne, err := s.Agent.Show(r.Context(), e)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, pne)
+}
+
+func (s *Server) discovered(w http.ResponseWriter, r *http.Request) {
+	found, err := s.Agent.Discovered(r.Context())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	if found == nil {
+		found = []agent.Discovered{}
+	}
+	answer(w, http.StatusOK, found)
+}
+
+func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
+	e, ok := entity(w, r)
+	if !ok {
+		return
+	}
+	if err := s.Agent.Forget(r.Context(), e); err != nil {
+		s.fail(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
