@@ -28,9 +28,9 @@ type Rig struct {
 	// Restore brings it back. Nil where that is not possible.
 	Cut, Restore func()
 
-	// Noise puts bytes on the carrier, towards both links, that are no message:
-	// a burst on a line, junk published by a stranger. Nil where there is no way
-	// for such to get in.
+	// Noise puts bytes on the idle carrier, towards both links, that are no
+	// message: a burst on a line, junk published by a stranger. Nil where there
+	// is no way for such to get in.
 	Noise func(junk []byte)
 }
 

@@ -1,0 +1,220 @@
+// Package serial carries CPNS-1 messages over a serial line, in the frames of
+// docs/protocol.md, section 5. The gateway and a PNE use the same Link; the agent
+// and cmd/pne make one per line and hand it on as a transport.Link.
+//
+// The package waits for devices that are not there, opens them with
+// github.com/tarm/serial (port.go says how), and keeps other programs off the
+// line. Framing is left to transport, and who is at the other end to cpns.
+package serial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"cpns.example.net/pngw/transport"
+)
+
+// DefaultBaud is the line's speed unless configured, 8N1.
+const DefaultBaud = 115200
+
+// Config says which line a Link uses.
+type Config struct {
+	Name   string // the link's name, such as "rs232"
+	Device string // its path, such as /dev/ttyUSB0 or one below /dev/serial/by-id
+	Baud   int    // bits per second, a speed that termios knows; 0 is DefaultBaud
+
+	// Changed wakes a Link that waits for its device: what is received from it
+	// says that devices may have come or gone. The Link receives only while it
+	// waits, so the sender must not. Nil, or closed, leaves the Link to look by
+	// itself every few seconds.
+	Changed <-chan struct{}
+
+	Log *slog.Logger // nil discards
+}
+
+// A Link is a serial line. Its carrier is up while the device is open; whether
+// anybody is at its other end only messages tell.
+type Link struct {
+	name, device string
+	baud         int
+	changed      <-chan struct{}
+	log          *slog.Logger
+	wait         transport.Backoff // a copy for each Run
+
+	running atomic.Bool
+	tally   transport.Tally
+	line    atomic.Pointer[line] // nil while down
+	turn    chan struct{}        // holds one token; who has it writes
+}
+
+var _ transport.Link = (*Link)(nil)
+
+// New returns a Link for cfg. The device need not be there.
+func New(cfg Config) (*Link, error) {
+	if cfg.Baud == 0 {
+		cfg.Baud = DefaultBaud
+	}
+	switch {
+	case cfg.Name == "":
+		return nil, errors.New("serial link without a name")
+	case cfg.Device == "":
+		return nil, fmt.Errorf("serial link %s: no device", cfg.Name)
+	case !slices.Contains(bauds, cfg.Baud):
+		return nil, fmt.Errorf("serial link %s: baud %d is not one of %v", cfg.Name, cfg.Baud, bauds)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Link{
+		name:    cfg.Name,
+		device:  cfg.Device,
+		baud:    cfg.Baud,
+		changed: cfg.Changed,
+		log:     cfg.Log.With("link", cfg.Name, "device", cfg.Device),
+		wait:    transport.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second},
+		turn:    make(chan struct{}, 1),
+	}, nil
+}
+
+func (l *Link) Name() string { return l.name }
+
+func (l *Link) RetryInterval() time.Duration { return transport.RetryStream }
+
+func (l *Link) Status() transport.Status { return l.tally.Status() }
+
+func (l *Link) Run(ctx context.Context, h transport.Handler) error {
+	if l.running.Swap(true) {
+		return fmt.Errorf("serial link %s: already running", l.name)
+	}
+	defer l.running.Store(false)
+	defer l.tally.Set(transport.Absent, "not running")
+
+	pause, changed := l.wait, l.changed
+	for ctx.Err() == nil {
+		opened := time.Now()
+		l.session(ctx, h)
+		// Only a device that stayed for a while has earned a quick look again:
+		// one that fails as soon as it is open must not be opened all the time.
+		if time.Since(opened) > pause.Max {
+			pause.Reset()
+		}
+		changed = waitFor(ctx, pause.Next(), changed)
+	}
+	return nil
+}
+
+// session opens the device, hands messages up until it goes away or ctx ends, and
+// closes it.
+func (l *Link) session(ctx context.Context, h transport.Handler) {
+	port, err := openPort(l.device, l.baud)
+	if err != nil {
+		l.absent(explain(l.device, err))
+		return
+	}
+	ln := newLine(port, l.baud)
+	defer ln.close()
+
+	l.tally.Set(transport.Up, fmt.Sprintf("%s at %d baud", l.device, l.baud))
+	l.line.Store(ln)
+	l.log.Info("serial line open", "baud", l.baud)
+	if h.Up != nil {
+		h.Up()
+	}
+	err = l.receive(ctx, ln, h)
+	if ctx.Err() == nil {
+		l.absent(explain(l.device, err))
+	}
+	l.line.Store(nil)
+}
+
+// absent says why the link is down, in the log only if that is news.
+func (l *Link) absent(detail string) {
+	if l.tally.Set(transport.Absent, detail) {
+		l.log.Warn("serial line not available", "reason", detail)
+	}
+}
+
+// receive reads the line and hands messages up until the read fails or ctx ends.
+// While the handler is busy nothing is read: the kernel's buffer holds a few
+// kilobytes, and what does not fit there is lost, as on any line.
+func (l *Link) receive(ctx context.Context, ln *line, h transport.Handler) error {
+	defer ln.endReadWith(ctx)()
+	var d transport.Deframer
+	buf := make([]byte, 4096)
+	for {
+		n, err := ln.port.Read(buf)
+		before := d.Dropped()
+		d.Feed(buf[:n], func(msg []byte) {
+			if ctx.Err() == nil {
+				l.tally.AddReceived(1)
+				h.Message(transport.Message{Data: slices.Clone(msg)})
+			}
+		})
+		l.tally.AddDropped(d.Dropped() - before)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (l *Link) Send(ctx context.Context, _ string, msg []byte) error {
+	if len(msg) > transport.MaxMessage {
+		return &transport.TooLongError{Size: len(msg)}
+	}
+	if l.line.Load() == nil {
+		return transport.ErrLinkDown
+	}
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-l.turn }()
+	ln := l.line.Load() // it may have gone while others were writing
+	if ln == nil {
+		return transport.ErrLinkDown
+	}
+	err := ln.write(ctx, msg)
+	switch {
+	case err == nil:
+		l.tally.AddSent(1)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("sending on %s: the line takes no bytes", l.device)
+	default:
+		return fmt.Errorf("sending: %w", err) // Run is about to find out too
+	}
+	return nil
+}
+
+// settle is how long a device gets to become usable after a change: it appears
+// before udev or hotplug scripts have set its group.
+const settle = 100 * time.Millisecond
+
+// waitFor waits until d is over, until shortly after something was received from
+// changed, or until ctx ends. It returns changed, or nil once that has been closed.
+func waitFor(ctx context.Context, d time.Duration, changed <-chan struct{}) <-chan struct{} {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return changed
+	case <-timer.C:
+		return changed
+	case _, open := <-changed:
+		if !open {
+			return waitFor(ctx, d, nil)
+		}
+		// Further changes may be coming; they can neither hurry nor put off the
+		// next look.
+		waitFor(ctx, min(d, settle), nil)
+		return changed
+	}
+}
