@@ -200,6 +200,7 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 			ev.remember = &h
 		}
 		if _, err = p.a.apply(e, ev, nil); err == nil {
+			p.a.found.forget(id)
 			p.a.observe(EventAssigned, e.rec, "", nil)
 		}
 	})
