@@ -44,6 +44,9 @@ func (r *rig) start(ts *testscript.TestScript, name, program string, args ...str
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	ts.Check(err)
 	defer log.Close()
+	for _, c := range r.cables {
+		ts.Check(c.Vacate())
+	}
 	p.cmd = command(ts, r, program, args)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	ts.Check(p.cmd.Start())

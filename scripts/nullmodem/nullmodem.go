@@ -58,6 +58,15 @@ func noise(to end, p []byte) error {
 	return err
 }
 
+// Vacate ends the exclusive use of both ends. On a real line the last close
+// does, on a pseudo-terminal nothing: without this only root could open an end
+// again on which a program had been.
+func (c *Cable) Vacate() error {
+	return errors.Join(c.a.vacate(), c.b.vacate())
+}
+
+func (e end) vacate() error { return unix.IoctlSetInt(int(e.slave.Fd()), unix.TIOCNXCL, 0) }
+
 // Close pulls the cable out: both programs see their port hang up, and the
 // device files are gone.
 func (c *Cable) Close() error {

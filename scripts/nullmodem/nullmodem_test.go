@@ -52,6 +52,29 @@ func TestNoise(t *testing.T) {
 	}
 }
 
+func TestVacate(t *testing.T) {
+	c, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	a := open(t, c.A())
+	if err := unix.IoctlSetInt(int(a.Fd()), unix.TIOCEXCL, 0); err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	if err := c.Vacate(); err != nil {
+		t.Fatal(err)
+	}
+	exclusive, err := unix.IoctlGetInt(int(c.a.slave.Fd()), unix.TIOCGEXCL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exclusive != 0 {
+		t.Errorf("still in exclusive use after Vacate")
+	}
+}
+
 func TestCloseHangsUpAndRemoves(t *testing.T) {
 	c, err := New()
 	if err != nil {
