@@ -44,12 +44,15 @@ func (b *Board) stableIDs() (ids, unreadable []string) {
 	return slices.Compact(ids), unreadable
 }
 
-// texts returns the meaningful texts of the files.
+// minID is how many bytes an id has at least: what is shorter counts boards, or nothing at all.
+const minID = 4
+
+// texts returns the meaningful texts of the files that are long enough for an id.
 func (b *Board) texts(files ...string) (values []string, err error) {
 	for _, file := range files {
 		data, readErr := b.read(file)
 		err = errors.Join(err, readErr)
-		if text := meaningful(string(data)); text != "" {
+		if text := meaningful(string(data)); len(text) >= minID {
 			values = append(values, strings.ToLower(text))
 		}
 	}

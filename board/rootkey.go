@@ -104,6 +104,9 @@ func (b *Board) deviceSecret(path string) ([32]byte, error) {
 		return [32]byte{}, err
 	}
 	secret, ok := bound.open(key, id)
+	if !ok && bound.Fingerprint == id.Fingerprint() {
+		return [32]byte{}, fmt.Errorf("%s and %s do not belong together: put both back from one copy made on this board", path, path+BindingExt)
+	}
 	if !ok {
 		return [32]byte{}, &WrongBoardError{MadeOn: describe(bound.Model, bound.Fingerprint), This: id.String(), Sources: bound.sources(), Unreadable: unreadable}
 	}
