@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -49,7 +50,7 @@ var (
 // is a row "| step | … | file | test |"; its file exists, and so does the test,
 // in the folder of the test file that it names, or of the file.
 func TestSpecMap(t *testing.T) {
-	rows := specMapRows(string(read(t, filepath.Join(root(t), "docs/spec-map.md"))))
+	rows := tableRows(string(read(t, filepath.Join(root(t), "docs/spec-map.md"))))
 	// The steps of the two change requests: 0 to 8, 0 to 7, and the procedures.
 	const steps = 40
 	if len(rows) < steps {
@@ -86,8 +87,8 @@ func TestSpecMap(t *testing.T) {
 	}
 }
 
-// specMapRows returns the cells of every table row but headings and rules.
-func specMapRows(text string) [][]string {
+// tableRows returns the cells of every table row but headings and rules.
+func tableRows(text string) [][]string {
 	var rows [][]string
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -115,18 +116,45 @@ func testExists(t *testing.T, dirs map[string]bool, name string) bool {
 	return false
 }
 
+// TestMessages holds the tables of docs/provisioning.md to the code: a message
+// that a technician looks up is printed by some program, word for word. "…"
+// stands for what varies.
+func TestMessages(t *testing.T) {
+	var source strings.Builder
+	for _, folder := range []string{"cmd", "agent", "cpns", "transport", "keystore", "board"} {
+		walk(t, filepath.Join(root(t), folder), func(path string) {
+			if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+				source.Write(read(t, path))
+			}
+		})
+	}
+	messages := 0
+	for _, row := range tableRows(string(read(t, filepath.Join(root(t), "docs/provisioning.md")))) {
+		cell := row[0]
+		if _, err := strconv.Atoi(strings.TrimSpace(cell)); err == nil { // an exit code
+			cell = row[1]
+		}
+		for _, span := range codeSpan.FindAllStringSubmatch(cell, -1) {
+			messages++
+			for fragment := range strings.SplitSeq(span[1], "…") {
+				fragment = strings.Trim(fragment, " :")
+				if !strings.Contains(source.String(), fragment) {
+					t.Errorf("no program prints %q", fragment)
+				}
+			}
+		}
+	}
+	if messages < 20 {
+		t.Fatalf("%d messages found, want at least 20", messages)
+	}
+}
+
 // TestLinks: every relative link in a document leads somewhere.
 func TestLinks(t *testing.T) {
 	links := 0
-	err := filepath.WalkDir(root(t), func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && (d.Name() == ".git" || d.Name() == "out" || d.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if d.IsDir() || filepath.Ext(path) != ".md" {
-			return nil
+	walk(t, root(t), func(path string) {
+		if filepath.Ext(path) != ".md" {
+			return
 		}
 		text := string(read(t, path))
 		found := append(mdLink.FindAllStringSubmatch(text, -1), htmlImage.FindAllStringSubmatch(text, -1)...)
@@ -139,13 +167,28 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
+	})
+	if links == 0 {
+		t.Fatal("no links found")
+	}
+}
+
+// walk visits the files below a folder that belong to the project.
+func walk(t *testing.T, folder string, visit func(path string)) {
+	t.Helper()
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "out" || d.Name() == "testdata"):
+			return filepath.SkipDir
+		case !d.IsDir():
+			visit(path)
+		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if links == 0 {
-		t.Fatal("no links found")
 	}
 }
 
