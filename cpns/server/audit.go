@@ -1,0 +1,49 @@
+package server
+
+import (
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// EventKind says what an audit event is about. The words are part of the
+// command line's output: they don't change.
+type EventKind string
+
+// What gateways did.
+const (
+	EventAssigned     EventKind = "assigned"       // a new EUKey set
+	EventRepeated     EventKind = "repeated"       // the same request again, the same set
+	EventAuthFailed   EventKind = "auth_failed"    // wrong password or unknown user
+	EventUserLocked   EventKind = "user_locked"    // the failure that locked the user at the gateway
+	EventUnknownPNE   EventKind = "unknown_pne"    // no TK for the Entity ID
+	EventOwnedByOther EventKind = "owned_by_other" // another user's PNE was asked for
+	EventRandomReused EventKind = "random_reused"  // a RAND_PNGW seen before with a different request
+)
+
+// What the operator did.
+const (
+	EventUserAdded      EventKind = "user_added"
+	EventPasswordSet    EventKind = "password_set"
+	EventUserRemoved    EventKind = "user_removed"
+	EventGatewayAdded   EventKind = "gateway_added"
+	EventGatewayRemoved EventKind = "gateway_removed"
+	EventPNEsImported   EventKind = "pnes_imported"
+	EventPNEReleased    EventKind = "pne_released"
+)
+
+// An Event is one line of the audit log: who, which PNE, which gateway, what,
+// when. It never holds a secret. What does not apply is empty.
+type Event struct {
+	Time    time.Time      `json:"time"`
+	Kind    EventKind      `json:"event"`
+	User    cpns.UserID    `json:"user,omitempty"`
+	Entity  cpns.EntityID  `json:"entity_id,omitempty"`
+	Gateway cpns.GatewayID `json:"gateway,omitempty"`
+	Epoch   cpns.Epoch     `json:"epoch,omitempty"`
+	Source  string         `json:"source"` // the address that the gateway came from, or "operator NAME"
+	Detail  string         `json:"detail,omitempty"`
+}
+
+// AuditKept is how long the audit log keeps an event.
+const AuditKept = 400 * 24 * time.Hour

@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// Guessing passwords is bounded in two ways, both by the failures in the store,
+// so that a restart forgives nothing, and both alike for users that exist and
+// users that don't, so that they tell nothing.
+//
+// A user who fails 10 times at one gateway within 15 minutes is locked there,
+// and only there, for 15 minutes after the last failure: a gateway cannot lock
+// people out elsewhere. A user who fails more often than one gateway alone could
+// make happen is slowed at every gateway: by at most 2 seconds a request, which a
+// person who knows the password hardly notices.
+const (
+	lockFailures  = 10
+	failureWindow = 15 * time.Minute
+	lockTime      = 15 * time.Minute
+
+	slowestDelay = 2 * time.Second
+	firstDelay   = 100 * time.Millisecond
+	// With this many failures the delay has reached its most: counting ends.
+	failuresCounted = lockFailures + 6
+
+	// A gateway may have this many slowed requests waiting; the next ones get
+	// 429. The bound is a gateway's own, so that one that sends many at once
+	// takes no place from another.
+	slowedPerGateway = 4
+
+	// A lock ends at most this long after the first failure that made it.
+	failuresKept = failureWindow + lockTime
+)
+
+// lockedUntil says when the lock of a user at a gateway ends; a time that is not
+// after now means that there is none.
+func lockedUntil(tx Failures, u cpns.UserID, g cpns.GatewayID, now time.Time) (time.Time, error) {
+	// The newest first: these ten made a lock if the first and the last are
+	// near enough. While it lasts none is added.
+	times, err := tx.FailuresAt(u, g, now.Add(-failuresKept), lockFailures)
+	if err != nil || len(times) < lockFailures {
+		return time.Time{}, err
+	}
+	newest, oldest := times[0], times[lockFailures-1]
+	if newest.Sub(oldest) > failureWindow {
+		return time.Time{}, nil
+	}
+	return newest.Add(lockTime), nil
+}
+
+// delayFor is how long a request of a user waits who failed so often at all
+// gateways together within the failure window.
+func delayFor(failures int) time.Duration {
+	if failures <= lockFailures {
+		return 0
+	}
+	return min(firstDelay<<(failures-lockFailures-1), slowestDelay)
+}
+
+// slowed counts the requests that wait, by gateway.
+type slowed struct {
+	mu      sync.Mutex
+	waiting map[cpns.GatewayID]int
+}
+
+// wait lets d pass. It says false at once where the gateway has too many
+// requests waiting, and returns the context's error when that ends first.
+func (s *slowed) wait(ctx context.Context, g cpns.GatewayID, d time.Duration) (bool, error) {
+	if d == 0 {
+		return true, nil
+	}
+	if !s.enter(g) {
+		return false, nil
+	}
+	defer s.leave(g)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (s *slowed) enter(g cpns.GatewayID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[g] >= slowedPerGateway {
+		return false
+	}
+	s.waiting[g]++
+	return true
+}
+
+func (s *slowed) leave(g cpns.GatewayID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[g]--; s.waiting[g] == 0 {
+		delete(s.waiting, g)
+	}
+}

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"mime"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// A problem is an answer in plain HTTP: problem details as JSON (RFC 9457). It
+// goes to whoever sent the request and holds nothing that is not in the protocol.
+type problem struct {
+	status     int
+	detail     string
+	retryAfter time.Duration
+}
+
+func (p *problem) Error() string { return http.StatusText(p.status) + ": " + p.detail }
+
+func (p *problem) write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	switch p.status {
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", http.MethodPost)
+	case http.StatusUnauthorized:
+		// RFC 9110 asks for a challenge; no registered scheme fits.
+		h.Set("WWW-Authenticate", "CPNS-PSK1")
+	}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", seconds(p.retryAfter))
+	}
+	w.WriteHeader(p.status)
+	json.NewEncoder(w).Encode(struct {
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{http.StatusText(p.status), p.status, p.detail})
+}
+
+func tooMany(detail string, retryAfter time.Duration) *problem {
+	return &problem{status: http.StatusTooManyRequests, detail: detail, retryAfter: retryAfter}
+}
+
+// fail answers a request that an error ended. The sender's address pays for its
+// own errors; the server's own are logged, and told as 503 only.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	remote := remoteAddr(r)
+	if p, ok := errors.AsType[*problem](err); ok {
+		s.sources.charge(sourceOf(remote), s.now(), 1)
+		s.log.Info("request refused", "status", p.status, "detail", p.detail, "remote", remote)
+		p.write(w)
+		return
+	}
+	if errors.Is(err, context.Canceled) {
+		s.log.Info("request ended by its sender", "remote", remote)
+	} else {
+		s.log.Error("request failed", "error", err, "remote", remote)
+	}
+	(&problem{
+		status:     http.StatusServiceUnavailable,
+		detail:     "the server cannot answer at the moment: send the same request again",
+		retryAfter: retryStore,
+	}).write(w)
+}
+
+// checkHeader refuses what cannot be a request before its body is read.
+func checkHeader(r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return &problem{status: http.StatusMethodNotAllowed, detail: "an EUKey Assignment Request is a POST"}
+	}
+	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/cose" || params["cose-type"] != "cose-encrypt0" || r.Header.Get("Content-Encoding") != "" {
+		return &problem{status: http.StatusUnsupportedMediaType, detail: "an EUKey Assignment Request has the type " + cpns.ContentType + " and no encoding"}
+	}
+	if r.ContentLength > cpns.MaxRequestBody {
+		return errTooLarge
+	}
+	return nil
+}
+
+var errTooLarge = &problem{
+	status: http.StatusRequestEntityTooLarge,
+	detail: "an EUKey Assignment Request has at most " + strconv.Itoa(cpns.MaxRequestBody) + " bytes",
+}
+
+// bodyProblem is why a body could not be read.
+func bodyProblem(err error) error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return errTooLarge
+	}
+	return &problem{status: http.StatusBadRequest, detail: "the body ended early or came too slowly"}
+}
+
+// remoteAddr is the address that the connection came from. Headers that name
+// another one are not believed.
+func remoteAddr(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+// seconds rounds up: who waits that long has waited long enough.
+func seconds(d time.Duration) string {
+	return strconv.Itoa(int(math.Ceil(d.Seconds())))
+}

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// What a connection may take. A request is one small POST, so all of these are
+// far from what a working gateway needs over a slow line.
+const (
+	headerTime  = 5 * time.Second
+	readTime    = 10 * time.Second
+	writeTime   = answerTime + 15*time.Second // counts from the end of the header
+	idleTime    = 30 * time.Second
+	headerBytes = 8 << 10
+	stopTime    = answerTime
+
+	pruneEvery = time.Minute
+)
+
+// Serve answers on ln, over TLS 1.2 or later with the certificate that cert
+// gives, until ctx ends; then it lets the requests under way finish, 10 seconds
+// at most. It takes 1024 connections, 256 of them from one address, and closes
+// the ones above that at once. HTTP/2 is not offered: a gateway sends one
+// request, and its limits are harder to hold.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) error {
+	hs := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       readTime,
+		WriteTimeout:      writeTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelInfo),
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert},
+		Protocols:         new(http.Protocols),
+	}
+	hs.Protocols.SetHTTP1(true)
+	ln = newLimitListener(ln)
+
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { s.pruneUntil(ctx) })
+	stopped := make(chan error, 1)
+	wg.Go(func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		defer cancel()
+		err := hs.Shutdown(grace)
+		if err != nil {
+			hs.Close()
+		}
+		stopped <- err
+	})
+	err := hs.ServeTLS(ln, "", "")
+	cancel()
+	wg.Wait()
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	if err := <-stopped; err != nil {
+		s.log.Warn("requests under way were cut off", "error", err)
+	}
+	return nil
+}
+
+// pruneUntil removes what has had its time from the store, once a minute.
+func (s *Server) pruneUntil(ctx context.Context) {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := s.prune(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("pruning the store", "error", err)
+			}
+		}
+	}
+}
+
+// prune removes from the store what has had its time. Nothing depends on when
+// it last ran: it only keeps the store small.
+func (s *Server) prune(ctx context.Context) error {
+	now := s.now()
+	return s.store.Update(ctx, func(tx Tx) error {
+		return errors.Join(
+			tx.PruneFailures(now.Add(-failuresKept)),
+			tx.PruneEvents(now.Add(-AuditKept)),
+		)
+	})
+}

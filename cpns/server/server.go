@@ -1,0 +1,156 @@
+// Package server is the CPNS Server's side of the key assignment: it knows the
+// CPNS Users, the gateways that share a PSK1 with it and the Temporary Keys of
+// the PNEs, and answers EUKey Assignment Requests over HTTPS (CR "EUKey
+// Assignment" 7.4.2.1.1.2; protocol section 3).
+//
+// A request passes through the files in this order:
+//
+//	http.go       method, type, size, form, PSK1: what is answered in plain HTTP
+//	ratelimit.go  who pays for a request
+//	assign.go     the procedure of the clause, and the order of its checks
+//	lockout.go    users who fail too often
+//	replay.go     the same request again
+//	seal.go       what lies in the store, under the master key
+//	audit.go      what is written down about it
+//
+// Server answers gateways. Operator is what the server's operator does: users,
+// gateways, PNEs and the audit log. Both work on one Store, at the same time and
+// in different processes if need be: nothing is cached, so that what an operator
+// changes holds for the next request. store.go is the contract of a store,
+// package storetest its test, package sqlite the store that is used by default.
+//
+// Left to others: where the master key and the certificate come from, and step 0,
+// by which the gateway got its PSK1.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Store     Store
+	MasterKey *MasterKey
+	Log       *slog.Logger
+
+	// SetLength is the number of EUKeys in a set, 2 to 1024; 0 means
+	// cpns.DefaultSetLength. It holds for new assignments.
+	SetLength int
+
+	// Now is the clock, time.Now where it is nil.
+	Now func() time.Time
+
+	// Rand gives RAND_SVR, initialisation vectors and nonces; crypto/rand
+	// where it is nil.
+	Rand io.Reader
+}
+
+// Server answers EUKey Assignment Requests. It is an http.Handler, to be served
+// over TLS only; Serve does that with the limits and timeouts that it needs.
+type Server struct {
+	store     Store
+	vault     *vault
+	log       *slog.Logger
+	setLength int
+	now       func() time.Time
+	rand      io.Reader
+	mux       *http.ServeMux
+
+	sources  *limiter[netip.Prefix]
+	gateways *limiter[cpns.GatewayID]
+	slowed   slowed
+
+	// What stands in for a user and a gateway that do not exist, so that
+	// refusing them takes the same steps as refusing a wrong key.
+	nobody  User
+	nowhere Gateway
+}
+
+// New makes a Server. It fails with ErrWrongMasterKey where the store was
+// initialised under another master key.
+func New(ctx context.Context, c Config) (*Server, error) {
+	if c.Store == nil || c.MasterKey == nil || c.Log == nil {
+		return nil, errors.New("a server needs a store, a master key and a log")
+	}
+	if c.SetLength == 0 {
+		c.SetLength = cpns.DefaultSetLength
+	}
+	if c.SetLength < cpns.MinSetLength || c.SetLength > cpns.MaxSetLength {
+		return nil, fmt.Errorf("a set of %d EUKeys: it has %d to %d", c.SetLength, cpns.MinSetLength, cpns.MaxSetLength)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	v, err := openVault(ctx, c.Store, c.MasterKey, c.Rand)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		store:     c.Store,
+		vault:     v,
+		log:       c.Log,
+		setLength: c.SetLength,
+		now:       c.Now,
+		rand:      c.Rand,
+		sources:   newLimiter[netip.Prefix](sourceRate, sourceBurst, sourcesKept),
+		gateways:  newLimiter[cpns.GatewayID](gatewayRate, gatewayBurst, gatewaysKept),
+		slowed:    slowed{waiting: make(map[cpns.GatewayID]int)},
+	}
+	if err := s.makeStandIns(); err != nil {
+		return nil, err
+	}
+	s.mux = s.routes()
+	return s, nil
+}
+
+// makeStandIns seals random secrets that nobody has for the user and the gateway
+// that stand in for unknown ones. No ID is empty, so theirs collide with none.
+func (s *Server) makeStandIns() error {
+	hash, psk := make([]byte, len(cpns.PasswordHash{})), make([]byte, cpns.RandSize)
+	for _, b := range [][]byte{hash, psk} {
+		if _, err := io.ReadFull(rand.Reader, b); err != nil {
+			return fmt.Errorf("making stand-ins: %w", err)
+		}
+	}
+	var err error
+	if s.nobody.PasswordHash, err = s.vault.seal(columnPasswordHash, "", hash); err != nil {
+		return err
+	}
+	s.nowhere.PSK1, err = s.vault.seal(columnPSK1, "", psk)
+	return err
+}
+
+// openVault makes the vault of a store that was initialised under key.
+func openVault(ctx context.Context, store Store, key *MasterKey, rand io.Reader) (*vault, error) {
+	v, err := newVault(key, rand)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.View(ctx, v.verifyKeyCheck); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Initialize binds a new store to its master key. It fails with ErrExists where
+// the store is bound already.
+func Initialize(ctx context.Context, store Store, key *MasterKey) error {
+	v, err := newVault(key, rand.Reader)
+	if err != nil {
+		return err
+	}
+	return store.Update(ctx, v.addKeyCheck)
+}

@@ -1,0 +1,216 @@
+package sqlite
+
+import (
+	"iter"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+)
+
+// Settings.
+
+func (t *tx) Setting(name string) ([]byte, error) {
+	return get(t, (*row).blob, "SELECT value FROM settings WHERE name = ?", name)
+}
+
+func (t *tx) AddSetting(name string, value []byte) error {
+	return t.insert("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name, value)
+}
+
+// Users.
+
+const userColumns = "SELECT id, password_hash, created FROM users "
+
+func scanUser(r *row) server.User {
+	return server.User{ID: cpns.UserID(r.text()), PasswordHash: r.blob(), Created: r.time()}
+}
+
+func (t *tx) User(id cpns.UserID) (server.User, error) {
+	return get(t, scanUser, userColumns+"WHERE id = ?", string(id))
+}
+
+func (t *tx) AddUser(u server.User) error {
+	return t.insert("INSERT INTO users (id, password_hash, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+		string(u.ID), []byte(u.PasswordHash), u.Created)
+}
+
+func (t *tx) SetPasswordHash(id cpns.UserID, hash server.Sealed) error {
+	return t.change("UPDATE users SET password_hash = ? WHERE id = ?", []byte(hash), string(id))
+}
+
+func (t *tx) RemoveUser(id cpns.UserID) error {
+	return t.change("DELETE FROM users WHERE id = ?", string(id))
+}
+
+func (t *tx) AllUsers() iter.Seq2[server.User, error] {
+	return list(t, scanUser, userColumns+"ORDER BY id")
+}
+
+// Gateways.
+
+const gatewayColumns = "SELECT id, identity, psk1, created FROM gateways "
+
+func scanGateway(r *row) server.Gateway {
+	return server.Gateway{ID: cpns.GatewayID(r.text()), Identity: cpns.PSKIdentity(r.text()), PSK1: r.blob(), Created: r.time()}
+}
+
+func (t *tx) GatewayByIdentity(id cpns.PSKIdentity) (server.Gateway, error) {
+	return get(t, scanGateway, gatewayColumns+"WHERE identity = ?", string(id))
+}
+
+func (t *tx) AddGateway(g server.Gateway) error {
+	return t.insert("INSERT INTO gateways (id, identity, psk1, created) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		string(g.ID), string(g.Identity), []byte(g.PSK1), g.Created)
+}
+
+func (t *tx) RemoveGateway(id cpns.GatewayID) error {
+	return t.change("DELETE FROM gateways WHERE id = ?", string(id))
+}
+
+func (t *tx) AllGateways() iter.Seq2[server.Gateway, error] {
+	return list(t, scanGateway, gatewayColumns+"ORDER BY id")
+}
+
+// PNEs.
+
+const pneColumns = "SELECT entity, tk, owner, epoch, created FROM pnes "
+
+func scanPNE(r *row) server.PNE {
+	return server.PNE{
+		Entity:  cpns.EntityID(r.text()),
+		TK:      r.blob(),
+		Owner:   cpns.UserID(r.text()),
+		Epoch:   cpns.Epoch(r.int()),
+		Created: r.time(),
+	}
+}
+
+func (t *tx) PNE(e cpns.EntityID) (server.PNE, error) {
+	return get(t, scanPNE, pneColumns+"WHERE entity = ?", string(e))
+}
+
+func (t *tx) AddPNE(p server.PNE) error {
+	return t.insert("INSERT INTO pnes (entity, tk, owner, epoch, created) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		string(p.Entity), []byte(p.TK), string(p.Owner), int64(p.Epoch), p.Created)
+}
+
+func (t *tx) SetOwner(e cpns.EntityID, owner cpns.UserID, epoch cpns.Epoch) error {
+	return t.change("UPDATE pnes SET owner = ?, epoch = ? WHERE entity = ?", string(owner), int64(epoch), string(e))
+}
+
+func (t *tx) AllPNEs() iter.Seq2[server.PNE, error] {
+	return list(t, scanPNE, pneColumns+"ORDER BY entity")
+}
+
+func (t *tx) PNEsOf(u cpns.UserID) iter.Seq2[server.PNE, error] {
+	return list(t, scanPNE, pneColumns+"WHERE owner = ? AND owner <> '' ORDER BY entity", string(u))
+}
+
+// Assignments.
+
+func scanAssignment(r *row) server.Assignment {
+	return server.Assignment{
+		Entity:      cpns.EntityID(r.text()),
+		Epoch:       cpns.Epoch(r.int()),
+		User:        cpns.UserID(r.text()),
+		Gateway:     cpns.GatewayID(r.text()),
+		RandPNGW:    r.bytes32(),
+		RandSVR:     r.blob(),
+		Length:      int(r.int()),
+		RequestTag:  r.bytes32(),
+		RequestTime: r.time(),
+		Created:     r.time(),
+	}
+}
+
+func (t *tx) AssignmentByRandom(randPNGW *[cpns.RandSize]byte) (server.Assignment, error) {
+	return get(t, scanAssignment, `SELECT entity, epoch, user, gateway, rand_pngw, rand_svr, length, request_tag, request_time, created
+		FROM assignments WHERE rand_pngw = ?`, randPNGW[:])
+}
+
+func (t *tx) AddAssignment(a server.Assignment) error {
+	return t.insert(`INSERT INTO assignments (entity, epoch, user, gateway, rand_pngw, rand_svr, length, request_tag, request_time, created)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		string(a.Entity), int64(a.Epoch), string(a.User), string(a.Gateway), a.RandPNGW[:], []byte(a.RandSVR),
+		int64(a.Length), a.RequestTag[:], a.RequestTime, a.Created)
+}
+
+func (t *tx) EraseKeys(e cpns.EntityID) error {
+	_, err := t.exec("UPDATE assignments SET rand_svr = x'' WHERE entity = ?", string(e))
+	return err
+}
+
+func (t *tx) PruneAssignments(e cpns.EntityID, before time.Time) error {
+	// The oldest few only: whoever makes many assignments in a row must not
+	// make each of them take longer than the one before.
+	_, err := t.exec(`DELETE FROM assignments WHERE entity = ?1 AND request_time < ?2 AND epoch IN
+		(SELECT epoch FROM assignments WHERE entity = ?1 AND epoch < (SELECT epoch FROM pnes WHERE entity = ?1) ORDER BY epoch LIMIT 8)`,
+		string(e), before)
+	return err
+}
+
+// Failures.
+
+func (t *tx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since time.Time, limit int) ([]time.Time, error) {
+	var times []time.Time
+	for at, err := range list(t, (*row).time, `SELECT time FROM failures WHERE user = ? AND gateway = ? AND time > ?
+		ORDER BY time DESC LIMIT ?`, string(u), string(g), since, int64(limit)) {
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, at)
+	}
+	return times, nil
+}
+
+func (t *tx) CountFailures(u cpns.UserID, since time.Time, limit int) (int, error) {
+	n, err := get(t, (*row).int, "SELECT count(*) FROM (SELECT 1 FROM failures WHERE user = ? AND time > ? LIMIT ?)",
+		string(u), since, int64(limit))
+	return int(n), err
+}
+
+func (t *tx) AddFailure(f server.Failure) error {
+	return t.insert("INSERT INTO failures (user, gateway, request_tag, time) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		string(f.User), string(f.Gateway), f.RequestTag[:], f.Time)
+}
+
+func (t *tx) RemoveFailures(u cpns.UserID) error {
+	_, err := t.exec("DELETE FROM failures WHERE user = ?", string(u))
+	return err
+}
+
+func (t *tx) PruneFailures(before time.Time) error {
+	_, err := t.exec("DELETE FROM failures WHERE time < ?", before)
+	return err
+}
+
+// Events.
+
+func scanEvent(r *row) server.Event {
+	return server.Event{
+		Time:    r.time(),
+		Kind:    server.EventKind(r.text()),
+		User:    cpns.UserID(r.text()),
+		Entity:  cpns.EntityID(r.text()),
+		Gateway: cpns.GatewayID(r.text()),
+		Epoch:   cpns.Epoch(r.int()),
+		Source:  r.text(),
+		Detail:  r.text(),
+	}
+}
+
+func (t *tx) AddEvent(e server.Event) error {
+	_, err := t.exec("INSERT INTO events (time, kind, user, entity, gateway, epoch, source, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		e.Time, string(e.Kind), string(e.User), string(e.Entity), string(e.Gateway), int64(e.Epoch), e.Source, e.Detail)
+	return err
+}
+
+func (t *tx) EventsSince(since time.Time) iter.Seq2[server.Event, error] {
+	return list(t, scanEvent, "SELECT time, kind, user, entity, gateway, epoch, source, detail FROM events WHERE time >= ? ORDER BY seq", since)
+}
+
+func (t *tx) PruneEvents(before time.Time) error {
+	_, err := t.exec("DELETE FROM events WHERE time < ?", before)
+	return err
+}

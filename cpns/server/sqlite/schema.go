@@ -1,0 +1,134 @@
+package sqlite
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+)
+
+// applicationID marks the database file as a CPNS Server's: "CPNS" in ASCII.
+const applicationID = 0x43504e53
+
+// migrations make the schema, each from the one before it. The number of those
+// that have run is the database's user_version. A released one never changes.
+//
+// Times are milliseconds since 1970 UTC. Columns named as in server.column hold
+// sealed values.
+var migrations = []string{`
+CREATE TABLE settings (
+	name  TEXT PRIMARY KEY,
+	value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE users (
+	id            TEXT PRIMARY KEY,
+	password_hash BLOB NOT NULL,
+	created       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE gateways (
+	id       TEXT PRIMARY KEY,
+	identity TEXT NOT NULL UNIQUE,
+	psk1     BLOB NOT NULL,
+	created  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pnes (
+	entity  TEXT PRIMARY KEY,
+	tk      BLOB NOT NULL,
+	owner   TEXT NOT NULL,
+	epoch   INTEGER NOT NULL,
+	created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pnes_by_owner ON pnes (owner, entity) WHERE owner <> '';
+
+CREATE TABLE assignments (
+	entity       TEXT NOT NULL REFERENCES pnes (entity),
+	epoch        INTEGER NOT NULL,
+	user         TEXT NOT NULL,
+	gateway      TEXT NOT NULL,
+	rand_pngw    BLOB NOT NULL UNIQUE,
+	rand_svr     BLOB NOT NULL,
+	length       INTEGER NOT NULL,
+	request_tag  BLOB NOT NULL,
+	request_time INTEGER NOT NULL,
+	created      INTEGER NOT NULL,
+	PRIMARY KEY (entity, epoch)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE failures (
+	user        TEXT NOT NULL,
+	gateway     TEXT NOT NULL,
+	request_tag BLOB NOT NULL,
+	time        INTEGER NOT NULL,
+	PRIMARY KEY (user, gateway, request_tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX failures_by_time ON failures (time);
+
+CREATE TABLE events (
+	seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+	time    INTEGER NOT NULL,
+	kind    TEXT NOT NULL,
+	user    TEXT NOT NULL,
+	entity  TEXT NOT NULL,
+	gateway TEXT NOT NULL,
+	epoch   INTEGER NOT NULL,
+	source  TEXT NOT NULL,
+	detail  TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_time ON events (time);
+`}
+
+// A VersionError says that the database was made by a newer program.
+type VersionError struct{ Database, Program int }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("the database has schema version %d, this program knows %d: use a newer program", e.Database, e.Program)
+}
+
+// migrate brings the schema to the newest version, in one transaction. It refuses
+// a database that is not a CPNS Server's; a new one has no tables and no mark yet.
+func migrate(c *conn) (err error) {
+	transaction, err := c.BeginImmediate()
+	if err != nil {
+		return err
+	}
+	defer transaction.End(&err)
+	id, err := number(c, "PRAGMA application_id")
+	if err != nil {
+		return err
+	}
+	tables, err := number(c, "SELECT count(*) FROM sqlite_schema")
+	if err != nil {
+		return err
+	}
+	if id != applicationID && (id != 0 || tables != 0) {
+		return errors.New("not the database of a CPNS Server")
+	}
+	version, err := number(c, "PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	if version > len(migrations) {
+		return &VersionError{Database: version, Program: len(migrations)}
+	}
+	for n, script := range migrations[version:] {
+		if err := c.Exec(script); err != nil {
+			return fmt.Errorf("migrating to schema version %d: %w", version+n+1, err)
+		}
+	}
+	return c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(migrations)))
+}
+
+// number is the one result of a query.
+func number(c *conn, sql string) (int, error) {
+	stmt, _, err := c.Prepare(sql)
+	if err != nil {
+		return 0, err
+	}
+	defer stmt.Close()
+	if !stmt.Step() {
+		return 0, cmp.Or(stmt.Err(), errors.New(sql+": no result"))
+	}
+	return stmt.ColumnInt(0), nil
+}

@@ -1,0 +1,170 @@
+package server
+
+import (
+	"context"
+	"io/fs"
+	"iter"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// Store keeps what the CPNS Server knows. Package storetest has the suite that
+// every implementation passes, package sqlite is the one used by default.
+//
+// Secrets arrive sealed (type Sealed) and are kept as they are: a store never
+// sees a key. Times are kept to the millisecond at least and come back in UTC.
+type Store interface {
+	// View runs f on one consistent state of the store. A write in f fails.
+	View(ctx context.Context, f func(Tx) error) error
+
+	// Update runs f as one transaction, as if no other Update ran at the same
+	// time. All that f wrote is durable once Update has returned nil; none of
+	// it was written when it returns an error, whether f's own or another. An
+	// implementation may run f again after a conflict, so f must have no
+	// effect but through its Tx and variables that it sets afresh.
+	Update(ctx context.Context, f func(Tx) error) error
+
+	// Close ends the use of the store, after the transactions still running.
+	Close() error
+}
+
+// Tx is what can be done within a transaction. It is valid until the function
+// that got it returns, and not safe for concurrent use.
+//
+// Reading, changing or removing what is not there fails with ErrNotFound,
+// adding what is there already with ErrExists; neither ends the transaction.
+type Tx interface {
+	Settings
+	Users
+	Gateways
+	PNEs
+	Assignments
+	Failures
+	Events
+}
+
+// What a Tx answers about rows; the standard library's, so that callers need
+// not know this package.
+var (
+	ErrNotFound = fs.ErrNotExist
+	ErrExists   = fs.ErrExist
+)
+
+// Sealed is a value under the server's master key: version, nonce, ciphertext.
+// See vault.
+type Sealed []byte
+
+// Settings are single values of the server itself.
+type Settings interface {
+	Setting(name string) ([]byte, error)
+	AddSetting(name string, value []byte) error
+}
+
+// A User is a CPNS User who may ask for EUKeys.
+type User struct {
+	ID           cpns.UserID
+	PasswordHash Sealed // Hash(Password), 32 bytes
+	Created      time.Time
+}
+
+// Users are the CPNS Users, by ID.
+type Users interface {
+	User(cpns.UserID) (User, error)
+	AddUser(User) error
+	SetPasswordHash(cpns.UserID, Sealed) error
+	RemoveUser(cpns.UserID) error
+	AllUsers() iter.Seq2[User, error] // in the order of their IDs
+}
+
+// A Gateway is a PN GW that shares a PSK1 with the server (step 0).
+type Gateway struct {
+	ID       cpns.GatewayID
+	Identity cpns.PSKIdentity // names the PSK1; no two gateways have the same
+	PSK1     Sealed           // 16 to 64 bytes
+	Created  time.Time
+}
+
+// Gateways are the PN GWs, by ID and by the identity of their PSK1.
+type Gateways interface {
+	GatewayByIdentity(cpns.PSKIdentity) (Gateway, error)
+	AddGateway(Gateway) error
+	RemoveGateway(cpns.GatewayID) error
+	AllGateways() iter.Seq2[Gateway, error] // in the order of their IDs
+}
+
+// A PNE is a device whose Temporary Key the server has.
+type PNE struct {
+	Entity  cpns.EntityID
+	TK      Sealed      // 16 to 64 bytes
+	Owner   cpns.UserID // who was assigned its EUKeys, "" while it is nobody's
+	Epoch   cpns.Epoch  // of the newest assignment, 0 before the first; only grows
+	Created time.Time
+}
+
+// PNEs are the devices, by Entity ID.
+type PNEs interface {
+	PNE(cpns.EntityID) (PNE, error)
+	AddPNE(PNE) error
+	// SetOwner records who owns a PNE and the epoch of its newest assignment.
+	SetOwner(e cpns.EntityID, owner cpns.UserID, epoch cpns.Epoch) error
+	AllPNEs() iter.Seq2[PNE, error] // in the order of their Entity IDs
+	PNEsOf(cpns.UserID) iter.Seq2[PNE, error]
+}
+
+// An Assignment is one EUKey set that the server generated: the record of step
+// 5, and the one that makes a repeated request get the same set. The set itself
+// follows from RandSVR, RandPNGW and Length.
+type Assignment struct {
+	Entity      cpns.EntityID
+	Epoch       cpns.Epoch
+	User        cpns.UserID
+	Gateway     cpns.GatewayID
+	RandPNGW    [cpns.RandSize]byte // no two assignments have the same
+	RandSVR     Sealed              // 32 bytes; empty once the PNE was released
+	Length      int                 // EUKeys in the set
+	RequestTag  Tag                 // of the request that this answered
+	RequestTime time.Time           // that the gateway wrote into the request, in seconds
+	Created     time.Time
+}
+
+// Assignments are the EUKey sets, by Entity ID and epoch and by RAND_PNGW.
+type Assignments interface {
+	AssignmentByRandom(*[cpns.RandSize]byte) (Assignment, error)
+	AddAssignment(Assignment) error
+	// EraseKeys empties RandSVR of all assignments of a PNE.
+	EraseKeys(cpns.EntityID) error
+	// PruneAssignments removes those of a PNE's past epochs that were requested
+	// before a time. It may leave some to the next calls, but removes more than
+	// one where there are more.
+	PruneAssignments(e cpns.EntityID, before time.Time) error
+}
+
+// A Failure is one refused user authentication.
+type Failure struct {
+	User       cpns.UserID // as claimed, known or not
+	Gateway    cpns.GatewayID
+	RequestTag Tag
+	Time       time.Time
+}
+
+// Failures are the refused user authentications of the last while.
+type Failures interface {
+	// FailuresAt gives at most limit times at which the user failed at the
+	// gateway after since, the newest first.
+	FailuresAt(u cpns.UserID, g cpns.GatewayID, since time.Time, limit int) ([]time.Time, error)
+	// CountFailures counts those of the user at all gateways after since, up to limit.
+	CountFailures(u cpns.UserID, since time.Time, limit int) (int, error)
+	// AddFailure fails with ErrExists where the user failed at the gateway
+	// with the same request before.
+	AddFailure(Failure) error
+	RemoveFailures(cpns.UserID) error
+	PruneFailures(before time.Time) error
+}
+
+// Events are the audit log, in the order in which they were added.
+type Events interface {
+	AddEvent(Event) error
+	EventsSince(time.Time) iter.Seq2[Event, error]
+	PruneEvents(before time.Time) error
+}

@@ -1,0 +1,371 @@
+// Package storetest is the contract of server.Store as a test: every
+// implementation runs it.
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"reflect"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+)
+
+// A Rig is one store under test.
+type Rig struct {
+	Store server.Store
+	// Reopen opens once more what Store keeps, as another process would.
+	Reopen func() server.Store
+}
+
+// Run tests the stores that newRig makes, an empty one each time, which newRig
+// closes when the test ends.
+func Run(t *testing.T, newRig func(t *testing.T) Rig) {
+	tests := []struct {
+		name string
+		test func(t *testing.T, r Rig)
+	}{
+		{"settings", testSettings},
+		{"users", testUsers},
+		{"gateways", testGateways},
+		{"PNEs", testPNEs},
+		{"assignments", testAssignments},
+		{"pruned assignments", testPruneAssignments},
+		{"failures", testFailures},
+		{"events", testEvents},
+		{"an error writes nothing", testRollback},
+		{"a panic writes nothing", testPanic},
+		{"not found and exists leave the transaction", testErrorsKeepTransaction},
+		{"view does not write", testViewWrites},
+		{"view sees one state", testViewSnapshot},
+		{"updates one after the other", testConcurrentUpdates},
+		{"two processes", testTwoProcesses},
+		{"durable", testDurable},
+		{"context", testContext},
+		{"listings within each other", testNestedListings},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { tt.test(t, newRig(t)) })
+	}
+}
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
+
+func update(t *testing.T, s server.Store, f func(server.Tx) error) {
+	t.Helper()
+	if err := s.Update(t.Context(), f); err != nil {
+		t.Fatalf("update: %v", err)
+	}
+}
+
+func view(t *testing.T, s server.Store, f func(server.Tx) error) {
+	t.Helper()
+	if err := s.View(t.Context(), f); err != nil {
+		t.Fatalf("view: %v", err)
+	}
+}
+
+// want fails unless got and err are what is wanted.
+func want[T any](t *testing.T, what string, got T, err error, wanted T) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+	} else if !reflect.DeepEqual(got, wanted) {
+		t.Errorf("%s: got %+v, want %+v", what, got, wanted)
+	}
+}
+
+func wantErr(t *testing.T, what string, got, wanted error) {
+	t.Helper()
+	if !errors.Is(got, wanted) {
+		t.Errorf("%s: got error %v, want %v", what, got, wanted)
+	}
+}
+
+func collect[T any](t *testing.T, rows iter.Seq2[T, error]) []T {
+	t.Helper()
+	var all []T
+	for row, err := range rows {
+		if err != nil {
+			t.Fatalf("listing: %v", err)
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+func testSettings(t *testing.T, r Rig) {
+	update(t, r.Store, func(tx server.Tx) error {
+		_, err := tx.Setting("a")
+		wantErr(t, "unknown setting", err, server.ErrNotFound)
+		return tx.AddSetting("a", []byte{1, 0, 2})
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.Setting("a")
+		want(t, "setting", got, err, []byte{1, 0, 2})
+		wantErr(t, "adding again", tx.AddSetting("a", []byte{3}), server.ErrExists)
+		return nil
+	})
+}
+
+func testUsers(t *testing.T, r Rig) {
+	bob := server.User{ID: "bob", PasswordHash: server.Sealed{1, 2, 3}, Created: start}
+	alice := server.User{ID: "alice", PasswordHash: server.Sealed{0}, Created: start.Add(time.Hour)}
+	update(t, r.Store, func(tx server.Tx) error {
+		_, err := tx.User("bob")
+		wantErr(t, "unknown user", err, server.ErrNotFound)
+		wantErr(t, "changing an unknown user", tx.SetPasswordHash("bob", server.Sealed{1}), server.ErrNotFound)
+		wantErr(t, "removing an unknown user", tx.RemoveUser("bob"), server.ErrNotFound)
+		return errors.Join(tx.AddUser(bob), tx.AddUser(alice))
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.User("bob")
+		want(t, "user", got, err, bob)
+		_, err = tx.User("BOB")
+		wantErr(t, "IDs differ in case", err, server.ErrNotFound)
+		wantErr(t, "adding again", tx.AddUser(server.User{ID: "bob", PasswordHash: server.Sealed{9}, Created: start}), server.ErrExists)
+		want(t, "all", collect(t, tx.AllUsers()), nil, []server.User{alice, bob})
+		return tx.SetPasswordHash("bob", server.Sealed{4, 5})
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.User("bob")
+		bob.PasswordHash = server.Sealed{4, 5}
+		want(t, "changed user", got, err, bob)
+		return tx.RemoveUser("bob")
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		want(t, "all but the removed", collect(t, tx.AllUsers()), nil, []server.User{alice})
+		return nil
+	})
+}
+
+func testGateways(t *testing.T, r Rig) {
+	a := server.Gateway{ID: "gw-a", Identity: "z@bsf", PSK1: server.Sealed{1}, Created: start}
+	b := server.Gateway{ID: "gw-b", Identity: "gw-b", PSK1: server.Sealed{2, 2}, Created: start}
+	update(t, r.Store, func(tx server.Tx) error {
+		_, err := tx.GatewayByIdentity("z@bsf")
+		wantErr(t, "unknown identity", err, server.ErrNotFound)
+		wantErr(t, "removing an unknown gateway", tx.RemoveGateway("gw-a"), server.ErrNotFound)
+		return errors.Join(tx.AddGateway(b), tx.AddGateway(a))
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.GatewayByIdentity("z@bsf")
+		want(t, "by identity", got, err, a)
+		_, err = tx.GatewayByIdentity("gw-a")
+		wantErr(t, "the ID is not the identity", err, server.ErrNotFound)
+		wantErr(t, "the same ID", tx.AddGateway(server.Gateway{ID: "gw-a", Identity: "new", PSK1: server.Sealed{3}, Created: start}), server.ErrExists)
+		wantErr(t, "the same identity", tx.AddGateway(server.Gateway{ID: "gw-c", Identity: "gw-b", PSK1: server.Sealed{3}, Created: start}), server.ErrExists)
+		want(t, "all", collect(t, tx.AllGateways()), nil, []server.Gateway{a, b})
+		return tx.RemoveGateway("gw-a")
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		_, err := tx.GatewayByIdentity("z@bsf")
+		wantErr(t, "removed", err, server.ErrNotFound)
+		return tx.AddGateway(a)
+	})
+}
+
+func testPNEs(t *testing.T, r Rig) {
+	var pnes []server.PNE
+	for n := range 5 {
+		pnes = append(pnes, server.PNE{Entity: cpns.EntityID(fmt.Sprintf("pne-%d", n)), TK: server.Sealed{byte(n), 7}, Created: start})
+	}
+	update(t, r.Store, func(tx server.Tx) error {
+		_, err := tx.PNE("pne-0")
+		wantErr(t, "unknown PNE", err, server.ErrNotFound)
+		wantErr(t, "owner of an unknown PNE", tx.SetOwner("pne-0", "alice", 1), server.ErrNotFound)
+		for n := range pnes {
+			if err := tx.AddPNE(pnes[len(pnes)-1-n]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	pnes[1].Owner, pnes[1].Epoch = "alice", 1
+	pnes[3].Owner, pnes[3].Epoch = "alice", 1<<32-1
+	pnes[4].Epoch = 7
+	update(t, r.Store, func(tx server.Tx) error {
+		wantErr(t, "adding again", tx.AddPNE(pnes[2]), server.ErrExists)
+		return errors.Join(
+			tx.SetOwner("pne-1", "alice", 1),
+			tx.SetOwner("pne-3", "alice", 1<<32-1),
+			tx.SetOwner("pne-4", "alice", 7),
+			tx.SetOwner("pne-4", "", 7))
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		for _, p := range pnes {
+			got, err := tx.PNE(p.Entity)
+			want(t, string(p.Entity), got, err, p)
+		}
+		want(t, "all", collect(t, tx.AllPNEs()), nil, pnes)
+		want(t, "alice's", collect(t, tx.PNEsOf("alice")), nil, []server.PNE{pnes[1], pnes[3]})
+		want(t, "carol's", collect(t, tx.PNEsOf("carol")), nil, nil)
+		want(t, "nobody's are nobody's", collect(t, tx.PNEsOf("")), nil, nil)
+		return nil
+	})
+}
+
+// addPNE adds a PNE without which there is no assignment.
+func addPNE(tx server.Tx, e cpns.EntityID) error {
+	return tx.AddPNE(server.PNE{Entity: e, TK: server.Sealed{1}, Created: start})
+}
+
+func assignment(e cpns.EntityID, epoch cpns.Epoch, requested time.Time) server.Assignment {
+	a := server.Assignment{
+		Entity: e, Epoch: epoch, User: "alice", Gateway: "gw", RandSVR: server.Sealed{5, 6}, Length: 64,
+		RequestTag: server.Tag{9, 31: 9}, RequestTime: requested.Truncate(time.Second), Created: requested,
+	}
+	copy(a.RandPNGW[:], fmt.Sprintf("%d of %s", epoch, e))
+	return a
+}
+
+func testAssignments(t *testing.T, r Rig) {
+	a, b := assignment("pne", 1, start), assignment("pne", 2, start)
+	update(t, r.Store, func(tx server.Tx) error {
+		_, err := tx.AssignmentByRandom(&a.RandPNGW)
+		wantErr(t, "unknown RAND_PNGW", err, server.ErrNotFound)
+		return errors.Join(addPNE(tx, "pne"), addPNE(tx, "other"), tx.AddAssignment(a), tx.AddAssignment(b))
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.AssignmentByRandom(&a.RandPNGW)
+		want(t, "by RAND_PNGW", got, err, a)
+		again := assignment("pne", 3, start)
+		again.RandPNGW = a.RandPNGW
+		wantErr(t, "RAND_PNGW twice", tx.AddAssignment(again), server.ErrExists)
+		again = assignment("pne", 2, start)
+		again.RandPNGW[31] = 1
+		wantErr(t, "epoch twice", tx.AddAssignment(again), server.ErrExists)
+		return errors.Join(tx.EraseKeys("pne"), tx.EraseKeys("other"))
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		for _, old := range []server.Assignment{a, b} {
+			got, err := tx.AssignmentByRandom(&old.RandPNGW)
+			if err != nil || len(got.RandSVR) != 0 {
+				t.Errorf("epoch %d after erasing: %d bytes of RAND_SVR, error %v", old.Epoch, len(got.RandSVR), err)
+			}
+			got.RandSVR = old.RandSVR
+			want(t, "the rest of it", got, nil, old)
+		}
+		return nil
+	})
+}
+
+func testPruneAssignments(t *testing.T, r Rig) {
+	const old = 40
+	update(t, r.Store, func(tx server.Tx) error {
+		if err := errors.Join(addPNE(tx, "pne"), addPNE(tx, "other")); err != nil {
+			return err
+		}
+		for epoch := cpns.Epoch(1); epoch <= old; epoch++ {
+			if err := tx.AddAssignment(assignment("pne", epoch, start)); err != nil {
+				return err
+			}
+		}
+		return errors.Join(
+			tx.AddAssignment(assignment("pne", old+1, start.Add(time.Hour))),
+			tx.AddAssignment(assignment("pne", old+2, start)),
+			tx.SetOwner("pne", "alice", old+2),
+			tx.AddAssignment(assignment("other", 1, start)),
+			tx.AddAssignment(assignment("other", 2, start)),
+			tx.SetOwner("other", "alice", 2))
+	})
+	for range old { // at least one a call
+		update(t, r.Store, func(tx server.Tx) error { return tx.PruneAssignments("pne", start.Add(time.Minute)) })
+	}
+	view(t, r.Store, func(tx server.Tx) error {
+		kept := func(e cpns.EntityID, epoch cpns.Epoch) bool {
+			a := assignment(e, epoch, start)
+			_, err := tx.AssignmentByRandom(&a.RandPNGW)
+			if err != nil && !errors.Is(err, server.ErrNotFound) {
+				t.Error(err)
+			}
+			return err == nil
+		}
+		for epoch := cpns.Epoch(1); epoch <= old; epoch++ {
+			if kept("pne", epoch) {
+				t.Errorf("epoch %d was left", epoch)
+			}
+		}
+		if !kept("pne", old+1) {
+			t.Error("one of the time after was removed")
+		}
+		if !kept("pne", old+2) {
+			t.Error("the newest was removed")
+		}
+		if !kept("other", 1) {
+			t.Error("another PNE's was removed")
+		}
+		return nil
+	})
+}
+
+func testFailures(t *testing.T, r Rig) {
+	at := func(minute int) time.Time { return start.Add(time.Duration(minute) * time.Minute) }
+	add := func(tx server.Tx, u cpns.UserID, g cpns.GatewayID, minute int) error {
+		return tx.AddFailure(server.Failure{User: u, Gateway: g, Time: at(minute), RequestTag: server.Tag{byte(minute)}})
+	}
+	update(t, r.Store, func(tx server.Tx) error {
+		for minute := range 8 {
+			if err := errors.Join(add(tx, "eve", "gw-a", minute), add(tx, "eve", "gw-b", minute)); err != nil {
+				return err
+			}
+		}
+		return add(tx, "bob", "gw-a", 3)
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.FailuresAt("eve", "gw-a", at(4), 10)
+		want(t, "after a time, the newest first", got, err, []time.Time{at(7), at(6), at(5)})
+		got, err = tx.FailuresAt("eve", "gw-a", start.Add(-time.Hour), 2)
+		want(t, "with a limit", got, err, []time.Time{at(7), at(6)})
+		got, err = tx.FailuresAt("nobody", "gw-a", start, 2)
+		want(t, "of nobody", got, err, nil)
+		count, err := tx.CountFailures("eve", at(4), 100)
+		want(t, "count over gateways", count, err, 6)
+		count, err = tx.CountFailures("eve", at(4), 5)
+		want(t, "count with a limit", count, err, 5)
+		count, err = tx.CountFailures("nobody", at(4), 5)
+		want(t, "count of nobody", count, err, 0)
+		wantErr(t, "the same request again", add(tx, "eve", "gw-a", 3), server.ErrExists)
+		return errors.Join(tx.RemoveFailures("bob"), tx.RemoveFailures("nobody"), tx.PruneFailures(at(6)))
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		count, err := tx.CountFailures("eve", start.Add(-time.Hour), 100)
+		want(t, "count after pruning", count, err, 4)
+		count, err = tx.CountFailures("bob", start.Add(-time.Hour), 100)
+		want(t, "count after removing", count, err, 0)
+		return nil
+	})
+}
+
+func testEvents(t *testing.T, r Rig) {
+	var events []server.Event
+	for n := range 5 {
+		events = append(events, server.Event{
+			Time: start.Add(time.Duration(n) * time.Minute), Kind: server.EventAssigned, User: "alice", Entity: "pne",
+			Gateway: "gw", Epoch: cpns.Epoch(n), Source: "192.0.2.1", Detail: fmt.Sprint("number ", n),
+		})
+	}
+	events[2] = server.Event{Time: events[2].Time, Kind: server.EventUserAdded, Source: "operator root"}
+	events[4].Time = start // the clock was set back: the order is that of adding
+	update(t, r.Store, func(tx server.Tx) error {
+		for _, e := range events {
+			if err := tx.AddEvent(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		want(t, "all", collect(t, tx.EventsSince(time.Time{})), nil, events)
+		want(t, "since a time", collect(t, tx.EventsSince(events[2].Time)), nil, events[2:4])
+		return nil
+	})
+	update(t, r.Store, func(tx server.Tx) error { return tx.PruneEvents(events[1].Time) })
+	view(t, r.Store, func(tx server.Tx) error {
+		want(t, "all after pruning", collect(t, tx.EventsSince(time.Time{})), nil, events[1:4])
+		return nil
+	})
+}
