@@ -34,7 +34,9 @@ func SealRequest(psk PSK1, id PSKIdentity, iv [IVSize]byte, r *EUKeyAssignmentRe
 }
 
 // SealedRequest is a request that has been decoded but not opened: Identity says
-// which PSK1 opens it, and is not to be believed before one has.
+// which PSK1 opens it, and is not to be believed before one has. It stands beside
+// the ciphertext and is not bound to it, so no two identities in force at one
+// time may have the same PSK1: either could pass for the other.
 type SealedRequest struct {
 	Identity PSKIdentity
 	body     *sealedBody
