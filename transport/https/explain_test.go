@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -228,6 +229,11 @@ func TestPostExplainsRefusedConnection(t *testing.T) {
 	l.Close()
 	c := newClient(t, l.Addr(), newAuthority(t, "test CA"))
 	_, err = c.Post(t.Context(), nil)
+	if strings.HasPrefix(runtime.GOARCH, "mips") && errors.Is(err, syscall.Errno(111)) {
+		// ECONNREFUSED is 146 on MIPS, where nothing is 111. QEMU's user mode does not
+		// translate what SO_ERROR gives; TestExplain has the right number.
+		return
+	}
 	if u := asUnreachable(t, err); !strings.Contains(u.Reason, "refuses the connection") || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("got error %v", err)
 	}
@@ -298,6 +304,7 @@ func TestExplain(t *testing.T) {
 		want  string
 		again bool
 	}{
+		{dial(syscall.ECONNREFUSED), "cpns.example.net:8443 refuses the connection", true},
 		{dial(syscall.ENETUNREACH), "there is no way to cpns.example.net:8443", true},
 		{dial(syscall.EHOSTUNREACH), "there is no way to", true},
 		{dial(syscall.ETIMEDOUT), "did not answer in time", true},
