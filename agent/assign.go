@@ -194,7 +194,7 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 			err = fmt.Errorf("the server counts epoch %d for %s, and this gateway has epoch %d already: the device would refuse it; the server has lost data, restore it", t.epoch, id, have.epoch)
 			return
 		}
-		ev := assigned{set: t, reassign: p.r.Reassign}
+		ev := assigned{user: p.r.User, set: t, reassign: p.r.Reassign}
 		if p.r.Remember {
 			h := p.r.PasswordHash
 			ev.remember = &h

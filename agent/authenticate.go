@@ -28,18 +28,26 @@ func (a *authenticating) open() bool { return !a.repeat.due.IsZero() }
 const helloStepPace = 24 * time.Hour
 
 // challenge asks the PNE to prove the key that it says it holds. One challenge
-// stands until it is answered or given up, so that hellos in the PNE's name
-// cannot disturb it.
+// stands until it is answered or given up: a hello meanwhile gets the same one,
+// so that hellos in the PNE's name cannot disturb it. An update stands until it
+// had its first repeat: a PNE that says hello after that has lost the challenge
+// that it was for, or its acknowledgement was lost, which the next proof mends.
 func (s state) challenge(w around) (state, []effect) {
-	if s.ses.auth.open() {
+	a, step := &s.ses.auth, false
+	switch {
+	case a.open() && a.epoch == 0:
+		return s, []effect{send{w.link, s.rec.entity, a.repeat.wire}}
+	case a.open() && a.repeat.times == 0:
 		return s, nil
+	case a.open():
+		step = a.step
 	}
 	wire, err := (&cpns.AuthChallenge{Entity: s.rec.entity, Gateway: w.gateway, RandGW: w.randGW}).Marshal()
 	if err != nil {
 		panic("agent: encoding a challenge: " + err.Error())
 	}
 	m := send{w.link, s.rec.entity, wire}
-	s.ses.auth = authenticating{randGW: w.randGW, repeat: startRepeat(m, w)}
+	s.ses.auth = authenticating{randGW: w.randGW, repeat: startRepeat(m, w), step: step}
 	return s, []effect{m}
 }
 

@@ -24,7 +24,7 @@ func (s state) hello(h *cpns.Hello, w around) (state, []effect) {
 	s.ses.claimedEpoch, s.ses.claimedIndex = h.Epoch, h.Index
 	s.ses.identify = repeat{}
 	t := s.rec.target()
-	if t == nil || s.rec.alarm != nil || !s.ses.hellos.take(w.now) {
+	if t == nil || s.rec.alarm != nil || !s.ses.hellos.take(w.now, helloBurst, helloPace) {
 		return s, nil
 	}
 	switch {
@@ -36,6 +36,7 @@ func (s state) hello(h *cpns.Hello, w around) (state, []effect) {
 		return s.challenge(w)
 	case t.usedUp():
 		s.ses.remark = "the device has lost its key and the set is used up: provision it again"
+	case h.Nonce == s.ses.taken: // a copy of the hello that has had its key
 	default:
 		return s.sendNotification(t, h, w)
 	}

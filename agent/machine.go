@@ -25,8 +25,10 @@ type session struct {
 	claimedIndex cpns.Index // what the last hello said, unproved
 	remark       string     // for people: what stands in the way of delivery
 
-	hellos   budget // answers to hellos, so that a flood of them costs little
-	identify repeat // asking the PNE to say hello
+	hellos   budget               // of answers to hellos
+	losses   budget               // of keys for a PNE that says that it lost its own
+	taken    [cpns.NonceSize]byte // the hello under which the PNE took its latest key: a replay gets none
+	identify repeat               // asking the PNE to say hello
 	notify   notifying
 	auth     authenticating
 	reauth   time.Time // when the schedule asks next, zero for never
@@ -41,6 +43,7 @@ type (
 	requested struct{ req *request } // a request is about to be sent
 	abandoned struct{}               // the request was refused
 	assigned  struct {               // the response has been checked
+		user     cpns.UserID
 		set      *set
 		remember *cpns.PasswordHash // nil for not
 		reassign bool               // a person asked for it in spite of an alarm
@@ -133,7 +136,7 @@ func step(s state, ev event, w around) (state, []effect) {
 		rec.request = nil
 		s.rec = &rec
 	case assigned:
-		s.rec = s.rec.withSet(ev.set)
+		s.rec = s.rec.withSet(ev.user, ev.set)
 		s.rec.remember = ev.remember
 		if ev.reassign {
 			s.rec.alarm, s.rec.readmitted = nil, false

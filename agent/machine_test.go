@@ -28,7 +28,7 @@ func newBench(t *testing.T, sets ...*set) *bench {
 	b.s.rec = &record{entity: testEntity, user: "alice"}
 	for _, s := range sets {
 		b.step(requested{&request{user: "alice"}})
-		b.step(assigned{set: s})
+		b.step(assigned{user: "alice", set: s})
 	}
 	return b
 }
@@ -131,7 +131,7 @@ func TestDelivery(t *testing.T) {
 	b.step(requested{&request{user: "alice"}})
 	b.wantState(StateRequested, 0, 0)
 	b.none(b.hello(0, 0)) // nothing is here to give
-	b.step(assigned{set: s})
+	b.step(assigned{user: "alice", set: s})
 	b.wantState(StateAssigned, 1, 0)
 
 	h := b.hello(0, 0)
@@ -423,4 +423,60 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%q is taken", bad)
 		}
 	}
+}
+
+// A device whose acknowledgement was lost is one ahead: its proof alone counts,
+// also where it may not be moved on.
+func TestOneAhead(t *testing.T) {
+	s := newSet(1, 4)
+	b := newBench(t, s)
+	rec := *b.s.rec
+	rec.stepped = b.w.now.Unix()
+	b.s.rec = &rec
+	c := b.one(b.hello(1, 1)).(*cpns.AuthChallenge)
+	key := s.key(1)
+	b.none(cpns.NewAuthResponse(&key, testGateway, &c.RandGW, &[16]byte{1}, testEntity, 1, 1))
+	b.told(delivered)
+	b.wantState(StateDelivered, 1, 1)
+}
+
+// A copy of the hello that a device took its key under brings no further key:
+// the device would take it, because that hello is still its latest.
+func TestReplayedHello(t *testing.T) {
+	s := newSet(1, 4)
+	b := newBench(t, s)
+	h := b.hello(0, 0)
+	ack, _ := take(t, b.one(h), s, h)
+	b.none(ack)
+	b.none(h)
+	b.wantState(StateDelivered, 1, 1)
+}
+
+// Hellos that claim a loss use keys up only so fast, whoever says them.
+func TestLossesArePaced(t *testing.T) {
+	s := newSet(1, 1000)
+	b := newBench(t, s)
+	for range 500 {
+		b.w.now = b.w.now.Add(time.Second)
+		h := b.hello(0, 0)
+		sends := b.step(h)
+		if len(sends) == 0 {
+			continue
+		}
+		m, err := cpns.ParseMessage(sends[0].wire)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ack, _ := take(t, m, s, h)
+		b.none(ack)
+	}
+	b.wantState(StateDelivered, 1, 1+lossBurst)
+	if view(b.s).Note == "" {
+		t.Error("nobody is told why the device gets no key")
+	}
+	b.w.now = b.w.now.Add(lossPace)
+	h := b.hello(0, 0)
+	ack, _ := take(t, b.one(h), s, h)
+	b.none(ack)
+	b.wantState(StateDelivered, 1, 2+lossBurst)
 }

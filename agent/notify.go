@@ -26,6 +26,13 @@ type notifying struct {
 // proved, however often it is asked for: asking uses nothing up.
 func (s state) sendNotification(t *set, h *cpns.Hello, w around) (state, []effect) {
 	index := t.proved + 1
+	if n := &s.ses.notify; n.epoch != t.epoch || n.index != index {
+		if t.proved > 0 && !s.ses.losses.take(w.now, lossBurst, lossPace) {
+			s.ses.remark = fmt.Sprintf("the device has said too often that it lost its key, and gets the next within %s: either its power fails often, or somebody on its link speaks in its name", lossPace)
+			return s, nil
+		}
+		*n = notifying{epoch: t.epoch, index: index}
+	}
 	key := t.key(index)
 	n, err := cpns.SealNotification(t.tk, &h.Nonce, s.rec.entity, w.gateway, t.epoch, index, &key, w.iv)
 	if err != nil {
@@ -34,9 +41,6 @@ func (s state) sendNotification(t *set, h *cpns.Hello, w around) (state, []effec
 	wire, err := n.Marshal()
 	if err != nil {
 		panic("agent: encoding a notification: " + err.Error())
-	}
-	if s.ses.notify.epoch != t.epoch || s.ses.notify.index != index {
-		s.ses.notify = notifying{epoch: t.epoch, index: index}
 	}
 	s.ses.notify.nonces[s.ses.notify.count%maxNonces] = h.Nonce
 	s.ses.notify.count++
@@ -53,40 +57,44 @@ func (s state) acknowledgement(m *cpns.Acknowledgement, w around) (state, []effe
 		s.ses.remark = refusal(m.Status)
 		return s, []effect{tell{kind: refused, status: m.Status}}
 	}
-	done, before := tell{kind: delivered}, s.rec
-	switch {
+	done, before, taken := tell{kind: delivered}, s.rec, s.ses.taken
+	switch nonce := s.ses.notify.proves(m, s.rec); {
+	case nonce != nil:
+		s.rec, taken = s.rec.withProof(m.Epoch, m.Index), *nonce
 	case s.ses.auth.proves(m, s.rec):
 		done = tell{kind: authenticated, session: s.sessionKey(w.gateway)}
 		s.rec = s.rec.withProof(m.Epoch, m.Index)
 		if s.rec != before && w.clockSet {
 			s.rec.stepped = w.now.Unix()
 		}
-	case s.ses.notify.proves(m, s.rec):
-		s.rec = s.rec.withProof(m.Epoch, m.Index)
 	default:
 		return s, []effect{tell{kind: unproved}}
 	}
-	s.ses = session{link: w.link, seen: w.now, claimedEpoch: m.Epoch, claimedIndex: m.Index, hellos: s.ses.hellos, reauth: s.ses.reauth}
+	s.ses = session{
+		link: w.link, seen: w.now, claimedEpoch: m.Epoch, claimedIndex: m.Index,
+		hellos: s.ses.hellos, losses: s.ses.losses, taken: taken, reauth: s.ses.reauth,
+	}
 	return s, []effect{done}
 }
 
-// proves says whether m acknowledges the notification under one of the nonces
-// that it was sealed for.
-func (n *notifying) proves(m *cpns.Acknowledgement, r *record) bool {
+// proves gives the nonce under which m acknowledges the notification, nil where
+// it does not.
+func (n *notifying) proves(m *cpns.Acknowledgement, r *record) *[cpns.NonceSize]byte {
 	if n.count == 0 || m.Epoch != n.epoch || m.Index != n.index {
-		return false
+		return nil
 	}
 	t := r.set(n.epoch)
 	if t == nil {
-		return false
+		return nil
 	}
 	key := t.key(n.index)
 	for i := n.count; i > 0 && i > n.count-maxNonces; i-- {
-		if m.Verify(&key, n.nonces[(i-1)%maxNonces][:]) == nil {
-			return true
+		nonce := &n.nonces[(i-1)%maxNonces]
+		if m.Verify(&key, nonce[:]) == nil {
+			return nonce
 		}
 	}
-	return false
+	return nil
 }
 
 func refusal(s cpns.AckStatus) string {

@@ -80,9 +80,9 @@ func (r *record) set(e cpns.Epoch) *set {
 // withSet is the record once a checked response is in: the request is answered,
 // and the new set waits beside the one that the PNE may still hold. A set of
 // which nothing was ever proved is held by nobody and goes.
-func (r *record) withSet(t *set) *record {
+func (r *record) withSet(user cpns.UserID, t *set) *record {
 	n := *r
-	n.user, n.request = r.request.user, nil
+	n.user, n.request = user, nil
 	switch {
 	case r.target() != nil && r.target().same(t): // the same answer again
 	case r.current == nil || r.current.proved == 0:

@@ -29,30 +29,3 @@ func (r *repeat) again(now time.Time) bool {
 	r.due = now.Add(r.wait)
 	return true
 }
-
-// budget is a token bucket: helloBurst answers at once, one more each
-// helloPace. It bounds what a flood of hellos in one PNE's name can cost the
-// others; the PNE's own hellos are seconds apart.
-type budget struct {
-	spent int
-	since time.Time
-}
-
-const (
-	helloBurst = 16
-	helloPace  = 20 * time.Millisecond
-)
-
-func (b *budget) take(now time.Time) bool {
-	if back := int(now.Sub(b.since) / helloPace); back >= b.spent {
-		b.spent, b.since = 0, now
-	} else if back > 0 {
-		b.spent -= back
-		b.since = b.since.Add(time.Duration(back) * helloPace)
-	}
-	if b.spent == helloBurst {
-		return false
-	}
-	b.spent++
-	return true
-}

@@ -1,0 +1,352 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/pne"
+)
+
+// world is a gateway and its devices on one shared line that loses, repeats and
+// reorders, with power cuts and failing stores on both sides, driven at random.
+// Beside the real code runs what must hold whatever happens, told by facts that
+// the code under test has no say in: which keys exist, and what was ever saved.
+type world struct {
+	t     *rapid.T
+	now   time.Time
+	seed  uint64
+	air   []airborne
+	ends  []*end
+	heard [][]byte // messages of devices, for replay
+}
+
+type airborne struct {
+	down bool
+	wire []byte
+}
+
+// end is one device with the gateway's state of it.
+type end struct {
+	id       cpns.EntityID
+	tk       cpns.TK
+	volatile bool
+	dev      *pne.Device
+	mem      flaky
+
+	s      state
+	sealed []byte // what the gateway's store has
+	broken bool   // the gateway's store fails
+
+	sets     map[cpns.Epoch]*set // every set that ever was
+	everHeld map[cpns.Epoch]cpns.Index
+	epoch    cpns.Epoch
+	proved   cpns.Index // the gateway's, as last seen
+	provedOf cpns.Epoch
+}
+
+// flaky is a device's storage; it fails when told to.
+type flaky struct {
+	s      pne.State
+	broken bool
+}
+
+func (f *flaky) Load() (pne.State, error) { return f.s, nil }
+func (f *flaky) Save(s *pne.State) error {
+	if f.broken {
+		return errors.New("worn out")
+	}
+	f.s = *s
+	return nil
+}
+
+// Read gives the devices' and the gateway's random bytes: all different, and
+// the same in a repeated run.
+func (w *world) Read(p []byte) (int, error) {
+	for i := 0; i < len(p); i += sha256.Size {
+		w.seed++
+		sum := sha256.Sum256([]byte{byte(w.seed), byte(w.seed >> 8), byte(w.seed >> 16), byte(w.seed >> 24)})
+		copy(p[i:], sum[:])
+	}
+	return len(p), nil
+}
+
+func newWorld(t *rapid.T) *world {
+	w := &world{t: t, now: time.Unix(1763800000, 0)}
+	for _, id := range []cpns.EntityID{"a", "b", "c"} {
+		e := &end{
+			id: id, tk: make(cpns.TK, 16), volatile: id == "c",
+			sets: map[cpns.Epoch]*set{}, everHeld: map[cpns.Epoch]cpns.Index{},
+		}
+		w.Read(e.tk)
+		e.s.rec = &record{entity: id, user: "alice"}
+		w.ends = append(w.ends, e)
+		w.powerUp(e)
+		w.assign(e)
+	}
+	return w
+}
+
+func (w *world) powerUp(e *end) {
+	if e.volatile {
+		e.mem.s = pne.State{}
+	}
+	d, err := pne.New(pne.Config{Entity: e.id, TK: e.tk, Storage: &e.mem, Rand: w})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	e.dev = d
+}
+
+// assign is the server's and the user's part: a new set, one epoch on.
+func (w *world) assign(e *end) {
+	e.epoch++
+	s := &set{epoch: e.epoch, length: cpns.Index(rapid.IntRange(2, 6).Draw(w.t, "length")), tk: e.tk}
+	w.Read(s.last[:])
+	e.sets[e.epoch] = s
+	w.gateway(e, requested{&request{user: "alice"}})
+	w.gateway(e, assigned{user: "alice", set: s})
+	if e.s.rec.target() != s && !e.broken {
+		w.t.Fatalf("%s: the new set is not the one to be delivered", e.id)
+	}
+	if e.broken { // the user was told, and gives the command again
+		e.epoch--
+		delete(e.sets, s.epoch)
+	}
+}
+
+// gateway is what Agent.apply does, with a store that may fail.
+func (w *world) gateway(e *end, ev event) {
+	a := around{now: w.now, clockSet: true, gateway: testGateway, link: "line", retry: time.Second, reauth: time.Hour}
+	w.Read(a.randGW[:])
+	w.Read(a.iv[:])
+	next, effects := step(e.s, ev, a)
+	if next.rec != e.s.rec {
+		if e.broken {
+			return
+		}
+		var err error
+		if e.sealed, err = next.rec.marshal(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	e.s = next
+	for _, f := range effects {
+		if m, ok := f.(send); ok {
+			w.air = append(w.air, airborne{true, m.wire})
+		}
+	}
+	w.check(e)
+}
+
+// check is what must hold after every move.
+func (w *world) check(e *end) {
+	if e.s.rec.alarm != nil {
+		w.t.Fatalf("%s: alarm without a roll-back: %v", e.id, e.s.rec.alarm)
+	}
+	g, epoch, index := e.dev.Held()
+	if epoch != 0 {
+		e.everHeld[epoch] = max(e.everHeld[epoch], index)
+		if g != testGateway {
+			w.t.Fatalf("%s holds a key of gateway %q", e.id, g)
+		}
+		s := e.sets[epoch]
+		if s == nil || index > s.length {
+			w.t.Fatalf("%s holds key %d of epoch %d, which never was", e.id, index, epoch)
+		}
+		if want := s.key(index); e.mem.s.EUKey != want {
+			w.t.Fatalf("%s holds another key than its own %d of epoch %d", e.id, index, epoch)
+		}
+	}
+	cur := e.s.rec.current
+	if cur == nil {
+		return
+	}
+	if cur.epoch < e.provedOf || cur.epoch == e.provedOf && cur.proved < e.proved {
+		w.t.Fatalf("%s: the gateway went back from %d/%d to %d/%d", e.id, e.provedOf, e.proved, cur.epoch, cur.proved)
+	}
+	if cur.proved > e.everHeld[cur.epoch] {
+		w.t.Fatalf("%s: the gateway counts key %d of epoch %d, the device never had more than %d", e.id, cur.proved, cur.epoch, e.everHeld[cur.epoch])
+	}
+	if cur.proved > 0 {
+		e.provedOf, e.proved = cur.epoch, cur.proved
+	}
+}
+
+// land brings one message to everybody on the line.
+func (w *world) land(m airborne) {
+	if m.down {
+		for _, e := range w.ends {
+			out, ev := e.dev.Handle(m.wire)
+			if ev.Kind == pne.Identify {
+				w.hello(e)
+			}
+			w.say(out)
+			w.check(e)
+		}
+		return
+	}
+	msg, err := cpns.ParseMessage(m.wire)
+	if err != nil {
+		return
+	}
+	for _, e := range w.ends {
+		switch msg := msg.(type) {
+		case *cpns.Hello:
+			if msg.Entity == e.id {
+				w.gateway(e, msg)
+			}
+		case *cpns.Acknowledgement:
+			if msg.Entity == e.id {
+				w.gateway(e, msg)
+			}
+		case *cpns.AuthResponse:
+			if msg.Entity == e.id {
+				w.gateway(e, msg)
+			}
+		}
+	}
+}
+
+func (w *world) say(wire []byte) {
+	if wire != nil {
+		w.air = append(w.air, airborne{false, wire})
+		w.heard = append(w.heard, wire)
+	}
+}
+
+func (w *world) hello(e *end) {
+	wire, err := e.dev.Hello()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.say(wire)
+}
+
+func (w *world) pick() *end { return w.ends[rapid.IntRange(0, len(w.ends)-1).Draw(w.t, "device")] }
+
+func (w *world) takeFromAir() (airborne, bool) {
+	if len(w.air) == 0 {
+		return airborne{}, false
+	}
+	i := rapid.IntRange(0, len(w.air)-1).Draw(w.t, "message")
+	m := w.air[i]
+	w.air = slices.Delete(w.air, i, i+1)
+	return m, true
+}
+
+func (w *world) deliver(*rapid.T) {
+	if m, ok := w.takeFromAir(); ok {
+		w.land(m)
+	}
+}
+
+func (w *world) duplicate(*rapid.T) {
+	if m, ok := w.takeFromAir(); ok {
+		w.land(m)
+		w.air = append(w.air, m)
+	}
+}
+
+// TestAnything drives thousands of interleavings, and then lets the link work:
+// whatever happened, every device must then get to its key.
+func TestAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"deliver":      w.deliver,
+			"deliver more": w.deliver,
+			"and more":     w.deliver,
+			"duplicate":    w.duplicate,
+			"lose":         func(*rapid.T) { w.takeFromAir() },
+			"hello":        func(*rapid.T) { w.hello(w.pick()) },
+			"time": func(t *rapid.T) {
+				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 40000).Draw(t, "ms")) * time.Millisecond)
+				for _, e := range w.ends {
+					w.gateway(e, timeout{})
+				}
+			},
+			"device power cut": func(*rapid.T) { w.powerUp(w.pick()) },
+			"gateway power cut": func(t *rapid.T) {
+				for _, e := range w.ends {
+					r, err := parseRecord(string(e.id), e.sealed)
+					if err != nil {
+						t.Fatal(err)
+					}
+					e.s = state{rec: r}
+				}
+			},
+			"authenticate":   func(*rapid.T) { w.gateway(w.pick(), authenticate{}) },
+			"identify":       func(*rapid.T) { w.gateway(w.pick(), identify{}) },
+			"new set":        func(*rapid.T) { w.assign(w.pick()) },
+			"device's flash": func(*rapid.T) { e := w.pick(); e.mem.broken = !e.mem.broken && !e.volatile },
+			"gateway's flash": func(*rapid.T) {
+				e := w.pick()
+				e.broken = !e.broken
+			},
+			"replay": func(t *rapid.T) {
+				if len(w.heard) > 0 {
+					w.land(airborne{false, w.heard[rapid.IntRange(0, len(w.heard)-1).Draw(t, "old")]})
+				}
+			},
+			"claim": func(t *rapid.T) { // somebody speaks in a device's name
+				h := &cpns.Hello{Entity: w.pick().id, Algs: []int64{24}}
+				w.Read(h.Nonce[:])
+				if rapid.Bool().Draw(t, "holds") {
+					h.Epoch, h.Index = cpns.Epoch(rapid.IntRange(1, 4).Draw(t, "epoch")), cpns.Index(rapid.IntRange(1, 6).Draw(t, "index"))
+				}
+				wire, err := h.Marshal()
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.land(airborne{false, wire})
+			},
+		})
+		w.settle(t)
+	})
+}
+
+// settle lets everything work again, and wants each device to hold the key that
+// the gateway counts.
+func (w *world) settle(t *rapid.T) {
+	w.air = nil
+	for range 3 {
+		w.now = w.now.Add(25 * time.Hour) // whatever was paced is due again
+		for _, e := range w.ends {
+			e.broken, e.mem.broken = false, false
+			for range maxRepeats + 2 { // what was under way is given up
+				w.gateway(e, timeout{})
+				w.now = w.now.Add(time.Minute)
+			}
+			w.air = nil
+			if e.volatile {
+				w.powerUp(e)
+			}
+			w.hello(e)
+			for len(w.air) > 0 {
+				m := w.air[0]
+				w.air = w.air[1:]
+				w.land(m)
+			}
+		}
+	}
+	for _, e := range w.ends {
+		_, epoch, index := e.dev.Held()
+		target := e.s.rec.target()
+		switch {
+		case epoch == target.epoch && index == target.proved:
+		case epoch == 0 && target.usedUp(): // lost its key, and there is no next
+		default:
+			t.Fatalf("%s holds %d/%d and the gateway counts %d/%d of %d: %s", e.id, epoch, index, target.epoch, target.proved, target.length, view(e.s).Note)
+		}
+		if again, err := e.s.rec.marshal(); err != nil || !bytes.Equal(again, e.sealed) {
+			t.Fatalf("%s: the store has another record than the state (%v)", e.id, err)
+		}
+	}
+}
