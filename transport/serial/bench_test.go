@@ -30,6 +30,9 @@ func BenchmarkLine(b *testing.B) {
 	}
 }
 
+// ahead is how many messages "stream" has under way.
+const ahead = 4
+
 func benchmarkLine(b *testing.B, size int, answer bool) {
 	c := newCable(b, DefaultBaud)
 	gw := newLink(b, Config{Name: "gateway", Device: c.ports[0]})
@@ -40,7 +43,7 @@ func benchmarkLine(b *testing.B, size int, answer bool) {
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	ups := make(chan struct{}, 2)
-	there, back := make(chan struct{}, 1<<16), make(chan struct{}, 1<<16)
+	there, back := make(chan struct{}, ahead+1), make(chan struct{}, 1)
 	up := func() { ups <- struct{}{} }
 	ended := make(chan error, 2)
 	go func() {
@@ -67,9 +70,11 @@ func benchmarkLine(b *testing.B, size int, answer bool) {
 		if answer {
 			<-back
 		}
-		n++
+		if n++; n > ahead {
+			<-there
+		}
 	}
-	for range n {
+	for range min(n, ahead) {
 		<-there
 	}
 	took := time.Since(begin)

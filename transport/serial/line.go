@@ -15,10 +15,12 @@ type line struct {
 	limit  time.Duration          // for writing one frame
 }
 
+// kernelBuffer is what a tty's driver takes before a write has to wait, in bytes.
+const kernelBuffer = 4096
+
 func newLine(port *os.File, baud int) *line {
-	// Ten bits a byte, a frame before this one still in the kernel's buffer, and
-	// a second for whatever else the machine is doing.
-	limit := time.Second + 2*transport.MaxFrame*10*time.Second/time.Duration(baud)
+	// Ten bits a byte, for this frame and for what the kernel may hold before it.
+	limit := 5*time.Second + (kernelBuffer+transport.MaxFrame)*10*time.Second/time.Duration(baud)
 	return &line{port: port, frames: transport.NewFrameWriter(port), limit: limit}
 }
 
