@@ -147,6 +147,35 @@ func TestSealRefuses(t *testing.T) {
 	}
 }
 
+// TestSealedEUKeySizes: who holds the TK may still seal what is no EUKey.
+func TestSealedEUKeySizes(t *testing.T) {
+	tk, held, nonce := make(TK, 16), &EUKey{}, &[NonceSize]byte{}
+	for _, size := range []int{0, 1, 16, 31, 32, 33, 64} {
+		plaintext := make([]byte, size)
+
+		n := &Notification{Entity: "e", Gateway: "g", Epoch: 1, Index: 1}
+		n.sealed = sealEncrypt0(n.key(tk, nonce), [IVSize]byte{}, n.externalAAD(), plaintext)
+		_, err := n.Open(tk, nonce)
+		if size == EUKeySize && err != nil || size != EUKeySize && !errors.Is(err, ErrMalformed) {
+			t.Errorf("notification of an EUKey of %d bytes: got error %v", size, err)
+		}
+
+		u := &EUKeyUpdate{Entity: "e", Epoch: 1, Index: 1}
+		u.sealed = sealEncrypt0(u.key(tk, held, nonce, nonce), [IVSize]byte{}, u.externalAAD("g", nonce, nonce), plaintext)
+		next, err := u.Open(tk, held, "g", nonce, nonce)
+		switch size {
+		case 0, EUKeySize:
+			if err != nil || (next == nil) != (size == 0) {
+				t.Errorf("eukey-update with %d bytes: got %v, %v", size, next, err)
+			}
+		default:
+			if !errors.Is(err, ErrMalformed) {
+				t.Errorf("eukey-update with %d bytes: got error %v, want ErrMalformed", size, err)
+			}
+		}
+	}
+}
+
 // TestExtremes: the largest values that the protocol allows pass, and the size
 // limits hold to the byte.
 func TestExtremes(t *testing.T) {
