@@ -161,8 +161,7 @@ func TestCOSEEncrypt0Failures(t *testing.T) {
 	// enc-fail-07: a protected parameter removed, that is, one that was sealed.
 	ciphertext := newAEAD(key).Seal(nil, e.Input.RNGStream[0], []byte(e.Input.Plaintext),
 		encodeArray("Encrypt0", []byte{0xa2, 0x01, 0x18, 0x18, 0x03, 0x00}, []byte{}))
-	var iv [IVSize]byte
-	copy(iv[:], e.Input.RNGStream[0])
+	iv := [IVSize]byte(e.Input.RNGStream[0])
 	if _, err := openContent(key, &iv, nil, ciphertext); err == nil {
 		t.Error("enc-fail-07: a protected parameter removed: it opens")
 	}

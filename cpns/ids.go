@@ -17,23 +17,24 @@ type (
 )
 
 // ParseEntityID checks that s is an Entity ID.
-func ParseEntityID(s string) (EntityID, error) {
-	return EntityID(s), EntityID(s).check()
-}
+func ParseEntityID(s string) (EntityID, error) { return checked(EntityID(s)) }
 
 // ParseUserID checks that s is a CPNS User ID.
-func ParseUserID(s string) (UserID, error) {
-	return UserID(s), UserID(s).check()
-}
+func ParseUserID(s string) (UserID, error) { return checked(UserID(s)) }
 
 // ParseGatewayID checks that s is a gateway ID.
-func ParseGatewayID(s string) (GatewayID, error) {
-	return GatewayID(s), GatewayID(s).check()
-}
+func ParseGatewayID(s string) (GatewayID, error) { return checked(GatewayID(s)) }
 
 // ParsePSKIdentity checks that s is a PSK1 identity.
-func ParsePSKIdentity(s string) (PSKIdentity, error) {
-	return PSKIdentity(s), PSKIdentity(s).check()
+func ParsePSKIdentity(s string) (PSKIdentity, error) { return checked(PSKIdentity(s)) }
+
+// checked returns v if its own check passes.
+func checked[T interface{ check() error }](v T) (T, error) {
+	if err := v.check(); err != nil {
+		var none T
+		return none, err
+	}
+	return v, nil
 }
 
 func (e EntityID) check() error  { return checkName("entity ID", string(e), maxNameLength) }

@@ -1,6 +1,7 @@
 package cpns
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -22,16 +23,10 @@ type (
 )
 
 // ParseTK checks the size of a Temporary Key and returns a copy of it.
-func ParseTK(b []byte) (TK, error) {
-	tk := TK(slices.Clone(b))
-	return tk, tk.check()
-}
+func ParseTK(b []byte) (TK, error) { return checked(TK(slices.Clone(b))) }
 
 // ParsePSK1 checks the size of a PSK1 and returns a copy of it.
-func ParsePSK1(b []byte) (PSK1, error) {
-	psk := PSK1(slices.Clone(b))
-	return psk, psk.check()
-}
+func ParsePSK1(b []byte) (PSK1, error) { return checked(PSK1(slices.Clone(b))) }
 
 func (k TK) check() error   { return checkKeySize("TK", len(k), MinTKSize, MaxTKSize) }
 func (k PSK1) check() error { return checkKeySize("PSK1", len(k), MinPSK1Size, MaxPSK1Size) }
@@ -53,7 +48,7 @@ type (
 
 func checkEpochIndex(epoch Epoch, index Index) error {
 	if epoch == 0 {
-		return fmt.Errorf("epoch 0, must be at least 1")
+		return errors.New("epoch 0, must be at least 1")
 	}
 	if index == 0 || index > MaxSetLength {
 		return fmt.Errorf("index %d, must be 1 to %d", index, MaxSetLength)

@@ -30,9 +30,9 @@ func TestNames(t *testing.T) {
 			}
 		}
 		for _, bad := range []string{"", " ", "a b", "a\n", "\x7f", "\x00", "é", "\xff", strings.Repeat("~", p.limit+1)} {
-			_, err := p.parse(bad)
-			if err == nil || !strings.HasPrefix(err.Error(), p.name+": ") {
-				t.Errorf("%s %q: got error %v, want one that names the %s", p.name, bad, err, p.name)
+			got, err := p.parse(bad)
+			if got != "" || err == nil || !strings.HasPrefix(err.Error(), p.name+": ") {
+				t.Errorf("%s %q: got %q, %v, want an error that names the %s", p.name, bad, got, err, p.name)
 			}
 		}
 	}
@@ -50,7 +50,7 @@ func TestKeySizes(t *testing.T) {
 		if (err == nil) != want {
 			t.Errorf("a PSK1 of %d bytes: got error %v", size, err)
 		}
-		if size > 0 {
+		if want {
 			b[0] = 2
 			if tk[0] != 1 || psk[0] != 1 {
 				t.Fatal("a key shares memory with what it was parsed from")
