@@ -109,7 +109,7 @@ func (d *Device) repeat(msg []byte) []byte {
 // New makes a device that holds what its storage holds.
 func New(c Config) (*Device, error) {
 	if _, err := cpns.ParseEntityID(string(c.Entity)); err != nil {
-		return nil, fmt.Errorf("entity ID: %w", err)
+		return nil, err
 	}
 	tk, err := cpns.ParseTK(c.TK)
 	if err != nil {

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
+	"cpns.example.net/pngw/transport/mqtt"
+	"cpns.example.net/pngw/transport/serial"
+)
+
+const usage = `Pne is a headless device: it says hello to a PN GW, takes the EUKey that it is
+given and proves that it holds it.
+
+  pne --entity-id ID --tk-file FILE --serial DEVICE [--baud N] [--state FILE]
+  pne --entity-id ID --tk-file FILE --mqtt URL [--prefix P] [--state FILE]
+
+the device
+  --entity-id ID        its Entity ID: 1 to 64 bytes of printable ASCII, no space
+  --tk-file FILE        its TK, 16 to 64 bytes in hex, as in the server's CSV
+  --state FILE          keep the EUKey in FILE through a power cut
+  --volatile            keep it in memory only, as is done without --state
+
+its link, one of
+  --serial DEVICE       a serial line, such as /dev/ttyUSB0
+    --baud N            its speed; 115200
+  --mqtt URL            a broker: mqtt://HOST[:1883] or mqtts://HOST[:8883]
+    --prefix P          of the topics; cpns
+    --username U        and, with one:
+    --password-file F   one final newline is not part of the password
+    --ca F              the broker's CA, PEM; the system's otherwise
+    --cert F --key F    a client certificate, PEM
+
+  --hello-interval D    the first pause between hellos while it holds no EUKey,
+                        doubling up to 1m; 5s
+  --verbose             log what was heard and not answered, too
+  --version, --help
+
+Standard output has one JSON object a line for each event: hello, stored,
+authenticated, used_up, refused. The log is on standard error. It ends with 0
+on SIGTERM, 2 when called wrongly, 1 on anything else.
+`
+
+// maxHelloInterval is how long a device that holds no EUKey waits at most
+// before its next hello.
+const maxHelloInterval = time.Minute
+
+// options are what the command line says.
+type options struct {
+	entity        cpns.EntityID
+	tkFile        string
+	state         string
+	volatile      bool
+	helloInterval time.Duration
+	verbose       bool
+	version       bool
+
+	serial serial.Config // without a Device where --mqtt was given
+	mqtt   mqtt.Config   // without a URL where --serial was given
+}
+
+// Flags that need another beside them.
+var (
+	serialFlags = []string{"baud"}
+	mqttFlags   = []string{"prefix", "username", "password-file", "ca", "cert", "key"}
+)
+
+// parseOptions returns flag.ErrHelp where help is asked for; every other error
+// is what the user has to change.
+func parseOptions(args []string) (*options, error) {
+	o := &options{serial: serial.Config{Name: "serial"}, mqtt: mqtt.Config{Name: "mqtt", Role: mqtt.PNE}}
+	f := flag.NewFlagSet("pne", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	entity := f.String("entity-id", "", "")
+	f.StringVar(&o.tkFile, "tk-file", "", "")
+	f.StringVar(&o.state, "state", "", "")
+	f.BoolVar(&o.volatile, "volatile", false, "")
+	f.DurationVar(&o.helloInterval, "hello-interval", 5*time.Second, "")
+	f.BoolVar(&o.verbose, "verbose", false, "")
+	f.BoolVar(&o.version, "version", false, "")
+	f.StringVar(&o.serial.Device, "serial", "", "")
+	f.IntVar(&o.serial.Baud, "baud", 0, "")
+	f.StringVar(&o.mqtt.URL, "mqtt", "", "")
+	f.StringVar(&o.mqtt.Prefix, "prefix", "", "")
+	f.StringVar(&o.mqtt.Username, "username", "", "")
+	f.StringVar(&o.mqtt.PasswordFile, "password-file", "", "")
+	f.StringVar(&o.mqtt.CAFile, "ca", "", "")
+	f.StringVar(&o.mqtt.CertFile, "cert", "", "")
+	f.StringVar(&o.mqtt.KeyFile, "key", "", "")
+	if err := f.Parse(args); err != nil || o.version {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	id, err := cpns.ParseEntityID(*entity)
+	if err != nil {
+		return nil, fmt.Errorf("--entity-id: %w", err)
+	}
+	o.entity = id
+	o.mqtt.Entity = string(id)
+	var given []string
+	f.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
+	return o, o.check(given)
+}
+
+// check refuses flags that do not go together.
+func (o *options) check(given []string) error {
+	useless := func(names []string, without string) error {
+		for _, name := range names {
+			if slices.Contains(given, name) {
+				return fmt.Errorf("--%s is of no use without %s", name, without)
+			}
+		}
+		return nil
+	}
+	switch {
+	case o.tkFile == "":
+		return errors.New("--tk-file is missing")
+	case (o.serial.Device == "") == (o.mqtt.URL == ""):
+		return errors.New("give one link: --serial or --mqtt")
+	case o.state != "" && o.volatile:
+		return errors.New("--state and --volatile exclude each other")
+	case o.helloInterval < helloSpacing || o.helloInterval > time.Hour:
+		return errors.New("--hello-interval must be 1s to 1h")
+	case o.mqtt.URL == "":
+		return useless(mqttFlags, "--mqtt")
+	}
+	return useless(serialFlags, "--serial")
+}
+
+// link makes the link, which waits for its device or broker by itself.
+func (o *options) link(log *slog.Logger) (transport.Link, error) {
+	if o.serial.Device != "" {
+		o.serial.Log = log
+		return serial.New(o.serial)
+	}
+	o.mqtt.Log = log
+	return mqtt.New(o.mqtt)
+}
