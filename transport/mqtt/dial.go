@@ -1,0 +1,129 @@
+package mqtt
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"time"
+)
+
+// connectTimeout bounds everything from name resolution to CONNACK.
+const connectTimeout = 20 * time.Second
+
+// A broker is where a Link connects to, and how.
+type broker struct {
+	host string // name or address, for the certificate
+	addr string // host:port
+	tls  bool
+
+	caFile, certFile, keyFile string // PEM; empty: system roots, no client certificate
+}
+
+// parseURL takes a broker's URL apart. Its errors never quote the URL: a password may be in it.
+func parseURL(s string) (broker, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return broker{}, errors.New("url is not valid: write it as mqtt://HOST:PORT or mqtts://HOST:PORT")
+	}
+	if u.User != nil {
+		return broker{}, errors.New("url holds a user name: use username and password_file instead")
+	}
+	var b broker
+	port := "1883"
+	switch u.Scheme {
+	case "mqtt", "tcp":
+	case "mqtts", "ssl":
+		b.tls, port = true, "8883"
+	case "ws", "wss":
+		return broker{}, errors.New("url: MQTT over WebSocket is not supported: use mqtt:// or mqtts://")
+	default:
+		return broker{}, fmt.Errorf("url scheme %q is not one of mqtt, tcp, mqtts, ssl", u.Scheme)
+	}
+	if b.host = u.Hostname(); b.host == "" {
+		return broker{}, errors.New("url names no host")
+	}
+	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+		return broker{}, errors.New("url has something behind host and port: topics are set by prefix")
+	}
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	b.addr = net.JoinHostPort(b.host, port)
+	return b, nil
+}
+
+// tlsConfig reads the configured files. It is read anew for each connection, so that
+// a renewed certificate needs no restart.
+func (b *broker) tlsConfig() (*tls.Config, error) {
+	cfg := &tls.Config{ServerName: b.host, MinVersion: tls.VersionTLS12}
+	if b.caFile != "" {
+		pem, err := readSmall(b.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading ca: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("reading ca: %s holds no PEM certificate", b.caFile)
+		}
+	}
+	if b.certFile != "" {
+		pair, err := tls.LoadX509KeyPair(b.certFile, b.keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading cert and key: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return cfg, nil
+}
+
+// dial connects, and speaks TLS where configured.
+func (b *broker) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", b.addr)
+	if err != nil || !b.tls {
+		return conn, err
+	}
+	cfg, err := b.tlsConfig()
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	secure := tls.Client(conn, cfg)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// readSmall reads a file that is at most 1 MiB long.
+func readSmall(name string) ([]byte, error) {
+	const limit = 1 << 20
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && len(b) > limit {
+		err = fmt.Errorf("%s is longer than %d bytes", name, limit)
+	}
+	return b, err
+}
+
+// readPassword reads a password file; one final newline is not part of the password.
+func readPassword(name string) (string, error) {
+	b, err := readSmall(name)
+	if err != nil {
+		return "", fmt.Errorf("reading password_file: %w", err)
+	}
+	return string(bytes.TrimSuffix(b, []byte("\n"))), nil
+}

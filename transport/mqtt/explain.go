@@ -1,0 +1,105 @@
+package mqtt
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// A refusedTopic says that the broker does not let us subscribe.
+type refusedTopic string
+
+func (e refusedTopic) Error() string { return "broker refuses the subscription to " + string(e) }
+
+// explain says in a line for people why there is no connection, and what to do.
+func (b *broker) explain(err error) string {
+	for _, f := range []func(error) string{explainMQTT, b.explainTLS, b.explainNet} {
+		if s := f(err); s != "" {
+			return s
+		}
+	}
+	return fmt.Sprintf("%s: %v", b.addr, err)
+}
+
+func explainMQTT(err error) string {
+	var topic refusedTopic
+	var broken protocolError
+	switch {
+	case errors.As(err, &topic):
+		return fmt.Sprintf("not authorised to subscribe to %s: allow it in the broker's access list", string(topic))
+	case errors.As(err, &broken):
+		return broken.Error()
+	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
+		return "broker refuses user name or password: correct username and password_file"
+	case errors.Is(err, packets.ErrorRefusedNotAuthorised):
+		return "broker does not authorise this client: correct username and password_file, or the broker's configuration"
+	case errors.Is(err, packets.ErrorRefusedIDRejected):
+		return "broker refuses the client ID: configure one that it accepts"
+	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
+		return "broker says that it is not available now"
+	case errors.Is(err, packets.ErrorRefusedBadProtocolVersion):
+		return "broker does not speak MQTT 3.1.1"
+	}
+	return ""
+}
+
+func (b *broker) explainTLS(err error) string {
+	var unknownCA x509.UnknownAuthorityError
+	var wrongHost x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var notTLS tls.RecordHeaderError
+	var remote *net.OpError
+	switch {
+	case errors.As(err, &unknownCA):
+		return fmt.Sprintf("certificate of %s is signed by an unknown CA: set ca to the file of the broker's CA", b.addr)
+	case errors.As(err, &wrongHost):
+		return fmt.Sprintf("certificate of %s is not for this name: %v", b.addr, wrongHost)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		now := time.Now().UTC()
+		if now.Before(invalid.Cert.NotBefore) {
+			return fmt.Sprintf("certificate of %s is not yet valid: the clock here says %s, is that right?", b.addr, now.Format(time.RFC3339))
+		}
+		return fmt.Sprintf("certificate of %s has expired on %s: renew it on the broker (the clock here says %s)",
+			b.addr, invalid.Cert.NotAfter.UTC().Format(time.DateOnly), now.Format(time.RFC3339))
+	case errors.As(err, &invalid):
+		return fmt.Sprintf("certificate of %s is not valid: %v", b.addr, invalid)
+	case errors.As(err, &notTLS):
+		return fmt.Sprintf("%s does not speak TLS: use mqtt:// or the broker's TLS port", b.addr)
+	case errors.As(err, &remote) && remote.Op == "remote error":
+		return fmt.Sprintf("%s refuses our side of TLS (%v): check cert and key", b.addr, remote.Err)
+	}
+	return ""
+}
+
+func (b *broker) explainNet(err error) string {
+	var dns *net.DNSError
+	var file *fs.PathError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Sprintf("no such host %s: correct the url", b.host)
+	case errors.As(err, &dns):
+		return fmt.Sprintf("cannot look up %s: is there a network and a name server?", b.host)
+	case errors.As(err, &file):
+		return file.Error()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("%s refuses connections: is the broker running?", b.addr)
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return fmt.Sprintf("no route to %s: is there a network?", b.addr)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Sprintf("%s does not answer", b.addr)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
+		return fmt.Sprintf("%s closed the connection", b.addr)
+	}
+	return ""
+}

@@ -1,0 +1,305 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"cpns.example.net/pngw/transport"
+)
+
+const (
+	qos = 1
+
+	keepAlive   = 30 * time.Second // how often an idle connection is tried
+	pingTimeout = 10 * time.Second // how long the broker has to answer that
+	ackTimeout  = 10 * time.Second // and a subscription
+
+	// queueSize is how many received messages wait for the handler.
+	queueSize = 64
+
+	// window is how many messages may wait for the broker's acknowledgement.
+	window = 64
+
+	// stallTimeout is how long a full queue holds the connection back. Beyond
+	// that messages are dropped, because the answers to our pings come behind
+	// them.
+	stallTimeout = 5 * time.Second
+
+	// farewell is how long a connection that we end has to end well.
+	farewell = time.Second
+)
+
+// A session is one connection to the broker. It is never used again for another.
+type session struct {
+	link   *Link
+	client paho.Client
+	conn   *guard // its over is closed when the connection ends
+
+	incoming chan transport.Message
+	stalled  bool          // by handle alone
+	stop     chan struct{} // closed when nobody receives from incoming any more
+	lost     chan error    // why paho gave the connection up; one value at most
+
+	outgoing  chan publication
+	publisher sync.WaitGroup
+}
+
+// connect makes a connection to the broker.
+func (l *Link) connect(ctx context.Context) (*session, error) {
+	conn, err := l.broker.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		link:     l,
+		conn:     newGuard(conn),
+		incoming: make(chan transport.Message, queueSize),
+		stop:     make(chan struct{}),
+		lost:     make(chan error, 1),
+		outgoing: make(chan publication),
+	}
+	opts, err := s.options()
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	s.client = paho.NewClient(opts)
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	token := s.client.Connect()
+	<-token.Done() // at most connectTimeout, less if ctx ends
+	stop()
+	if err := token.Error(); err != nil {
+		s.conn.Close()
+		return nil, err
+	}
+	s.publisher.Go(s.publishAll)
+	return s, nil
+}
+
+// options says how paho is used: for one connection, without its own way
+// of keeping it up.
+func (s *session) options() (*paho.ClientOptions, error) {
+	l := s.link
+	opts := paho.NewClientOptions().
+		SetClientID(l.clientID).
+		SetProtocolVersion(4). // 3.1.1, and no second try with 3.1
+		SetCleanSession(true).
+		SetAutoReconnect(false).
+		SetConnectRetry(false).
+		SetOrderMatters(true). // handle is called by one goroutine, and holds it back
+		SetKeepAlive(keepAlive).
+		SetPingTimeout(pingTimeout).
+		SetConnectTimeout(connectTimeout).
+		SetWriteTimeout(writeTimeout).
+		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.handle(m) }).
+		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
+		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return s.conn, nil })
+	opts.Servers = []*url.URL{{Scheme: "tcp", Host: l.broker.addr}} // for paho's logs; we have dialled
+	if l.username != "" {
+		opts.SetUsername(l.username)
+	}
+	if l.passwordFile != "" {
+		password, err := readPassword(l.passwordFile)
+		if err != nil {
+			return nil, err
+		}
+		opts.SetPassword(password)
+	}
+	if l.role == Gateway {
+		opts.SetWill(l.topics.status(l.entity), "offline", qos, true)
+	}
+	return opts, nil
+}
+
+// subscribe asks for our topics, one at a time, and then says that a gateway is
+// online.
+func (s *session) subscribe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	for _, filter := range s.link.filters() {
+		token := s.client.Subscribe(filter, qos, nil)
+		select {
+		case <-token.Done():
+		case <-s.conn.over:
+			return s.lostReason()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := token.Error(); err != nil {
+			return err
+		}
+		granted, answered := token.(*paho.SubscribeToken).Result()[filter]
+		if !answered || granted > qos {
+			return refusedTopic(filter)
+		}
+	}
+	if s.link.role == Gateway {
+		return s.publishStatus(ctx, "online")
+	}
+	return nil
+}
+
+// publishStatus says for people how the gateway is; it lasts at the broker.
+func (s *session) publishStatus(ctx context.Context, status string) error {
+	token := s.client.Publish(s.link.topics.status(s.link.entity), qos, true, status)
+	select {
+	case <-token.Done():
+		return token.Error()
+	case <-s.conn.over:
+		return s.lostReason()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// handle takes a message from paho, which acknowledges it afterwards and brings no other
+// before.
+func (s *session) handle(m paho.Message) {
+	peer, ok := s.link.sender(m.Topic())
+	// A retained message is what somebody said to nobody, some time ago.
+	if !ok || m.Retained() || len(m.Payload()) > transport.MaxMessage || !s.enqueue(transport.Message{Peer: peer, Data: m.Payload()}) {
+		s.link.tally.AddDropped(1)
+	}
+}
+
+// enqueue puts m before the handler. While the queue is full it waits, so that the
+// broker has to, and gives up after stallTimeout; once it has, it does not
+// wait again before there is room.
+func (s *session) enqueue(m transport.Message) bool {
+	select {
+	case s.incoming <- m:
+		s.stalled = false
+		return true
+	default:
+	}
+	if s.stalled {
+		return false
+	}
+	timer := time.NewTimer(stallTimeout)
+	defer timer.Stop()
+	select {
+	case s.incoming <- m:
+		return true
+	case <-timer.C:
+		s.stalled = true
+	case <-s.stop:
+	case <-s.conn.over:
+	}
+	return false
+}
+
+// A publication is one message on its way to the broker.
+type publication struct {
+	topic string
+	msg   []byte
+	done  chan<- error // has room for the result
+}
+
+// publish hands msg to the connection. It returns when that has taken it, before
+// the broker has acknowledged it: what is lost with the connection is lost on a
+// line too, and the protocol repeats it.
+func (s *session) publish(ctx context.Context, topic string, msg []byte) error {
+	if s.isOver() {
+		return transport.ErrLinkDown
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	select {
+	case s.outgoing <- publication{topic, slices.Clone(msg), done}:
+	case <-s.conn.over:
+		return transport.ErrLinkDown
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-s.conn.over:
+		return transport.ErrLinkDown
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// publishAll serves publish. It is a goroutine of its own because paho's Publish
+// knows no context, and because only so a fixed number of messages waits for
+// acknowledgement: paho keeps each until then, and a hostile broker need not send any.
+func (s *session) publishAll() {
+	var unacknowledged []paho.Token
+	for {
+		select {
+		case p := <-s.outgoing:
+			token := s.client.Publish(p.topic, qos, false, p.msg)
+			select {
+			case <-token.Done():
+				p.done <- token.Error()
+				continue
+			default:
+				p.done <- nil
+			}
+			unacknowledged = append(unacknowledged, token)
+		case <-s.conn.over:
+			return
+		}
+		for len(unacknowledged) > 0 {
+			oldest := unacknowledged[0].Done()
+			if len(unacknowledged) < window {
+				select {
+				case <-oldest:
+				default:
+					oldest = nil
+				}
+			}
+			if oldest == nil {
+				break
+			}
+			select {
+			case <-oldest:
+				unacknowledged = slices.Delete(unacknowledged, 0, 1)
+			case <-s.conn.over:
+				return
+			}
+		}
+	}
+}
+
+func (s *session) isOver() bool {
+	select {
+	case <-s.conn.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// lostReason returns why the connection ended, once it has.
+func (s *session) lostReason() error {
+	select {
+	case err := <-s.lost:
+		return err
+	case <-time.After(farewell):
+		return errors.New("connection lost")
+	}
+}
+
+// end closes the connection and returns when everything about it has ended.
+func (s *session) end() {
+	close(s.stop)
+	if s.link.role == Gateway && !s.isOver() {
+		ctx, cancel := context.WithTimeout(context.Background(), farewell)
+		s.publishStatus(ctx, "offline")
+		cancel()
+	}
+	s.client.Disconnect(uint(farewell.Milliseconds()))
+	s.conn.Close()
+	s.publisher.Wait()
+}
