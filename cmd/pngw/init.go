@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"cpns.example.net/pngw/board"
+	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/keystore"
+)
+
+var initCommand = command{
+	name: "init", args: "[--config FILE]", summary: "check the configuration, make root key and store",
+	help: `Checks the configuration and makes, once, what the agent needs and refuses to make
+by itself: the root key and the store. What exists is kept: the command may be
+given again at any time. Says what a person still has to bring.
+
+example: pngw init --config /etc/config/pngw
+`,
+	run: initialize,
+}
+
+func initialize(ctx context.Context, c *call) error {
+	if _, err := c.parse(0, 0); err != nil {
+		return err
+	}
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if err := keepSecrets(); err != nil {
+		return err
+	}
+	g := &cfg.Gateway
+	say := func(what, path, result string) {
+		fmt.Fprintf(c.stdout, "%-13s %s: %s\n", what, plain(path), plain(result))
+	}
+	say("configuration", cfg.File, fmt.Sprintf("in order, gateway %s, %d links enabled", g.ID, enabledLinks(cfg)))
+
+	made, err := makeRootKey(g)
+	if err != nil {
+		return err
+	}
+	say("root key", g.RootKey, madeOrKept(made))
+	made, err = makeStore(g)
+	if errors.Is(err, keystore.ErrLocked) {
+		say("store", g.Store, "exists, in use by the agent that runs")
+	} else if err != nil {
+		return err
+	} else {
+		say("store", g.Store, madeOrKept(made))
+	}
+
+	missing := 0
+	if _, key, err := (&pskFile{path: g.PSKFile, identity: g.PSKIdentity}).PSK1(ctx); err == nil {
+		clear(key)
+		say("PSK1", g.PSKFile, fmt.Sprintf("in order, identity %s", g.PSKIdentity))
+	} else {
+		missing++
+		result := err.Error()
+		if errors.Is(err, fs.ErrNotExist) {
+			result = "not there yet; " + howToGetPSK1(g.ID, g.PSKFile)
+		}
+		say("PSK1", g.PSKFile, result)
+	}
+	if g.CA != "" {
+		if _, err := os.Stat(g.CA); err == nil {
+			say("CA", g.CA, "there")
+		} else {
+			missing++
+			say("CA", g.CA, "not there yet; it is DIR/ca.pem on the CPNS Server")
+		}
+	}
+	if missing > 0 {
+		fmt.Fprintln(c.stdout, "\nOnce that is here: "+plain(c.startCommand()))
+		return nil
+	}
+	fmt.Fprintln(c.stdout, "\nNext: "+plain(c.startCommand()))
+	return nil
+}
+
+func enabledLinks(cfg *config.Config) (n int) {
+	for _, l := range cfg.Links {
+		if l.Enabled {
+			n++
+		}
+	}
+	return n
+}
+
+func madeOrKept(made bool) string {
+	if made {
+		return "made"
+	}
+	return "exists, kept"
+}
+
+// makeRootKey makes the root key where there is none. Where the store is there
+// already, a new one would not open it, and would hide that the old one is gone.
+func makeRootKey(g *config.Gateway) (made bool, err error) {
+	if _, err := os.Lstat(g.RootKey); err == nil {
+		return false, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("looking for the root key: %w", err)
+	}
+	switch names, err := os.ReadDir(g.Store); {
+	case err == nil && len(names) > 0:
+		return false, fmt.Errorf("the store %s is there, but not its root key %s: bring the root key back, or move the store away to begin anew", g.Store, g.RootKey)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return false, fmt.Errorf("looking for the store: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(g.RootKey), 0o755); err != nil {
+		return false, fmt.Errorf("making the root key's folder: %w", err)
+	}
+	return true, board.New("/").CreateRootKey(g.RootKey)
+}
+
+// makeStore makes the store where there is none, and sees whether one that is
+// there opens.
+func makeStore(g *config.Gateway) (made bool, err error) {
+	secret, err := deviceSecret(g)
+	if err != nil {
+		return false, err
+	}
+	defer clear(secret[:])
+	if err := os.MkdirAll(filepath.Dir(g.Store), 0o755); err != nil {
+		return false, fmt.Errorf("making the store's folder: %w", err)
+	}
+	err = keystore.Create(g.Store, secret)
+	if !errors.Is(err, fs.ErrExist) {
+		return err == nil, err
+	}
+	store, err := keystore.Open(g.Store, secret)
+	if err != nil {
+		return false, err
+	}
+	return false, store.Close()
+}

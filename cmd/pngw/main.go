@@ -1,0 +1,33 @@
+// Pngw is the agent of a PN GW and its command line, one binary for the
+// router. It takes a CPNS User's request to an EUKey that a headless PNE holds
+// and has proved that it holds.
+//
+// This package puts the parts together and is the only one that reads flags,
+// environment and signals. Where to read on:
+//
+//   - run.go makes the agent out of its parts and runs it; init.go makes what
+//     the agent refuses to be without
+//   - provision.go, with password.go and progress.go, is the user's side of
+//     the procedure: clause 7.4.2.2.1, request, steps 1 to 3
+//   - list.go, forget.go, links.go, status.go, version.go are the other
+//     commands
+//   - command.go dispatches, and says which exit code means what
+//   - internal/config reads /etc/config/pngw; internal/api is what commands
+//     and agent say to each other over the unix socket
+package main
+
+import (
+	"context"
+	"os"
+)
+
+// Set by the linker: -X main.version=v0.1.0 -X main.buildTime=SECONDS, the
+// latter seconds since 1970.
+var (
+	version   string
+	buildTime string
+)
+
+func main() {
+	os.Exit(dispatch(context.Background(), os.Args[1:]))
+}

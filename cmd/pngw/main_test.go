@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"pngw": main})
+}
+
+// The scripts in testdata run the real program, against a real CPNS Server and
+// with a real serial line. Beside testscript's commands there are:
+//
+//	exits N COMMAND ARGS...   runs the command, wants exit code N
+//	plugin ENTITY_ID          puts a device at the far end of the serial line $TTY
+//	until TEXT COMMAND...     repeats the command until its output has the text
+func TestScripts(t *testing.T) {
+	server := startServer(t)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			line, err := openLine()
+			if err != nil {
+				return err
+			}
+			env.Defer(line.close)
+			env.Values["line"] = line
+			env.Setenv("TTY", line.tty)
+			env.Setenv("ESC", "\x1b")
+			return server.configure(env.WorkDir, line.tty)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "plugin": plugIn, "until": until,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		e := new(exec.ExitError)
+		if !errors.As(err, &e) {
+			ts.Fatalf("%v", err)
+		}
+		got = e.ExitCode()
+	}
+	ts.Logf("[exit code %d]", got)
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func plugIn(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: plugin ENTITY_ID")
+	}
+	ts.Check(ts.Value("line").(*line).plugIn(args[0]))
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until TEXT COMMAND ARGS...")
+	}
+	for again := true; again; again = !strings.Contains(ts.ReadFile("stdout"), args[0]) {
+		ts.Exec(args[1], args[2:]...) // fails while the agent is not there yet
+	}
+}
+
+// configure writes what a gateway named gw-0001 needs into a script's folder:
+// pngw.conf, psk1, ca.pem, and passwords.
+func (s *testServer) configure(dir, tty string) error {
+	conf := strings.NewReplacer("DIR", dir, "SERVER", s.url, "TTY", tty).Replace(`config gateway 'main'
+	option id 'gw-0001'
+	option server 'SERVER'
+	option ca 'DIR/ca.pem'
+	option psk_file 'DIR/psk1'
+	option store 'DIR/keys'
+	option root_key 'DIR/root.key'
+	option socket 'DIR/pngw.sock'
+
+config link 'rs232'
+	option type 'serial'
+	option device 'TTY'
+	option baud '115200'
+`)
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "pngw.conf"), []byte(conf), 0o644),
+		os.WriteFile(filepath.Join(dir, "ca.pem"), s.ca, 0o644),
+		os.WriteFile(filepath.Join(dir, "psk1"), []byte(pskHex+"\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "password"), []byte(password+"\n"), 0o600),
+	)
+}

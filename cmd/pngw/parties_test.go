@@ -1,0 +1,158 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/sqlite"
+	"cpns.example.net/pngw/transport"
+)
+
+// What the server knows: the user alice, gateway gw-0001, and some devices.
+const (
+	password = "correct horse"
+	pskHex   = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+	tkHex    = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+)
+
+var devices = []string{"urn:dev:lamp-1", "urn:dev:lamp-2", "PNE/7+#%~:A", "urn:dev:bobs"}
+
+// testServer is a CPNS Server on SQLite behind HTTPS on the loopback.
+type testServer struct {
+	url string
+	ca  []byte // PEM
+}
+
+func startServer(t *testing.T) *testServer {
+	t.Helper()
+	ctx := t.Context()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := sqlite.Create(ctx, filepath.Join(t.TempDir(), "cpns.db"))
+	check(err)
+	t.Cleanup(func() { store.Close() })
+	var key server.MasterKey
+	rand.Read(key[:])
+	check(server.Initialize(ctx, store, &key))
+	op, err := server.NewOperator(ctx, store, &key, "test")
+	check(err)
+	for _, user := range []cpns.UserID{"alice", "bob", "mallory"} {
+		hash := cpns.HashPassword(user, []byte(password))
+		check(op.AddUser(ctx, user, &hash))
+	}
+	psk, err := hex.DecodeString(pskHex)
+	check(err)
+	check(op.AddGateway(ctx, "gw-0001", "gw-0001", psk))
+	csv := "entity_id,tk\n"
+	for _, d := range devices {
+		csv += d + "," + tkHex + "\n"
+	}
+	_, err = op.ImportPNEs(ctx, strings.NewReader(csv), server.ImportOptions{})
+	check(err)
+	s, err := server.New(ctx, server.Config{Store: store, MasterKey: &key, Log: slog.New(slog.DiscardHandler)})
+	check(err)
+	https := httptest.NewTLSServer(s)
+	t.Cleanup(https.Close)
+	return &testServer{
+		url: https.URL,
+		ca:  pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw}),
+	}
+}
+
+// line is a serial line: tty is the gateway's end, and a device can be put at
+// the other.
+type line struct {
+	tty    string
+	far    *os.File
+	near   *os.File // keeps the far end open while the gateway's is closed
+	device sync.WaitGroup
+}
+
+func openLine() (*line, error) {
+	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	// Through SyscallConn: Fd would make the file's reads uninterruptible.
+	conn, err := far.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var number int
+	ctlErr := conn.Control(func(fd uintptr) {
+		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err == nil {
+			number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+		}
+	})
+	if err := errors.Join(ctlErr, err); err != nil {
+		return nil, fmt.Errorf("opening a pseudo terminal: %w", err)
+	}
+	tty := fmt.Sprintf("/dev/pts/%d", number)
+	near, err := os.OpenFile(tty, os.O_RDWR|unix.O_NOCTTY, 0)
+	return &line{tty: tty, far: far, near: near}, err
+}
+
+func (l *line) close() {
+	l.far.Close()
+	l.near.Close()
+	l.device.Wait()
+}
+
+// plugIn runs a device until the line is closed.
+func (l *line) plugIn(entity string) error {
+	tk, err := hex.DecodeString(tkHex)
+	if err != nil {
+		return err
+	}
+	d, err := pne.New(pne.Config{Entity: cpns.EntityID(entity), TK: tk, Storage: pne.Volatile{}, Rand: rand.Reader})
+	if err != nil {
+		return err
+	}
+	hello, err := d.Hello()
+	if err != nil {
+		return err
+	}
+	if _, err := l.far.Write(transport.EncodeFrame(nil, hello)); err != nil {
+		return err
+	}
+	l.device.Go(func() {
+		var in transport.Deframer
+		buf := make([]byte, 4096)
+		for {
+			n, err := l.far.Read(buf)
+			if errors.Is(err, fs.ErrClosed) {
+				return
+			}
+			in.Feed(buf[:n], func(msg []byte) {
+				reply, ev := d.Handle(msg)
+				if ev.Kind == pne.Identify {
+					reply, _ = d.Hello() // crypto/rand does not fail
+				}
+				if reply != nil {
+					l.far.Write(transport.EncodeFrame(nil, reply)) // the line may be gone by now
+				}
+			})
+		}
+	})
+	return nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// maxPassword bounds a password, in bytes.
+const maxPassword = 1024
+
+// password gets the user's password: from a file if one is named, from
+// standard input if something is piped into it, else from whoever sits at the
+// terminal. The caller clears it.
+func (c *call) password(ctx context.Context, user cpns.UserID, file string) ([]byte, error) {
+	switch {
+	case file != "":
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the password: %w", err)
+		}
+		defer f.Close()
+		return readPassword(f, file)
+	case !term.IsTerminal(int(c.stdin.Fd())):
+		return readPassword(c.stdin, "standard input")
+	}
+	return askPassword(ctx, fmt.Sprintf("Password of %s: ", user))
+}
+
+// readPassword reads to the end. One final newline is not part of a password.
+func readPassword(r io.Reader, from string) ([]byte, error) {
+	buf := make([]byte, maxPassword+2) // the newline, and one to see that there is more
+	n, err := io.ReadFull(r, buf)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("reading the password: %w", err)
+	}
+	password := bytes.TrimSuffix(buf[:n], []byte("\n"))
+	switch {
+	case len(password) > maxPassword:
+		clear(buf)
+		return nil, fmt.Errorf("the password from %s is longer than %d bytes", from, maxPassword)
+	case len(password) == 0:
+		return nil, fmt.Errorf("the password from %s is empty", from)
+	}
+	return password, nil
+}
+
+// askPassword asks on the terminal without echo. When ctx ends first, the
+// terminal gets its echo back before the program goes.
+func askPassword(ctx context.Context, prompt string) ([]byte, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("no terminal to ask for the password (%w): use --password-file or pipe it in", err)
+	}
+	defer tty.Close()
+	fd := int(tty.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the password: %w", err)
+	}
+	fmt.Fprint(tty, prompt)
+
+	type line struct {
+		text []byte
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() { // ends with the program where ctx ends first: a terminal's read cannot be stopped
+		text, err := term.ReadPassword(fd)
+		typed <- line{text, err}
+	}()
+	select {
+	case l := <-typed:
+		fmt.Fprintln(tty)
+		if l.err == io.EOF || l.err == nil && len(l.text) == 0 {
+			return nil, errors.New("no password was typed")
+		}
+		return l.text, l.err
+	case <-ctx.Done():
+		fmt.Fprintln(tty)
+		return nil, errors.Join(errors.New("interrupted: nothing was asked of the server"), term.Restore(fd, before))
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cpns"
+)
+
+// progress shows the steps of a provision command.
+type progress struct {
+	w      io.Writer
+	json   bool
+	server string                 // base URL of the CPNS Server
+	sealed map[cpns.EntityID]bool // whose keys are in the store
+	err    error                  // the first of writing
+}
+
+func newProgress(w io.Writer, asJSON bool, server string) *progress {
+	return &progress{w: w, json: asJSON, server: server, sealed: map[cpns.EntityID]bool{}}
+}
+
+func (p *progress) step(s agent.Step) {
+	if s.Kind == agent.StepSealed {
+		p.sealed[s.Entity] = true
+	}
+	if p.json {
+		p.keep(printJSONLine(p.w, s))
+		return
+	}
+	if text := p.text(s); text != "" {
+		p.say(s.Entity, text)
+	}
+}
+
+// text is a step in words, "" for a step that says nothing which its outcome
+// does not say better.
+func (p *progress) text(s agent.Step) string {
+	switch s.Kind {
+	case agent.StepClockWait:
+		return "waiting for the clock: " + s.Detail
+	case agent.StepRequestSent:
+		return "request sent to " + p.server
+	case agent.StepUserAccepted:
+		return "user accepted"
+	case agent.StepKeysChecked:
+		return fmt.Sprintf("%d keys received and checked (epoch %d)", s.Keys, s.Epoch)
+	case agent.StepSealed:
+		return "sealed in the store"
+	case agent.StepWaiting:
+		if len(s.Links) == 0 {
+			return "waiting for the device, but " + s.Detail
+		}
+		return "waiting for the device on " + strings.Join(s.Links, ", ")
+	case agent.StepDeviceRefused:
+		return "the device did not take the key: " + s.Detail
+	case agent.StepDelivered:
+		return fmt.Sprintf("delivered and acknowledged (epoch %d, key %d of %d, by %s)", s.Epoch, s.Index, s.Keys, s.Link)
+	case agent.StepFailed:
+		return ""
+	}
+	return fmt.Sprintf("%s %s", s.Kind, s.Detail)
+}
+
+// outcomes says how each device's request ended, where its steps have not, and
+// what to do next.
+func (p *progress) outcomes(all []agent.Outcome) {
+	delivered := 0
+	for _, o := range all {
+		switch {
+		case p.json:
+			p.keep(printJSONLine(p.w, o))
+		case o.Result == agent.ResultDelivered:
+			delivered++
+		case o.Result == agent.ResultAssigned:
+			p.say(o.Entity, join("assigned, not yet delivered", o.Detail))
+			p.next(o.Advice)
+		default:
+			p.say(o.Entity, join(string(o.Result), o.Detail))
+			p.next(o.Advice)
+		}
+	}
+	if !p.json && len(all) > 1 {
+		p.print(fmt.Sprintf("%d of %d delivered", delivered, len(all)))
+	}
+}
+
+func join(what, detail string) string {
+	if detail == "" {
+		return what
+	}
+	return what + ": " + detail
+}
+
+func (p *progress) say(e cpns.EntityID, text string) { p.print(string(e) + ": " + text) }
+
+func (p *progress) next(advice string) {
+	if advice != "" {
+		p.print("  next: " + advice)
+	}
+}
+
+func (p *progress) print(line string) {
+	_, err := fmt.Fprintln(p.w, plain(line))
+	p.keep(err)
+}
+
+func (p *progress) keep(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}

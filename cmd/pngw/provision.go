@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/cpns"
+)
+
+var provisionCommand = command{
+	name: "provision", args: "--user USER [options] ENTITY_ID...", summary: "get keys for devices and hand each its first",
+	help: `Asks the CPNS Server for a set of EUKeys for each device, stores them sealed, and
+hands each device its first key when it says hello. Shows each step as it happens.
+
+  --user USER           the CPNS User who owns the devices
+  --password-file FILE  the user's password, else it is asked for, or read from
+                        standard input if something is piped in; one final newline
+                        is not part of it
+  --wait TIME           how long to wait for the devices, 60s unless given; what is
+                        not delivered by then stays pending and needs no further
+                        command
+  --json                print steps and outcomes as JSON, one object a line: steps
+                        have a field step, outcomes a field result
+
+exit codes: 0 all delivered, 1 failed, 2 usage or configuration, 3 assigned but
+not yet delivered, 4 refused by the server, 5 no server. Of several devices the
+first of 1, 5, 4, 3 counts that fits one of them: what may go away by itself
+(5) before what does not (4), so that a script that repeats on 5 comes to an end.
+
+example: pngw provision --user alice urn:dev:lamp-1 urn:dev:lamp-2
+`,
+	run: provision,
+}
+
+func provision(ctx context.Context, c *call) error {
+	user := c.flags.String("user", "", "")
+	passwordFile := c.flags.String("password-file", "", "")
+	wait := c.flags.Duration("wait", time.Minute, "")
+	asJSON := c.flags.Bool("json", false, "")
+	args, err := c.parse(1, -1)
+	if err != nil {
+		return err
+	}
+	req, err := provisionRequest(*user, *wait, args)
+	if err != nil {
+		return err
+	}
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if err := keepSecrets(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+
+	// Before anybody types a password in vain.
+	client := api.NewClient(cfg.Gateway.Socket)
+	if _, err := client.Status(ctx); err != nil {
+		return c.explain(err)
+	}
+	password, err := c.password(ctx, req.User, *passwordFile)
+	if err != nil {
+		return err
+	}
+	req.PasswordHash = cpns.HashPassword(req.User, password)
+	clear(password)
+
+	p := newProgress(c.stdout, *asJSON, cfg.Gateway.Server)
+	outcomes, err := client.Provision(ctx, req, p.step)
+	clear(req.PasswordHash[:])
+	if outcomes == nil && err != nil && ctx.Err() == nil {
+		return c.explain(err)
+	}
+	p.outcomes(outcomes)
+	if err != nil {
+		return p.interrupted(req.Entities, err)
+	}
+	if code := exitCode(outcomes); code != 0 {
+		return &exit{code: code}
+	}
+	return p.err
+}
+
+// provisionRequest checks what was typed.
+func provisionRequest(user string, wait time.Duration, entities []string) (r agent.ProvisionRequest, err error) {
+	if user == "" {
+		return r, usageError("--user USER is missing; see pngw provision --help")
+	}
+	if r.User, err = cpns.ParseUserID(user); err != nil {
+		return r, usageError("--user: %v", err)
+	}
+	if wait < 0 || wait > api.MaxWait {
+		return r, usageError("--wait %v: want a time from 0s to %v", wait, api.MaxWait)
+	}
+	r.Wait = wait
+	seen := map[cpns.EntityID]bool{}
+	for i, v := range entities {
+		e, err := cpns.ParseEntityID(v)
+		if err != nil {
+			return r, usageError("device %d of %d: %v", i+1, len(entities), err)
+		}
+		if seen[e] {
+			return r, usageError("%s is there twice", e)
+		}
+		seen[e] = true
+		r.Entities = append(r.Entities, e)
+	}
+	if len(r.Entities) > api.MaxEntities {
+		return r, usageError("%d devices at once: want at most %d", len(r.Entities), api.MaxEntities)
+	}
+	return r, nil
+}
+
+// exitCode sums the outcomes up as the help says.
+func exitCode(outcomes []agent.Outcome) int {
+	has := map[agent.Result]bool{}
+	for _, o := range outcomes {
+		has[o.Result] = true
+	}
+	delete(has, agent.ResultDelivered)
+	switch {
+	case len(has) == 0:
+		return 0
+	case has[agent.ResultFailed]:
+		return exitOther
+	case has[agent.ResultUnreachable]:
+		return exitUnreachable
+	case has[agent.ResultRefused]:
+		return exitRefused
+	case has[agent.ResultAssigned]:
+		return exitPending
+	}
+	return exitOther
+}
+
+// errInterrupted says that the command was stopped from outside, which is not
+// a failure of what it had done by then.
+var errInterrupted = errors.New("interrupted")
+
+// interrupted says what holds where the stream ended early.
+func (p *progress) interrupted(entities []cpns.EntityID, err error) error {
+	if errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	sealed := 0
+	for _, e := range entities {
+		if p.sealed[e] {
+			sealed++
+		}
+	}
+	code := exitOther
+	if sealed == len(entities) {
+		code = exitPending
+	}
+	switch {
+	case sealed == 0:
+		return &exit{code, fmt.Errorf("%w: no keys were stored", err)}
+	case sealed == len(entities):
+		return &exit{code, fmt.Errorf("%w: the keys are stored and stay pending; each device gets its key when it says hello, see pngw list", err)}
+	}
+	return &exit{code, fmt.Errorf("%w: the keys of %d of %d devices are stored and stay pending, see pngw list; give the command again for the others", err, sealed, len(entities))}
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/board"
+	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/keystore"
+	"cpns.example.net/pngw/transport/https"
+)
+
+var runCommand = command{
+	name: "run", args: "[--config FILE]", summary: "run the agent",
+	help: `Runs the agent in the foreground until SIGTERM or SIGINT. It logs to standard
+error, "ready" once it serves. pngw init must have been run once before.
+
+In the environment, GOMEMLIMIT and GOGC set the Go runtime's memory limit and
+garbage collection; the limit is 12MiB unless given.
+
+example: pngw run --config /etc/config/pngw
+`,
+	run: run,
+}
+
+// memoryLimit is what the Go runtime aims to stay below, in bytes, on a
+// router of 64 MB. It makes the collector work harder, it does not make
+// allocations fail.
+const memoryLimit = 12 << 20
+
+func run(ctx context.Context, c *call) error {
+	if _, err := c.parse(0, 0); err != nil {
+		return err
+	}
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if err := keepSecrets(); err != nil {
+		return err
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	// The socket is opened to the group once it is there; nothing else is for
+	// others' eyes.
+	syscall.Umask(0o077)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+
+	d, err := newDaemon(ctx, cfg, slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: cfg.Gateway.LogLevel})))
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.run(ctx)
+}
+
+// daemon is the agent with all that it is made of.
+type daemon struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	store    *keystore.Store
+	agent    *agent.Agent
+	api      *api.Server
+	listener net.Listener
+}
+
+// newDaemon checks and opens everything. What it opens before an error is
+// closed again by the end of the process that must follow.
+func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daemon, error) {
+	d := &daemon{cfg: cfg, log: log}
+	g := &cfg.Gateway
+	psk := &pskFile{path: g.PSKFile, identity: g.PSKIdentity}
+	if err := checkFiles(ctx, cfg, psk); err != nil {
+		return nil, &exit{exitUsage, err}
+	}
+	built, _ := buildMoment()
+	clock := board.NewClock(built)
+	server, err := https.New(https.Config{
+		Server:      g.Server,
+		CAFile:      g.CA,
+		PinSPKI:     g.Pin,
+		Path:        cpns.AssignmentPath,
+		ContentType: cpns.ContentType,
+		MaxResponse: cpns.MaxResponseBody,
+		Log:         log,
+	})
+	if err != nil {
+		return nil, &exit{exitUsage, g.Fault("server", err)}
+	}
+	links, types, err := openLinks(cfg, log)
+	if err != nil {
+		return nil, &exit{exitUsage, err}
+	}
+	if len(links) == 0 {
+		log.Warn("no link is configured and enabled: keys can be requested, not delivered", "config", cfg.File)
+	}
+
+	if d.store, err = openStore(g); err != nil {
+		return nil, err
+	}
+	d.agent, err = agent.New(agent.Config{
+		Gateway: g.ID,
+		PSK:     psk,
+		Server:  assigner{server},
+		Store:   d.store,
+		Clock:   clock,
+		Links:   links,
+		Log:     log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if d.listener, err = api.Listen(g.Socket); err != nil {
+		if errors.Is(err, api.ErrRunning) {
+			err = fmt.Errorf("%w; stop it first, or give this one a socket of its own", err)
+		}
+		return nil, err
+	}
+	d.api = api.New(api.Config{Agent: d.agent, Version: programVersion(), Server: g.Server, LinkTypes: types, Log: log})
+	return d, nil
+}
+
+// checkFiles reports what is missing from what a person has to bring.
+func checkFiles(ctx context.Context, cfg *config.Config, psk *pskFile) error {
+	err := cfg.CheckFiles()
+	_, key, pskErr := psk.PSK1(ctx)
+	clear(key)
+	if pskErr != nil {
+		pskErr = cfg.Gateway.Fault("psk_file", explainPSK1(pskErr, cfg.Gateway.ID, cfg.Gateway.PSKFile))
+	}
+	return errors.Join(pskErr, err)
+}
+
+// openStore opens the store with this board's device secret.
+func openStore(g *config.Gateway) (*keystore.Store, error) {
+	secret, err := deviceSecret(g)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret[:])
+	return keystore.Open(g.Store, secret)
+}
+
+func deviceSecret(g *config.Gateway) (*keystore.Secret, error) {
+	secret, err := board.New("/").DeviceSecret(g.RootKey)
+	if err != nil {
+		return nil, err
+	}
+	return (*keystore.Secret)(&secret), nil
+}
+
+// run serves until ctx ends or a part fails, and waits for all parts.
+func (d *daemon) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var parts sync.WaitGroup
+	var errs [2]error
+	parts.Go(func() { errs[0] = d.agent.Run(ctx); cancel() })
+	parts.Go(func() { errs[1] = d.api.Serve(ctx, d.listener); cancel() })
+	d.log.Info("ready", "gateway", d.cfg.Gateway.ID, "socket", d.cfg.Gateway.Socket, "version", programVersion())
+	<-ctx.Done()
+	d.log.Info("stopping")
+	parts.Wait()
+	return errors.Join(errs[:]...)
+}
+
+func (d *daemon) close() {
+	if err := d.store.Close(); err != nil {
+		d.log.Error("closing the store failed", "reason", err)
+	}
+}
+
+// assigner is an https.Client as the agent wants it.
+type assigner struct{ client *https.Client }
+
+func (a assigner) Assign(ctx context.Context, body []byte) ([]byte, time.Duration, error) {
+	r, err := a.client.Post(ctx, body)
+	return r.Body, r.RetryAfter, err
+}

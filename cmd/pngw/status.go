@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cmd/pngw/internal/api"
+)
+
+var statusCommand = command{
+	name: "status", args: "[--json]", summary: "show how the agent is doing",
+	help: `Shows how the agent is doing: its clock, server, links, devices, and what is wrong.
+
+  --json   as an object, without the links
+
+example: pngw status
+`,
+	run: status,
+}
+
+func status(ctx context.Context, c *call) error {
+	asJSON := c.flags.Bool("json", false, "")
+	if _, err := c.parse(0, 0); err != nil {
+		return err
+	}
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	s, err := client.Status(ctx)
+	if err != nil {
+		return c.explain(err)
+	}
+	if *asJSON {
+		return printJSON(c.stdout, s)
+	}
+	all, err := client.Links(ctx)
+	if err != nil {
+		return c.explain(err)
+	}
+	return sheet(c.stdout, statusPairs(s, all))
+}
+
+func statusPairs(s api.Status, all []api.Link) [][2]string {
+	pairs := [][2]string{
+		{"Agent", fmt.Sprintf("%s, running for %s", s.Version, time.Duration(s.Uptime)*time.Second)},
+		{"Gateway", string(s.Gateway)},
+		{"Server", s.Server},
+		{"Clock", "set, " + s.Time},
+		{"Devices", counts(s.PNEs)},
+		{"Discovered", fmt.Sprintf("%d that nobody has provisioned", s.Discovered)},
+		{"Store", "in order"},
+		{"Dropped", fmt.Sprintf("%d malformed, %d misplaced, %d unproved messages", s.Dropped.Malformed, s.Dropped.Misplaced, s.Dropped.Unproved)},
+	}
+	if !s.ClockSet {
+		pairs[3][1] = fmt.Sprintf("not set (it says %s): requests wait for NTP", s.Time)
+	}
+	if s.StoreError != "" {
+		pairs[6][1] = "the last write failed: " + s.StoreError
+	}
+	for _, l := range all {
+		pairs = append(pairs, [2]string{"Link " + l.Name, l.State + ", " + l.Detail})
+	}
+	for _, f := range s.Faults {
+		pairs = append(pairs, [2]string{"Fault", "the record does not open and is left as it is: " + f})
+	}
+	return pairs
+}
+
+// counts gives "3 delivered, 1 assigned", in the order of a PNE's life.
+func counts(n map[agent.State]int) string {
+	var parts []string
+	for _, s := range []agent.State{agent.StateRequested, agent.StateAssigned, agent.StateDelivered, agent.StateUsedUp, agent.StateAlarm} {
+		if n[s] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[s], s))
+		}
+	}
+	if parts == nil {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
