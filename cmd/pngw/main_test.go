@@ -12,7 +12,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// raceOptions spares each program that was built with the race detector its
+// second of waiting at the end.
+const raceOptions = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", raceOptions)
 	testscript.Main(m, map[string]func(){"pngw": main})
 }
 
@@ -35,6 +40,7 @@ func TestScripts(t *testing.T) {
 			env.Values["line"] = line
 			env.Setenv("TTY", line.tty)
 			env.Setenv("ESC", "\x1b")
+			env.Setenv("GORACE", raceOptions)
 			return server.configure(env.WorkDir, line.tty)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
