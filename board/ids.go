@@ -115,7 +115,7 @@ func (b *Board) hardwareAddresses() (values []string, err error) {
 	return values, err
 }
 
-// isBuiltIn tells whether a class entry of sysfs belongs to a device that is not virtual and not on USB.
+// isBuiltIn tells whether a class entry of sysfs belongs to a device (a bridge does not) that is not on USB.
 func (b *Board) isBuiltIn(entry string) bool {
 	if !b.exists(filepath.Join(entry, "device")) {
 		return false
@@ -129,7 +129,7 @@ func (b *Board) isBuiltIn(entry string) bool {
 		return false
 	}
 	return !slices.ContainsFunc(strings.Split(strings.TrimPrefix(path, root), "/"), func(part string) bool {
-		return part == "virtual" || len(part) > 3 && strings.HasPrefix(part, "usb") && part[3] >= '0' && part[3] <= '9'
+		return len(part) > 3 && strings.HasPrefix(part, "usb") && part[3] >= '0' && part[3] <= '9'
 	})
 }
 

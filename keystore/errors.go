@@ -71,7 +71,7 @@ func (e *WriteError) Unwrap() error { return e.Err }
 func (e *WriteError) Advice() string {
 	switch {
 	case errors.Is(e.Err, syscall.ENOSPC), errors.Is(e.Err, syscall.EDQUOT):
-		return "make room on the file system of " + e.Dir + " and try again; what was stored before is untouched"
+		return "make room on the file system of " + e.Dir + " and try again; no record is lost"
 	case errors.Is(e.Err, syscall.EROFS):
 		return "the file system of " + e.Dir + " is read-only, which the kernel also does after a fault: see dmesg, then remount it read-write"
 	case errors.Is(e.Err, syscall.EIO):
