@@ -91,7 +91,7 @@ func (b *broker) explainNet(err error) string {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("cannot look up %s: is there a network and a name server?", b.host)
 	case errors.As(err, &file):
-		return file.Error()
+		return err.Error()
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("%s refuses connections: is the broker running?", b.addr)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):

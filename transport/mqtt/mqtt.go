@@ -153,9 +153,10 @@ func newLink(cfg Config) (*Link, error) {
 	}, nil
 }
 
-// clientID returns the identifier that this end always uses. It is 23 letters and digits,
-// which every broker accepts. It lasts, so that a broker that has not noticed the end of an old connection
-// closes that first, and its last will comes before the new "online".
+// clientID returns the identifier that this end always uses, 23 letters and
+// digits, which every broker accepts. It lasts, so that a broker that has not
+// noticed the end of an old connection closes that first, and the old last will
+// comes before the new "online".
 func clientID(role Role, prefix, entity string) string {
 	head := "pngw"
 	if role == PNE {
@@ -195,8 +196,8 @@ func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 			l.log.Warn("mqtt broker not available", "reason", detail)
 		}
 		l.session.Store(nil)
-		// Only a connection that held for a while has earned a quick retry: two clients
-		// with one client ID would else keep pushing each other out.
+		// Only a connection that held for a while has earned a quick retry: else
+		// two clients with one client ID would keep pushing each other out.
 		if time.Since(began) > pause.Max {
 			pause.Reset()
 		}
@@ -225,6 +226,7 @@ func (l *Link) runSession(ctx context.Context, h transport.Handler) error {
 	for {
 		select {
 		case <-ctx.Done():
+			l.tally.Set(transport.Absent, "not running")
 			l.session.Store(nil)
 			return ctx.Err()
 		case m := <-s.incoming:

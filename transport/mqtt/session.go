@@ -53,6 +53,13 @@ type session struct {
 
 // connect makes a connection to the broker.
 func (l *Link) connect(ctx context.Context) (*session, error) {
+	var password string
+	if l.passwordFile != "" {
+		var err error
+		if password, err = readPassword(l.passwordFile); err != nil {
+			return nil, err
+		}
+	}
 	conn, err := l.broker.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -65,12 +72,7 @@ func (l *Link) connect(ctx context.Context) (*session, error) {
 		lost:     make(chan error, 1),
 		outgoing: make(chan publication),
 	}
-	opts, err := s.options()
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	s.client = paho.NewClient(opts)
+	s.client = paho.NewClient(s.options(password))
 	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
 	token := s.client.Connect()
 	<-token.Done() // at most connectTimeout, less if ctx ends
@@ -85,7 +87,7 @@ func (l *Link) connect(ctx context.Context) (*session, error) {
 
 // options says how paho is used: for one connection, without its own way
 // of keeping it up.
-func (s *session) options() (*paho.ClientOptions, error) {
+func (s *session) options(password string) *paho.ClientOptions {
 	l := s.link
 	opts := paho.NewClientOptions().
 		SetClientID(l.clientID).
@@ -102,24 +104,16 @@ func (s *session) options() (*paho.ClientOptions, error) {
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
 		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return s.conn, nil })
 	opts.Servers = []*url.URL{{Scheme: "tcp", Host: l.broker.addr}} // for paho's logs; we have dialled
-	if l.username != "" {
-		opts.SetUsername(l.username)
-	}
-	if l.passwordFile != "" {
-		password, err := readPassword(l.passwordFile)
-		if err != nil {
-			return nil, err
-		}
-		opts.SetPassword(password)
-	}
+	opts.SetUsername(l.username)
+	opts.SetPassword(password)
 	if l.role == Gateway {
 		opts.SetWill(l.topics.status(l.entity), "offline", qos, true)
 	}
-	return opts, nil
+	return opts
 }
 
-// subscribe asks for our topics, one at a time, and then says that a gateway is
-// online.
+// subscribe asks for our topics, one at a time as guard wants it, and then says
+// that the gateway is online.
 func (s *session) subscribe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -141,22 +135,14 @@ func (s *session) subscribe(ctx context.Context) error {
 		}
 	}
 	if s.link.role == Gateway {
-		return s.publishStatus(ctx, "online")
+		s.setStatus("online")
 	}
 	return nil
 }
 
-// publishStatus says for people how the gateway is; it lasts at the broker.
-func (s *session) publishStatus(ctx context.Context, status string) error {
-	token := s.client.Publish(s.link.topics.status(s.link.entity), qos, true, status)
-	select {
-	case <-token.Done():
-		return token.Error()
-	case <-s.conn.over:
-		return s.lostReason()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// setStatus says for people how the gateway is. It lasts at the broker.
+func (s *session) setStatus(status string) paho.Token {
+	return s.client.Publish(s.link.topics.status(s.link.entity), qos, true, status)
 }
 
 // handle takes a message from paho, which acknowledges it afterwards and brings no other
@@ -234,41 +220,38 @@ func (s *session) publish(ctx context.Context, topic string, msg []byte) error {
 // knows no context, and because only so a fixed number of messages waits for
 // acknowledgement: paho keeps each until then, and a hostile broker need not send any.
 func (s *session) publishAll() {
-	var unacknowledged []paho.Token
+	var pending []paho.Token
 	for {
-		select {
-		case p := <-s.outgoing:
-			token := s.client.Publish(p.topic, qos, false, p.msg)
+		pending = slices.DeleteFunc(pending, isDone)
+		if len(pending) == window {
 			select {
-			case <-token.Done():
-				p.done <- token.Error()
+			case <-pending[0].Done():
 				continue
-			default:
-				p.done <- nil
-			}
-			unacknowledged = append(unacknowledged, token)
-		case <-s.conn.over:
-			return
-		}
-		for len(unacknowledged) > 0 {
-			oldest := unacknowledged[0].Done()
-			if len(unacknowledged) < window {
-				select {
-				case <-oldest:
-				default:
-					oldest = nil
-				}
-			}
-			if oldest == nil {
-				break
-			}
-			select {
-			case <-oldest:
-				unacknowledged = slices.Delete(unacknowledged, 0, 1)
 			case <-s.conn.over:
 				return
 			}
 		}
+		select {
+		case p := <-s.outgoing:
+			token := s.client.Publish(p.topic, qos, false, p.msg)
+			if isDone(token) {
+				p.done <- token.Error()
+				continue
+			}
+			pending = append(pending, token)
+			p.done <- nil
+		case <-s.conn.over:
+			return
+		}
+	}
+}
+
+func isDone(t paho.Token) bool {
+	select {
+	case <-t.Done():
+		return true
+	default:
+		return false
 	}
 }
 
@@ -295,9 +278,11 @@ func (s *session) lostReason() error {
 func (s *session) end() {
 	close(s.stop)
 	if s.link.role == Gateway && !s.isOver() {
-		ctx, cancel := context.WithTimeout(context.Background(), farewell)
-		s.publishStatus(ctx, "offline")
-		cancel()
+		select {
+		case <-s.setStatus("offline").Done():
+		case <-s.conn.over:
+		case <-time.After(farewell):
+		}
 	}
 	s.client.Disconnect(uint(farewell.Milliseconds()))
 	s.conn.Close()

@@ -30,11 +30,13 @@ const (
 // no topic of a PNE has so many levels: this topic can be nobody's.
 type topics struct{ prefix string }
 
-func (t topics) down(entity string) string    { return t.prefix + "/" + escape(entity) + "/down" }
-func (t topics) up(entity string) string      { return t.prefix + "/" + escape(entity) + "/up" }
-func (t topics) identify() string             { return t.prefix + "/identify" }
-func (t topics) everyUp() string              { return t.prefix + "/+/up" }
-func (t topics) status(gateway string) string { return t.prefix + "/@gateway/" + escape(gateway) + "/status" }
+func (t topics) down(entity string) string { return t.prefix + "/" + escape(entity) + "/down" }
+func (t topics) up(entity string) string   { return t.prefix + "/" + escape(entity) + "/up" }
+func (t topics) identify() string          { return t.prefix + "/identify" }
+func (t topics) everyUp() string           { return t.prefix + "/+/up" }
+func (t topics) status(gateway string) string {
+	return t.prefix + "/@gateway/" + escape(gateway) + "/status"
+}
 
 // parseUp returns the Entity ID in a PNE's topic. It takes only the one spelling
 // that up gives it, so that one PNE is never seen as two.
