@@ -111,14 +111,20 @@ func (p *parser) parseLine(line string) error {
 	if i := strings.IndexFunc(line, isControl); i >= 0 {
 		return p.errorf("control character %q", line[i])
 	}
-	words, err := splitWords(line)
+	line = strings.TrimLeft(line, " \t")
+	if line == "" || line[0] == '#' {
+		return nil
+	}
+	// The first word is bare: libuci knows no quotes around it.
+	command, rest := line, ""
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		command, rest = line[:i], line[i:]
+	}
+	args, err := splitWords(rest)
 	if err != nil {
 		return p.errorf("%v", err)
 	}
-	if len(words) == 0 {
-		return nil
-	}
-	switch command, args := words[0], words[1:]; command {
+	switch command {
 	case "config":
 		return p.parseConfig(args)
 	case "option", "list":

@@ -134,7 +134,7 @@ func TestParse(t *testing.T) {
 		{"escapes mean the character", `config a` + "\n" + `option b "\a\n\"\\\'"`, "1 a\n2 option b [\"an\\\"\\\\'\"]\n"},
 		{"quoted specials", "config a\noption b '#;'\noption c \"#;\"\noption d \\#\\;", "1 a\n2 option b [\"#;\"]\n3 option c [\"#;\"]\n4 option d [\"#;\"]\n"},
 		{"comment after a value", "config a # x\noption b c # 'y", "1 a\n2 option b [\"c\"]\n"},
-		{"quoted words", `"config" 'a' "b"` + "\n" + `'option' "c" d`, "1 a b\n2 option c [\"d\"]\n"},
+		{"quoted words", `config 'a' "b"` + "\n" + `option "c" d`, "1 a b\n2 option c [\"d\"]\n"},
 		{"UTF-8", "config a\noption b 'Küche'", "1 a\n2 option b [\"Küche\"]\n"},
 		{"a tab in a value", "config a\noption b 'x\ty'", "1 a\n2 option b [\"x\\ty\"]\n"},
 		{"list of one", "config a\nlist b c", "1 a\n2 list b [\"c\"]\n"},
@@ -158,7 +158,8 @@ func TestParseRefuses(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"word", "konfig a", `f:1: unknown word "konfig"`},
 		{"one-letter command", "c a", `f:1: unknown word "c"`},
-		{"empty word", "''", `f:1: unknown word ""`},
+		{"quoted command", "'config' a", `f:1: unknown word "'config'"`},
+		{"escaped command", "con\\fig a", `f:1: unknown word "con\\fig"`},
 		{"package", "package pngw", "f:1: a package line"},
 		{"no type", "\nconfig", "f:2: config without a section type"},
 		{"empty type", "config ''", `f:1: section type ""`},

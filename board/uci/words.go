@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// splitWords takes a line apart into unquoted words; a comment is left out. A word is made of pieces, each
+// splitWords takes the rest of a line apart into words without their quotes; a comment is left out. A word is made of pieces, each
 // unquoted, in single or in double quotes, with nothing between them.
 func splitWords(line string) ([]string, error) {
 	var words []string
