@@ -38,15 +38,15 @@ func TestIdentity(t *testing.T) {
 			if got.Model != tt.model || got.Serial != tt.serial || !slices.Equal(got.IDs, tt.ids) {
 				t.Errorf("got  %q %q %q\nwant %q %q %q", got.Model, got.Serial, got.IDs, tt.model, tt.serial, tt.ids)
 			}
-			print := got.Fingerprint()
+			shown := got.Fingerprint()
 			if len(tt.ids) == 0 {
-				if print != "none" {
-					t.Errorf("fingerprint of a board without ids: got %q, want none", print)
+				if shown != "none" {
+					t.Errorf("fingerprint of a board without ids: got %q, want none", shown)
 				}
-			} else if other, ok := seen[print]; ok {
-				t.Errorf("fingerprint %s is also that of %s", print, other)
+			} else if other, ok := seen[shown]; ok {
+				t.Errorf("fingerprint %s is also that of %s", shown, other)
 			}
-			seen[print] = tt.root
+			seen[shown] = tt.root
 		})
 	}
 }
