@@ -102,7 +102,7 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, unwanted func(
 		if unwanted(len(known)) || added == 0 {
 			return errNotWanted
 		}
-		return tx.AddEvent(o.event(Event{Kind: EventPNEsImported, Detail: fmt.Sprintf("%d PNEs", added)}))
+		return tx.AddEvent(o.event(Event{Kind: EventPNEsImported, Detail: fmt.Sprintf("imported: %d", added)}))
 	})
 	return known, err
 }

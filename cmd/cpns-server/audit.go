@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"cpns.example.net/pngw/cpns/server"
+)
+
+var auditCommand = command{
+	name:  "audit",
+	args:  "--data DIR [--since WHEN] [--json]",
+	about: "show the audit log, the oldest event first; events are kept for 400 days",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data, asJSON := dataFlag(fs), jsonFlag(fs)
+		since := fs.String("since", "", "only events since `WHEN`: a duration back, such as 24h, a day, such as 2026-03-01, or an RFC 3339 time")
+		return func(ctx context.Context, c *console, args []string) error {
+			if err := wantArgs(args); err != nil {
+				return err
+			}
+			from, err := parseSince(*since, time.Now())
+			if err != nil {
+				return err
+			}
+			show := func(e server.Event) error {
+				_, err := fmt.Fprintln(c.stdout, eventLine(e))
+				return err
+			}
+			if *asJSON {
+				t := newTable(c.stdout, true, "")
+				show = func(e server.Event) error { return t.row(e, "") }
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error { return op.Audit(ctx, from, show) })
+		}
+	},
+}
+
+// parseSince reads a value of --since; an empty one is the beginning of time.
+func parseSince(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if back, err := time.ParseDuration(s); err == nil && back >= 0 {
+		return now.Add(-back), nil
+	}
+	if at, err := time.ParseInLocation(time.DateOnly, s, time.Local); err == nil {
+		return at, nil
+	}
+	if at, err := time.Parse(time.RFC3339, s); err == nil {
+		return at, nil
+	}
+	return time.Time{}, &usageError{fmt.Sprintf("--since %q is neither a duration nor a day nor a time", s)}
+}
+
+// eventLine is an event in one line, the way it is searched by grep.
+func eventLine(e server.Event) string {
+	b := new(strings.Builder)
+	fmt.Fprintf(b, "%s %s", e.Time.Format("2006-01-02T15:04:05.000Z07:00"), e.Kind)
+	for _, field := range []struct{ name, value string }{
+		{"user", string(e.User)},
+		{"pne", string(e.Entity)},
+		{"gateway", string(e.Gateway)},
+	} {
+		if field.value != "" {
+			fmt.Fprintf(b, " %s=%s", field.name, field.value)
+		}
+	}
+	if e.Epoch != 0 {
+		fmt.Fprintf(b, " epoch=%d", e.Epoch)
+	}
+	fmt.Fprintf(b, " from=%q", e.Source)
+	if e.Detail != "" {
+		fmt.Fprintf(b, " detail=%q", e.Detail)
+	}
+	return b.String()
+}

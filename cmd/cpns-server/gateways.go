@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+)
+
+var gatewayAddCommand = command{
+	name:  "gateway add",
+	args:  "--data DIR ID (--psk-out FILE | --psk-in FILE) [--psk-identity ID]",
+	about: "add a gateway and the PSK1 that it shares with the server",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data := dataFlag(fs)
+		out := fs.String("psk-out", "", "make a PSK1 and write it to a new `FILE` as hex, to be brought to the gateway")
+		in := fs.String("psk-in", "", "take the PSK1 from `FILE`: 16 to 64 bytes as hex")
+		identity := fs.String("psk-identity", "", "the `ID` by which the gateway names its PSK1; the gateway's ID if not given")
+		return func(ctx context.Context, c *console, args []string) error {
+			id, err := gatewayArg(args)
+			if err != nil {
+				return err
+			}
+			pskID, err := cpns.ParsePSKIdentity(cmp.Or(*identity, string(id)))
+			if err != nil {
+				return &usageError{err.Error()}
+			}
+			if (*out == "") == (*in == "") {
+				return &usageError{"one of --psk-out and --psk-in has to be given"}
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error {
+				if *in != "" {
+					return addWithPSK(ctx, c, op, id, pskID, *in)
+				}
+				return addWithNewPSK(ctx, c, op, id, pskID, *out)
+			})
+		}
+	},
+}
+
+func addWithPSK(ctx context.Context, c *console, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
+	psk, err := readPSK(path)
+	if err != nil {
+		return err
+	}
+	defer clear(psk)
+	if err := addGateway(ctx, op, id, pskID, psk); err != nil {
+		return err
+	}
+	c.printf("gateway %s added\n", id)
+	return nil
+}
+
+// addWithNewPSK writes the file first: a gateway whose PSK1 was lost would have to
+// be removed again.
+func addWithNewPSK(ctx context.Context, c *console, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
+	psk := make(cpns.PSK1, 32)
+	rand.Read(psk)
+	defer clear(psk)
+	if err := writeNew(path, []byte(hex.EncodeToString(psk)+"\n"), 0o600); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: nothing was changed", path)
+	} else if err != nil {
+		return fmt.Errorf("writing the PSK1: %w", err)
+	}
+	if err := addGateway(ctx, op, id, pskID, psk); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	c.printf("gateway %s added\nIts PSK1 is in %s: bring it to the gateway by a way that nobody else reads (option psk_file), then delete it here.\n", id, path)
+	return nil
+}
+
+func addGateway(ctx context.Context, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, psk cpns.PSK1) error {
+	err := op.AddGateway(ctx, id, pskID, psk)
+	if errors.Is(err, server.ErrExists) {
+		return fmt.Errorf("there is a gateway %s, or one with the PSK1 identity %s, already: cpns-server gateway list shows them", id, pskID)
+	}
+	return err
+}
+
+// readPSK reads a PSK1 in hex.
+func readPSK(path string) (cpns.PSK1, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the PSK1: %w", err)
+	}
+	defer f.Close()
+	const most = 2*cpns.MaxPSK1Size + 2 // and a line end
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the PSK1: %w", err)
+	}
+	raw := make([]byte, hex.DecodedLen(len(text)))
+	n, err := hex.Decode(raw, bytes.TrimSpace(text))
+	if err != nil || len(text) > most {
+		return nil, fmt.Errorf("%s is not a PSK1: %d to %d bytes as hex", path, cpns.MinPSK1Size, cpns.MaxPSK1Size)
+	}
+	psk, err := cpns.ParsePSK1(raw[:n])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return psk, nil
+}
+
+var gatewayListCommand = command{
+	name:  "gateway list",
+	args:  "--data DIR [--json]",
+	about: "list the gateways",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data, asJSON := dataFlag(fs), jsonFlag(fs)
+		return func(ctx context.Context, c *console, args []string) error {
+			if err := wantArgs(args); err != nil {
+				return err
+			}
+			type line struct {
+				Gateway  cpns.GatewayID   `json:"gateway"`
+				Identity cpns.PSKIdentity `json:"psk_identity"`
+				Created  time.Time        `json:"created"`
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error {
+				t := newTable(c.stdout, *asJSON, "GATEWAY\tPSK IDENTITY\tCREATED")
+				return t.end(op.Gateways(ctx, func(g server.Gateway) error {
+					return t.row(line{g.ID, g.Identity, g.Created}, "%s\t%s\t%s", g.ID, g.Identity, day(g.Created))
+				}))
+			})
+		}
+	},
+}
+
+var gatewayRemoveCommand = command{
+	name:  "gateway remove",
+	args:  "--data DIR ID",
+	about: "remove a gateway: its next request is refused",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data := dataFlag(fs)
+		return func(ctx context.Context, c *console, args []string) error {
+			id, err := gatewayArg(args)
+			if err != nil {
+				return err
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error {
+				if err := op.RemoveGateway(ctx, id); errors.Is(err, server.ErrNotFound) {
+					return fmt.Errorf("there is no gateway %s", id)
+				} else if err != nil {
+					return err
+				}
+				c.printf("gateway %s removed\n", id)
+				return nil
+			})
+		}
+	},
+}
+
+func gatewayArg(args []string) (cpns.GatewayID, error) {
+	if err := wantArgs(args, "ID"); err != nil {
+		return "", err
+	}
+	id, err := cpns.ParseGatewayID(args[0])
+	if err != nil {
+		return "", &usageError{err.Error()}
+	}
+	return id, nil
+}

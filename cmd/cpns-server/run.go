@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+)
+
+var runCommand = command{
+	name: "run",
+	args: "--data DIR [--listen ADDRESS] [--keys N]",
+	about: "answer gateways until SIGTERM or SIGINT; requests under way are finished first.\n" +
+		"SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data := dataFlag(fs)
+		listen := fs.String("listen", "127.0.0.1:8443", "the `ADDRESS` to listen on; port 0 takes a free one")
+		keys := fs.Int("keys", cpns.DefaultSetLength, "`N` EUKeys in a new set, 2 to 1024")
+		return func(ctx context.Context, c *console, args []string) error {
+			if err := wantArgs(args); err != nil {
+				return err
+			}
+			if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
+				return &usageError{fmt.Sprintf("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)}
+			}
+			return serve(ctx, c, *data, *listen, *keys)
+		}
+	},
+}
+
+// serve puts the server together and runs it until ctx ends.
+func serve(ctx context.Context, c *console, data, listen string, keys int) (err error) {
+	if err := protectProcess(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(c.stderr, nil))
+	d, err := openFolder(data)
+	if err != nil {
+		return err
+	}
+	cert, err := loadCertificate(d, log)
+	if err != nil {
+		return err
+	}
+	store, key, err := d.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	s, err := server.New(ctx, server.Config{Store: store, MasterKey: key, SetLength: keys, Log: log})
+	if err != nil {
+		return d.explainMasterKey(err)
+	}
+	ln, err := net.Listen("tcp", listen)
+	if err != nil {
+		return explainListen(err, listen)
+	}
+	c.printf("listening on https://%s\n", ln.Addr())
+
+	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	var wg sync.WaitGroup
+	wg.Go(func() { cert.watch(ctx) })
+	err = s.Serve(ctx, ln, cert.get)
+	cancel()
+	wg.Wait()
+	log.Info("stopped")
+	return err
+}
+
+func explainListen(err error, address string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is in use: is a cpns-server running already? Choose another address by --listen", address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s may not be used by this user: ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose another by --listen", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s is not an address of this machine: choose another by --listen", address)
+	}
+	return fmt.Errorf("listening: %w", err)
+}
+
+// A certificate is the server certificate in use.
+type certificate struct {
+	folder  dataFolder
+	log     *slog.Logger
+	current atomic.Pointer[tls.Certificate]
+}
+
+// loadCertificate reads the server certificate. It fails with what to do where it
+// is missing or its time is not now.
+func loadCertificate(d dataFolder, log *slog.Logger) (*certificate, error) {
+	c := &certificate{folder: d, log: log}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	c.warn()
+	return c, nil
+}
+
+func (c *certificate) load() error {
+	_, cert, err := readKeyPair(c.folder.serverCert(), c.folder.serverKey())
+	if err != nil {
+		return fmt.Errorf("loading the server certificate: %w", err)
+	}
+	if err := checkValidity(cert.Leaf, time.Now()); err != nil {
+		return err
+	}
+	c.current.Store(&cert)
+	return nil
+}
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.current.Load(), nil
+}
+
+// warn says in the log that the certificate has to be renewed.
+func (c *certificate) warn() {
+	if leaf := c.current.Load().Leaf; nearExpiry(leaf, time.Now()) {
+		c.log.Warn("the server certificate ends soon: renew it by cpns-server init --renew-cert", "ends", leaf.NotAfter)
+	}
+}
+
+// watch loads the certificate again on SIGHUP, and warns once a day before it ends.
+func (c *certificate) watch(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	daily := time.NewTicker(24 * time.Hour)
+	defer daily.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-daily.C:
+			c.warn()
+		case <-hangup:
+			if err := c.load(); err != nil {
+				c.log.Error("the certificate in use stays", "error", err)
+				continue
+			}
+			c.log.Info("certificate loaded", "ends", c.current.Load().Leaf.NotAfter)
+		}
+	}
+}

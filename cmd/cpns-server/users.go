@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+)
+
+var userAddCommand = command{
+	name:  "user add",
+	args:  "--data DIR USER",
+	about: "add a CPNS User; the password is asked for, or read from standard input",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data := dataFlag(fs)
+		return func(ctx context.Context, c *console, args []string) error {
+			id, err := userArg(args)
+			if err != nil {
+				return err
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error {
+				hash, err := readPasswordHash(ctx, c, id)
+				if err != nil {
+					return err
+				}
+				if err := op.AddUser(ctx, id, hash); errors.Is(err, server.ErrExists) {
+					return fmt.Errorf("there is a user %s already: cpns-server user passwd changes the password", id)
+				} else if err != nil {
+					return err
+				}
+				c.printf("user %s added\n", id)
+				return nil
+			})
+		}
+	},
+}
+
+var userPasswdCommand = command{
+	name:  "user passwd",
+	args:  "--data DIR USER",
+	about: "change a user's password and end the user's lock-out",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data := dataFlag(fs)
+		return func(ctx context.Context, c *console, args []string) error {
+			id, err := userArg(args)
+			if err != nil {
+				return err
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error {
+				hash, err := readPasswordHash(ctx, c, id)
+				if err != nil {
+					return err
+				}
+				if err := op.SetPassword(ctx, id, hash); err != nil {
+					return noUser(err, id)
+				}
+				c.printf("password of user %s changed\n", id)
+				return nil
+			})
+		}
+	},
+}
+
+var userListCommand = command{
+	name:  "user list",
+	args:  "--data DIR [--json]",
+	about: "list the users",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data, asJSON := dataFlag(fs), jsonFlag(fs)
+		return func(ctx context.Context, c *console, args []string) error {
+			if err := wantArgs(args); err != nil {
+				return err
+			}
+			type line struct {
+				User    cpns.UserID `json:"user"`
+				Created time.Time   `json:"created"`
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error {
+				t := newTable(c.stdout, *asJSON, "USER\tCREATED")
+				return t.end(op.Users(ctx, func(u server.User) error {
+					return t.row(line{u.ID, u.Created}, "%s\t%s", u.ID, day(u.Created))
+				}))
+			})
+		}
+	},
+}
+
+var userRemoveCommand = command{
+	name:  "user remove",
+	args:  "--data DIR USER",
+	about: "remove a user who owns no PNE",
+	flags: func(fs *flag.FlagSet) runFunc {
+		data := dataFlag(fs)
+		return func(ctx context.Context, c *console, args []string) error {
+			id, err := userArg(args)
+			if err != nil {
+				return err
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error {
+				err := op.RemoveUser(ctx, id)
+				if owns, ok := errors.AsType[*server.OwnsError](err); ok {
+					return fmt.Errorf("user %s still owns PNEs, %d in all: cpns-server pne list --owner %s shows them, cpns-server pne release makes them nobody's", id, owns.PNEs, id)
+				}
+				if err != nil {
+					return noUser(err, id)
+				}
+				c.printf("user %s removed\n", id)
+				return nil
+			})
+		}
+	},
+}
+
+func userArg(args []string) (cpns.UserID, error) {
+	if err := wantArgs(args, "USER"); err != nil {
+		return "", err
+	}
+	id, err := cpns.ParseUserID(args[0])
+	if err != nil {
+		return "", &usageError{err.Error()}
+	}
+	return id, nil
+}
+
+func noUser(err error, id cpns.UserID) error {
+	if errors.Is(err, server.ErrNotFound) {
+		return fmt.Errorf("there is no user %s", id)
+	}
+	return err
+}

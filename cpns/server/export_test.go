@@ -1,0 +1,25 @@
+package server
+
+import "context"
+
+// What the tests of package server_test see of the inside.
+
+const (
+	LockFailures     = lockFailures
+	FailureWindow    = failureWindow
+	LockTime         = lockTime
+	SlowestDelay     = slowestDelay
+	SourceBurst      = sourceBurst
+	GatewayBurst     = gatewayBurst
+	SlowedPerGateway = slowedPerGateway
+	ReplayKept       = replayKept
+	Connections      = connectionsPerSource
+	ImportRows       = importRows
+)
+
+// OnOpen calls f with the name of every column that the server opens a value of.
+func (s *Server) OnOpen(f func(column string)) {
+	s.vault.opened = func(c column) { f(c.table + "." + c.name) }
+}
+
+func (s *Server) Prune(ctx context.Context) error { return s.prune(ctx) }
