@@ -187,7 +187,7 @@ func TestLife(t *testing.T) {
 			event{Event: "stored", Gateway: testGateway, Epoch: 1, Index: 8},
 			event{Event: "authenticated", Gateway: testGateway, Epoch: 1, Index: 8},
 			event{Event: "used_up", Gateway: testGateway, Epoch: 1, Index: 8},
-			event{Event: "refused", Epoch: 1, Index: 8, Reason: "a challenge from a gateway whose EUKey is not held"},
+			event{Event: "refused", Reason: "a challenge from a gateway whose EUKey is not held"},
 		)
 	})
 }

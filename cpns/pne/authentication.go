@@ -13,27 +13,22 @@ import (
 // challenge proves the EUKey that is held to the gateway that gave it, and to
 // no other.
 func (d *Device) challenge(msg []byte, m *cpns.AuthChallenge) ([]byte, Event) {
-	ev := Event{Kind: Refused, Gateway: m.Gateway, Epoch: d.held.Epoch, Index: d.held.Index}
 	if !d.held.holds() || m.Gateway != d.held.Gateway {
-		ev.Err = errors.New("a challenge from a gateway whose EUKey is not held")
-		return nil, ev
+		return nil, Event{Kind: Refused, Err: errors.New("a challenge from a gateway whose EUKey is not held")}
 	}
 	var randPNE [cpns.NonceSize]byte
 	if _, err := io.ReadFull(d.rand, randPNE[:]); err != nil {
-		ev.Err = fmt.Errorf("drawing rand-pne: %w", err)
-		return nil, ev
+		return nil, Event{Kind: Refused, Err: fmt.Errorf("drawing rand-pne: %w", err)}
 	}
 	reply, err := cpns.NewAuthResponse(&d.held.EUKey, m.Gateway, &m.RandGW, &randPNE, d.entity, d.held.Epoch, d.held.Index).Marshal()
 	if err != nil {
-		ev.Err = err
-		return nil, ev
+		return nil, Event{Kind: Refused, Err: err}
 	}
 	// An authentication under way ends here. Anybody on the link can do that,
 	// by a challenge in the gateway's name, and no more than that.
 	d.auth.open, d.auth.randGW, d.auth.randPNE = true, m.RandGW, randPNE
 	d.answered.keep(msg, reply)
-	ev.Kind = Authenticated
-	return reply, ev
+	return reply, Event{Kind: Authenticated, Gateway: m.Gateway, Epoch: d.held.Epoch, Index: d.held.Index}
 }
 
 // eukey-update -> acknowledgement

@@ -23,7 +23,7 @@ const (
 	Stored                    // another EUKey is held now: Gateway, Epoch, Index
 	Authenticated             // a challenge was answered: Gateway, and the Epoch and Index proved
 	UsedUp                    // the gateway is authentic and has no next EUKey: Gateway, Epoch, Index
-	Refused                   // nothing was changed: Status, Err, and what was offered: Epoch, Index
+	Refused                   // nothing was changed: Status, Err, and the Epoch and Index offered
 )
 
 var kindNames = [...]string{"ignored", "malformed", "repeated", "identify", "stored", "authenticated", "used_up", "refused"}
@@ -40,6 +40,6 @@ type Event struct {
 	Epoch   cpns.Epoch
 	Index   cpns.Index
 
-	Status cpns.AckStatus // of a refusal; success where the protocol has no status for it
+	Status cpns.AckStatus // why Refused; 0 of a challenge, which is refused in silence
 	Err    error          // why, for people
 }

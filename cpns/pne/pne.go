@@ -31,8 +31,8 @@
 //
 // # Size
 //
-// A Device needs about 700 bytes of memory besides the 512 of the message in
-// hand; docs/integrating.md counts them, for a port to a microcontroller.
+// A Device takes at most 800 bytes of memory besides the message in hand. A port
+// to a microcontroller takes 635: docs/integrating.md counts them.
 package pne
 
 import (
@@ -164,7 +164,8 @@ func (d *Device) Hello() ([]byte, error) {
 }
 
 // Handle takes one message from the link. The reply is to be sent; nil means
-// silence. The event tells what has happened, for the driver's log; only
+// silence. The device keeps the reply for a repeat: it is not to be written to.
+// The event tells what has happened, for the driver's log; only
 // Identify asks something of it: a Hello, after a random delay of up to
 // [MaxIdentifyDelay] where everybody was asked.
 func (d *Device) Handle(msg []byte) (reply []byte, ev Event) {

@@ -3,7 +3,9 @@ package pne_test
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
@@ -534,5 +536,36 @@ func TestNewRefuses(t *testing.T) {
 				t.Error("accepted")
 			}
 		})
+	}
+}
+
+// TestSize holds the sizes that the package's and docs/integrating.md's figures
+// are made of: names, TK, epoch and index at their longest.
+func TestSize(t *testing.T) {
+	const n = 64
+	e, g := cpns.EntityID(strings.Repeat("e", n)), cpns.GatewayID(strings.Repeat("g", n))
+	epoch, index, key, rand := cpns.Epoch(1<<32-1), cpns.Index(1024), new(cpns.EUKey), new([16]byte)
+	notification, err := cpns.SealNotification(make(cpns.TK, n), rand, e, g, epoch, index, key, testIV)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack := len(marshal(t, cpns.NewAcknowledgement(key, rand[:], e, epoch, index)))
+	response := len(marshal(t, cpns.NewAuthResponse(key, g, rand, rand, e, epoch, index)))
+	sizes := []struct {
+		what      string
+		got, want int
+	}{
+		{"notification", len(marshal(t, notification)), 213},
+		{"acknowledgement", ack, 118},
+		{"auth-response", response, 134},
+	}
+	for _, s := range sizes {
+		if s.got != s.want {
+			t.Errorf("%s: %d bytes, documented are %d", s.what, s.got, s.want)
+		}
+	}
+	names := 3 * n // Entity ID, TK, gateway ID
+	if size := int(unsafe.Sizeof(pne.Device{})) + names + ack + response; size > 800 {
+		t.Errorf("a device takes %d bytes, documented are 800", size)
 	}
 }
