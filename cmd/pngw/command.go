@@ -38,7 +38,7 @@ func usageError(format string, args ...any) error {
 // command is one of pngw's commands.
 type command struct {
 	name    string
-	args    string // as in "pngw NAME ARGS"
+	usage   string // what stands behind the name
 	summary string // one line, for the list of commands
 	help    string // what the options are, and an example
 	run     func(context.Context, *call) error
@@ -55,7 +55,7 @@ func commands() []command {
 // call is one run of a command.
 type call struct {
 	command
-	args           []string
+	args           []string      // behind the name
 	flags          *flag.FlagSet // the command adds its own before parse
 	configFile     string
 	stdin          *os.File
@@ -133,9 +133,9 @@ func (c *call) parse(min, max int) ([]string, error) {
 	}
 	switch {
 	case len(positional) < min:
-		return nil, usageError("something is missing: pngw %s %s; see pngw %s --help", c.name, c.command.args, c.name)
+		return nil, usageError("something is missing: pngw %s %s; see pngw %s --help", c.name, c.usage, c.name)
 	case max >= 0 && len(positional) > max:
-		return nil, usageError("%q is too much: pngw %s %s; see pngw %s --help", positional[max], c.name, c.command.args, c.name)
+		return nil, usageError("%q is too much: pngw %s %s; see pngw %s --help", positional[max], c.name, c.usage, c.name)
 	}
 	return positional, nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 var forgetCommand = command{
-	name: "forget", args: "ENTITY_ID [--yes]", summary: "delete a device's keys from this gateway",
+	name: "forget", usage: "ENTITY_ID [--yes]", summary: "delete a device's keys from this gateway",
 	help: `Deletes what this gateway holds for a device: its keys and its Temporary Key. The
 device keeps its own key, and stays bound to its user at the CPNS Server until
 the server's operator releases it.

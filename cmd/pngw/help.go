@@ -46,8 +46,8 @@ func (c *call) help(args []string) int {
 
 func (c *call) printHelp(w io.Writer) {
 	line := "usage: pngw " + c.name
-	if c.command.args != "" {
-		line += " " + c.command.args
+	if c.usage != "" {
+		line += " " + c.usage
 	}
 	fmt.Fprintf(w, "%s\n\n%s", line, c.command.help)
 }

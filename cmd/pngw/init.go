@@ -14,7 +14,7 @@ import (
 )
 
 var initCommand = command{
-	name: "init", args: "[--config FILE]", summary: "check the configuration, make root key and store",
+	name: "init", usage: "[--config FILE]", summary: "check the configuration, make root key and store",
 	help: `Checks the configuration and makes, once, what the agent needs and refuses to make
 by itself: the root key and the store. What exists is kept: the command may be
 given again at any time. Says what a person still has to bring.

@@ -9,7 +9,7 @@ import (
 )
 
 var linksCommand = command{
-	name: "links", args: "[--json]", summary: "show the links and whether each is up",
+	name: "links", usage: "[--json]", summary: "show the links and whether each is up",
 	help: `Shows the ways to devices: each link of the configuration that is enabled.
 
   --json   an array of objects with name, type, state (up or absent), detail,

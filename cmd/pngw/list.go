@@ -10,7 +10,7 @@ import (
 )
 
 var listCommand = command{
-	name: "list", args: "[--json]", summary: "show the devices and how far each is",
+	name: "list", usage: "[--json]", summary: "show the devices and how far each is",
 	help: `Shows every device that was provisioned here, and below them those that have
 said hello and that nobody has provisioned.
 
@@ -75,7 +75,7 @@ func keyOf(p agent.PNE) string {
 }
 
 var showCommand = command{
-	name: "show", args: "ENTITY_ID [--json]", summary: "show one device",
+	name: "show", usage: "ENTITY_ID [--json]", summary: "show one device",
 	help: `Shows one device that was provisioned here.
 
   --json   as an object, with the fields that list has
@@ -125,7 +125,7 @@ func show(ctx context.Context, c *call) error {
 }
 
 var discoveredCommand = command{
-	name: "discovered", args: "[--json]", summary: "show devices that nobody has provisioned",
+	name: "discovered", usage: "[--json]", summary: "show devices that nobody has provisioned",
 	help: `Shows devices that have said hello on a link and that nobody has provisioned.
 Anybody on the link can say hello under any name: the list proves nothing.
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"cpns.example.net/pngw/cpns"
@@ -61,7 +62,7 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 	}
 	defer tty.Close()
 	fd := int(tty.Fd())
-	before, err := term.GetState(fd)
+	restore, err := echoOff(fd)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the password: %w", err)
 	}
@@ -76,15 +77,33 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 		text, err := term.ReadPassword(fd)
 		typed <- line{text, err}
 	}()
+	var l line
 	select {
-	case l := <-typed:
-		fmt.Fprintln(tty)
+	case l = <-typed:
 		if l.err == io.EOF || l.err == nil && len(l.text) == 0 {
-			return nil, errors.New("no password was typed")
+			l.err = errors.New("no password was typed")
 		}
-		return l.text, l.err
 	case <-ctx.Done():
-		fmt.Fprintln(tty)
-		return nil, errors.Join(errors.New("interrupted: nothing was asked of the server"), term.Restore(fd, before))
+		l.err = errors.New("interrupted: nothing was asked of the server")
 	}
+	fmt.Fprintln(tty)
+	return l.text, errors.Join(l.err, restore())
+}
+
+// echoOff switches a terminal's echo off. term.ReadPassword does so too, but
+// after the prompt, when a quick typist has begun.
+func echoOff(fd int) (restore func() error, err error) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	mode, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	mode.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, mode); err != nil {
+		return nil, err
+	}
+	return func() error { return term.Restore(fd, before) }, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 var provisionCommand = command{
-	name: "provision", args: "--user USER [options] ENTITY_ID...", summary: "get keys for devices and hand each its first",
+	name: "provision", usage: "--user USER [options] ENTITY_ID...", summary: "get keys for devices and hand each its first",
 	help: `Asks the CPNS Server for a set of EUKeys for each device, stores them sealed, and
 hands each device its first key when it says hello. Shows each step as it happens.
 
@@ -60,6 +60,7 @@ func provision(ctx context.Context, c *call) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 
 	// Before anybody types a password in vain.
 	client := api.NewClient(cfg.Gateway.Socket)
@@ -76,8 +77,8 @@ func provision(ctx context.Context, c *call) error {
 	p := newProgress(c.stdout, *asJSON, cfg.Gateway.Server)
 	outcomes, err := client.Provision(ctx, req, p.step)
 	clear(req.PasswordHash[:])
-	if outcomes == nil && err != nil && ctx.Err() == nil {
-		return c.explain(err)
+	if errors.As(err, new(*api.ConnectError)) || errors.As(err, new(*api.AnswerError)) {
+		return c.explain(err) // it has not begun
 	}
 	p.outcomes(outcomes)
 	if err != nil {

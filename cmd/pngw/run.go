@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"sync"
 	"syscall"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 )
 
 var runCommand = command{
-	name: "run", args: "[--config FILE]", summary: "run the agent",
+	name: "run", usage: "[--config FILE]", summary: "run the agent",
 	help: `Runs the agent in the foreground until SIGTERM or SIGINT. It logs to standard
 error, "ready" once it serves. pngw init must have been run once before.
 
@@ -57,8 +56,11 @@ func run(ctx context.Context, c *call) error {
 	// The socket is opened to the group once it is there; nothing else is for
 	// others' eyes.
 	syscall.Umask(0o077)
+	// A log that has gone away is no reason to stop.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 
 	d, err := newDaemon(ctx, cfg, slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: cfg.Gateway.LogLevel})))
 	if err != nil {
@@ -163,19 +165,22 @@ func deviceSecret(g *config.Gateway) (*keystore.Secret, error) {
 	return (*keystore.Secret)(&secret), nil
 }
 
-// run serves until ctx ends or a part fails, and waits for all parts.
+// run serves until ctx ends or a part fails, and waits for all parts. The API
+// ends first, so that the agent is there for requests to the last.
 func (d *daemon) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var parts sync.WaitGroup
-	var errs [2]error
-	parts.Go(func() { errs[0] = d.agent.Run(ctx); cancel() })
-	parts.Go(func() { errs[1] = d.api.Serve(ctx, d.listener); cancel() })
+	agentCtx, stopAgent := context.WithCancel(context.WithoutCancel(ctx))
+	apiCtx, stopAPI := context.WithCancel(ctx)
+	defer stopAPI()
+	agentErr := make(chan error, 1)
+	go func() {
+		agentErr <- d.agent.Run(agentCtx)
+		stopAPI()
+	}()
+	context.AfterFunc(apiCtx, func() { d.log.Info("stopping") })
 	d.log.Info("ready", "gateway", d.cfg.Gateway.ID, "socket", d.cfg.Gateway.Socket, "version", programVersion())
-	<-ctx.Done()
-	d.log.Info("stopping")
-	parts.Wait()
-	return errors.Join(errs[:]...)
+	apiErr := d.api.Serve(apiCtx, d.listener)
+	stopAgent()
+	return errors.Join(<-agentErr, apiErr)
 }
 
 func (d *daemon) close() {

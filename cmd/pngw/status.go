@@ -11,7 +11,7 @@ import (
 )
 
 var statusCommand = command{
-	name: "status", args: "[--json]", summary: "show how the agent is doing",
+	name: "status", usage: "[--json]", summary: "show how the agent is doing",
 	help: `Shows how the agent is doing: its clock, server, links, devices, and what is wrong.
 
   --json   as an object, without the links

@@ -1,14 +1,18 @@
 package api
 
 import (
+	"bufio"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cpns.example.net/pngw/agent"
@@ -193,7 +197,7 @@ func TestBadRequests(t *testing.T) {
 		{"twice", "POST", "/v1/provision", provision("alice", hash, `"a","a"`, "0"), 400, "a is there twice"},
 		{"wait", "POST", "/v1/provision", provision("alice", hash, `"a"`, "-1"), 400, "wait_ms: -1 is not in 0 to 86400000"},
 		{"long wait", "POST", "/v1/provision", provision("alice", hash, `"a"`, "86400001"), 400, "wait_ms: 86400001"},
-		{"huge", "POST", "/v1/provision", provision("alice", hash, strings.Repeat(`"aaaaaaaaaaaaaaaaaaaaaaaaaaa",`, 10000)+`"a"`, "0"), 413, "the body is not a provision request"},
+		{"huge", "POST", "/v1/provision", provision("alice", hash, strings.Repeat(`"aaaaaaaaaaaaaaaaaaaaaaaaaaa",`, 10000)+`"a"`, "0"), 413, "the body is not there, or too long"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -276,5 +280,50 @@ func TestStopWhileWaiting(t *testing.T) {
 	r.stop()
 	if _, err := r.List(t.Context()); !errors.As(err, new(*ConnectError)) {
 		t.Errorf("after the stop: got %v, want a *ConnectError", err)
+	}
+}
+
+// A stream may take as long as the devices do: no timeout of HTTP ends it.
+func TestProvisionTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newPipeRig(t)
+		defer r.stop()
+		start := time.Now()
+		outcomes, err := r.Provision(t.Context(), request(time.Hour, "absent"), func(agent.Step) {})
+		if err != nil || len(outcomes) != 1 || outcomes[0].Result != agent.ResultAssigned {
+			t.Errorf("got %+v, %v, want it assigned", outcomes, err)
+		}
+		if got := time.Since(start); got < time.Hour {
+			t.Errorf("it ended after %v, want an hour", got)
+		}
+	})
+}
+
+// Who goes away, or stops to read, is not waited for.
+func TestProvisionClientGone(t *testing.T) {
+	body := `{"user":"alice","password_hash":"` + strings.Repeat("00", 32) + `","entity_ids":["absent"],"wait_ms":3600000}`
+	hash := cpns.HashPassword(user, []byte(password))
+	body = strings.Replace(body, strings.Repeat("00", 32), hex.EncodeToString(hash[:]), 1)
+	request := fmt.Sprintf("POST /v1/provision HTTP/1.1\r\nHost: pngw\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+
+	for _, goes := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newPipeRig(t)
+			c := r.dial(t)
+			io.WriteString(c, request)
+			if goes {
+				lines := bufio.NewScanner(c)
+				for lines.Scan() && !strings.Contains(lines.Text(), `"waiting"`) {
+				}
+				c.Close()
+			}
+			time.Sleep(writeTimeout)
+			synctest.Wait()
+			start := time.Now()
+			r.stop()
+			if got := time.Since(start); got != 0 {
+				t.Errorf("client gone %v: its request was still under way, for %v", goes, got)
+			}
+		})
 	}
 }

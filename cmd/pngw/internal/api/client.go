@@ -33,13 +33,17 @@ type Client struct {
 
 // NewClient makes a client; it connects when it is asked something.
 func NewClient(socket string) *Client {
+	return newClient(socket, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	})
+}
+
+func newClient(socket string, dial func(context.Context, string, string) (net.Conn, error)) *Client {
 	c := &Client{socket: socket}
 	c.http.Transport = &http.Transport{
 		DisableKeepAlives: true, // a command asks once or twice
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
-		},
+		DialContext:       dial,
 	}
 	return c
 }
@@ -84,7 +88,7 @@ func (c *Client) List(ctx context.Context) ([]agent.PNE, error) {
 
 // Show asks for one PNE.
 func (c *Client) Show(ctx context.Context, e cpns.EntityID) (agent.PNE, error) {
-	return get[agent.PNE](ctx, c, PNEPath(e))
+	return get[agent.PNE](ctx, c, pnePath(e))
 }
 
 // Discovered asks for the PNEs that said hello unasked.
@@ -96,7 +100,7 @@ func (c *Client) Discovered(ctx context.Context) ([]agent.Discovered, error) {
 func (c *Client) Forget(ctx context.Context, e cpns.EntityID) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	resp, err := c.do(ctx, http.MethodDelete, PNEPath(e), nil)
+	resp, err := c.do(ctx, http.MethodDelete, pnePath(e), nil)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 //
 // Who may write to the socket may use all of it: the socket's mode is 0660,
 // its group is the daemon's. An Entity ID in a path is percent-encoded, "/" and
-// "." too ([PNEPath] does it).
+// "." too.
 //
 //	GET    /v1/status          the agent's account of itself: [Status]
 //	GET    /v1/links           its links: [Link], an array
@@ -88,8 +88,8 @@ const (
 	maxLine    = 64 << 10  // bytes of a line that the client takes
 )
 
-// PNEPath is the path of one PNE. url.PathEscape would leave "." and ".." as
+// pnePath is the path of one PNE. url.PathEscape would leave "." and ".." as
 // they are, which are Entity IDs, and which HTTP servers resolve as folders.
-func PNEPath(e cpns.EntityID) string {
+func pnePath(e cpns.EntityID) string {
 	return "/v1/pnes/" + strings.ReplaceAll(url.PathEscape(string(e)), ".", "%2E")
 }

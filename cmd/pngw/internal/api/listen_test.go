@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestListen(t *testing.T) {
@@ -80,7 +82,7 @@ func TestConnectErrors(t *testing.T) {
 // More connections than the limit wait until one of those that are open ends.
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := make(pipes)
+		inner := pipes{make(chan net.Conn), make(chan struct{})}
 		l := limit(inner, 1)
 		accepted := make(chan net.Conn, 3)
 		go func() {
@@ -95,14 +97,13 @@ func TestLimit(t *testing.T) {
 		}()
 		go func() {
 			for range 3 {
-				near, _ := net.Pipe()
-				inner <- near
+				inner.dial()
 			}
 		}()
-		for want := 1; want <= 2; want++ {
+		for n := range 2 {
 			synctest.Wait()
 			if got := len(accepted); got != 1 {
-				t.Fatalf("connection %d: %d accepted, want 1", want, got)
+				t.Fatalf("after %d that were closed, %d connections are open, want 1", n, got)
 			}
 			c := <-accepted
 			c.Close()
@@ -110,7 +111,6 @@ func TestLimit(t *testing.T) {
 		}
 		synctest.Wait() // the third has the place, Accept waits for it
 		l.Close()
-		synctest.Wait()
 		<-accepted
 		if _, open := <-accepted; open {
 			t.Error("Accept went on after Close")
@@ -118,21 +118,33 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-// pipes is a listener of connections that are handed to it.
-type pipes chan net.Conn
-
-func (p pipes) Accept() (net.Conn, error) { return <-p, nil }
-func (p pipes) Close() error              { return nil }
-func (p pipes) Addr() net.Addr            { return nil }
-
 // What comes over the socket is bounded before it is understood.
 func TestHugeHeader(t *testing.T) {
-	r := newRig(t)
-	c := dial(t, r.socket)
-	go c.Write([]byte("GET /v1/status HTTP/1.1\r\nHost: pngw\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n"))
-	answer := make([]byte, 64)
-	n, err := c.Read(answer)
-	if err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 431 ") {
-		t.Errorf("got %q, %v, want 431", answer[:n], err)
+	synctest.Test(t, func(t *testing.T) {
+		r := newPipeRig(t)
+		defer r.stop()
+		c := r.dial(t)
+		go c.Write([]byte("GET /v1/status HTTP/1.1\r\nHost: pngw\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n"))
+		answer, err := io.ReadAll(c)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 431 ") {
+			t.Errorf("got %q, %v, want 431", answer, err)
+		}
+	})
+}
+
+// A client that says nothing, or half of something, does not keep its place.
+func TestSilentClients(t *testing.T) {
+	for _, begin := range []string{"", "GET /v1/sta", "POST /v1/provision HTTP/1.1\r\nHost: pngw\r\nContent-Length: 100\r\n\r\n{"} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newPipeRig(t)
+			defer r.stop()
+			c := r.dial(t)
+			start := time.Now()
+			io.WriteString(c, begin)
+			io.Copy(io.Discard, c)
+			if got := time.Since(start); got > readTimeout {
+				t.Errorf("%q: closed after %v, want at most %v", begin, got, readTimeout)
+			}
+		})
 	}
 }

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -14,23 +16,23 @@ import (
 )
 
 func (s *Server) provision(w http.ResponseWriter, r *http.Request) {
-	var body provisionRequest
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&body); err != nil {
+	// To its end: only then does net/http watch for the client's going away.
+	text, err := io.ReadAll(r.Body)
+	defer clear(text)
+	if err != nil {
 		status := http.StatusBadRequest
 		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
 			status = http.StatusRequestEntityTooLarge
 		}
-		// The decoder's error may quote the body, which has a secret.
-		answer(w, status, problem{"the body is not a provision request"})
+		answer(w, status, problem{"the body is not there, or too long"})
 		return
 	}
-	req, err := body.parse()
+	req, err := parseProvision(text)
 	if err != nil {
 		answer(w, http.StatusBadRequest, problem{err.Error()})
 		return
 	}
+	defer clear(req.PasswordHash[:])
 
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	ctx, cancel := context.WithCancel(r.Context())
@@ -52,10 +54,15 @@ func (s *Server) provision(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// parse checks what Provision relies on.
-func (b *provisionRequest) parse() (agent.ProvisionRequest, error) {
-	var req agent.ProvisionRequest
-	var err error
+// parseProvision checks all that Provision relies on.
+func parseProvision(text []byte) (req agent.ProvisionRequest, err error) {
+	var b provisionRequest
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if d.Decode(&b) != nil {
+		// The decoder's error may quote the body, which has a secret.
+		return req, errors.New("the body is not a provision request")
+	}
 	if req.User, err = cpns.ParseUserID(b.User); err != nil {
 		return req, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -32,12 +33,28 @@ var (
 // on disk, a link in memory, and a CPNS Server without a network.
 type rig struct {
 	*Client
-	socket string
 	device transport.Link // the link's far end
 	stop   func()         // ends agent and API, and waits for them
 }
 
 func newRig(t *testing.T) *rig {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "run", "pngw.sock")
+	l, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startRig(t, l, NewClient(socket))
+}
+
+// newPipeRig is a rig for synctest: a pipe in memory instead of the socket.
+func newPipeRig(t *testing.T) *rig {
+	t.Helper()
+	l := pipes{make(chan net.Conn), make(chan struct{})}
+	return startRig(t, l, newClient("pipe", func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }))
+}
+
+func startRig(t *testing.T, l net.Listener, c *Client) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	secret := &keystore.Secret{1}
@@ -57,34 +74,32 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "run", "pngw.sock")
-	l, err := Listen(socket)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := New(Config{Agent: a, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Log: log})
 
-	ctx, cancel := context.WithCancel(context.Background())
-	var parts sync.WaitGroup
-	parts.Go(func() {
-		if err := a.Run(ctx); err != nil {
+	agentCtx, stopAgent := context.WithCancel(context.Background())
+	apiCtx, stopAPI := context.WithCancel(context.Background())
+	var agentDone, apiDone sync.WaitGroup
+	agentDone.Go(func() {
+		if err := a.Run(agentCtx); err != nil {
 			t.Errorf("agent: %v", err)
 		}
 	})
-	parts.Go(func() {
-		if err := s.Serve(ctx, l); err != nil {
+	apiDone.Go(func() {
+		if err := s.Serve(apiCtx, l); err != nil {
 			t.Errorf("API: %v", err)
 		}
 	})
 	stop := sync.OnceFunc(func() {
-		cancel()
-		parts.Wait()
+		stopAPI()
+		apiDone.Wait()
+		stopAgent()
+		agentDone.Wait()
 		if err := store.Close(); err != nil {
 			t.Errorf("store: %v", err)
 		}
 	})
 	t.Cleanup(stop)
-	return &rig{Client: NewClient(socket), socket: socket, device: far, stop: stop}
+	return &rig{Client: c, device: far, stop: stop}
 }
 
 // plugIn runs a device at the link's far end until the test ends.
@@ -165,12 +180,37 @@ func request(wait time.Duration, entities ...cpns.EntityID) agent.ProvisionReque
 	return agent.ProvisionRequest{User: user, PasswordHash: cpns.HashPassword(user, []byte(password)), Entities: entities, Wait: wait}
 }
 
-func dial(t *testing.T, socket string) net.Conn {
+// dial connects without a client.
+func (r *rig) dial(t *testing.T) net.Conn {
 	t.Helper()
-	c, err := net.Dial("unix", socket)
+	c, err := r.http.Transport.(*http.Transport).DialContext(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
 }
+
+// pipes is a listener in memory.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p pipes) dial() net.Conn {
+	near, far := net.Pipe()
+	p.conns <- far
+	return near
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error   { close(p.closed); return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
