@@ -87,9 +87,13 @@ func (b *broker) tlsConfig() (*tls.Config, error) {
 func (b *broker) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", b.addr)
-	if err != nil || !b.tls {
-		return conn, err
+	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", b.addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := quickAck{tcp.(*net.TCPConn)}
+	if !b.tls {
+		return conn, nil
 	}
 	cfg, err := b.tlsConfig()
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
 	"cpns.example.net/pngw/transport"
 )
 
@@ -122,6 +124,16 @@ func (g *guard) next() error {
 	}
 	if size != want || flags != 0 {
 		return protocolError(fmt.Sprintf("packet type %d with flags %d and %d bytes", kind, flags, size))
+	}
+	if kind == typeCONNACK {
+		// paho takes a return code that it does not know for success.
+		code, err := g.in.Peek(2)
+		if err != nil {
+			return err
+		}
+		if code[1] > packets.ErrRefusedNotAuthorised {
+			return protocolError(fmt.Sprintf("CONNACK with return code %d", code[1]))
+		}
 	}
 	g.head = []byte{first, byte(size)}
 	g.pass = size

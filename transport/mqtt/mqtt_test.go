@@ -14,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/hooks/auth"
+	"github.com/mochi-mqtt/server/v2/listeners"
+
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/linktest"
 )
@@ -410,5 +414,60 @@ func TestSameClientID(t *testing.T) {
 	// At most each 5, 10, 20, 40 and then 50 ms at the very least, for both.
 	if n > 50 {
 		t.Errorf("two clients with one ID connected %d times in a second", n)
+	}
+}
+
+// TestACL runs on a broker that lets each user do only what its role needs.
+func TestACL(t *testing.T) {
+	m := startMosquitto(t, func(dir string) {
+		acl := `user gw
+topic read cpns/+/up
+topic write cpns/+/down
+topic write cpns/identify
+topic write cpns/@gateway/gw-0001/status
+user pne
+topic write cpns/pne-0001/up
+topic read cpns/pne-0001/down
+topic read cpns/identify
+`
+		if err := os.WriteFile(filepath.Join(dir, "acl"), []byte(acl), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}, "allow_anonymous true", "acl_file DIR/acl")
+	gwCfg, pneCfg := gatewayConfig(m), pneConfig(m)
+	gwCfg.Username, pneCfg.Username, pneCfg.Entity = "gw", "pne", "pne-0001"
+	checkFlow(t, gwCfg, pneCfg)
+}
+
+// TestSubscriptionRefused runs on another broker, because mosquitto grants every
+// subscription and then sends nothing.
+func TestSubscriptionRefused(t *testing.T) {
+	for _, cfg := range []Config{
+		{Name: "gateway", Role: Gateway, Entity: "gw-0001"},
+		{Name: "pne", Role: PNE, Entity: "pne-0001"},
+	} {
+		server := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
+		if err := server.AddHook(new(auth.Hook), &auth.Options{Ledger: &auth.Ledger{
+			Auth: auth.AuthRules{{Allow: true}},
+			ACL:  auth.ACLRules{{Filters: auth.Filters{"cpns/+/up": auth.WriteOnly, "cpns/identify": auth.WriteOnly}}},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		addr := "127.0.0.1:" + freePort(t)
+		if err := server.AddListener(listeners.NewTCP(listeners.Config{ID: "tcp", Address: addr})); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Serve(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Close() })
+
+		cfg.URL = "mqtt://" + addr
+		l := newTestLink(t, cfg)
+		run(t, l)
+		awaitDetail(t, l, transport.Absent, "not authorised to subscribe to cpns/")
+		if err := l.Send(t.Context(), "pne-0001", []byte("x")); err != transport.ErrLinkDown {
+			t.Errorf("Send on a link without subscriptions: %v, want ErrLinkDown", err)
+		}
 	}
 }

@@ -1,0 +1,242 @@
+package mqtt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"cpns.example.net/pngw/transport"
+)
+
+// startHostile starts a broker that answers each packet as answer says.
+func startHostile(t *testing.T, answer func(w io.Writer, p packets.ControlPacket)) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for {
+					p, err := packets.ReadPacket(conn)
+					if err != nil {
+						return
+					}
+					answer(conn, p)
+				}
+			}()
+		}
+	}()
+	return "mqtt://" + l.Addr().String()
+}
+
+func TestHostileBroker(t *testing.T) {
+	suback := func(w io.Writer, s *packets.SubscribePacket, code byte) {
+		w.Write([]byte{typeSUBACK << 4, 3, byte(s.MessageID >> 8), byte(s.MessageID), code})
+	}
+	tests := []struct {
+		name   string
+		answer func(w io.Writer, p packets.ControlPacket)
+		want   string
+	}{
+		{"unknown CONNACK code", func(w io.Writer, p packets.ControlPacket) {
+			w.Write([]byte{typeCONNACK << 4, 2, 0, 99})
+		}, "CONNACK with return code 99"},
+		{"SUBACK with codes for topics that nobody asked for", func(w io.Writer, p packets.ControlPacket) {
+			switch p := p.(type) {
+			case *packets.ConnectPacket:
+				w.Write(connack)
+			case *packets.SubscribePacket:
+				w.Write([]byte{typeSUBACK << 4, 5, byte(p.MessageID >> 8), byte(p.MessageID), 1, 1, 1})
+			}
+		}, "breaks the protocol"},
+		{"SUBACK with QoS 2", func(w io.Writer, p packets.ControlPacket) {
+			switch p := p.(type) {
+			case *packets.ConnectPacket:
+				w.Write(connack)
+			case *packets.SubscribePacket:
+				suback(w, p, 2)
+			}
+		}, "not authorised to subscribe"},
+		{"PUBACK for the subscription", func(w io.Writer, p packets.ControlPacket) {
+			switch p := p.(type) {
+			case *packets.ConnectPacket:
+				w.Write(connack)
+			case *packets.SubscribePacket:
+				w.Write([]byte{typePUBACK << 4, 2, byte(p.MessageID >> 8), byte(p.MessageID)})
+			}
+		}, "not authorised to subscribe"},
+		{"acknowledgements of nothing, then QoS 2", func(w io.Writer, p packets.ControlPacket) {
+			switch p := p.(type) {
+			case *packets.ConnectPacket:
+				w.Write(connack)
+			case *packets.SubscribePacket:
+				for id := range byte(100) {
+					w.Write([]byte{typePUBACK << 4, 2, 0x77, id, typePINGRESP << 4, 0, typeSUBACK << 4, 3, 0x77, id, 0})
+				}
+				suback(w, p, 1)
+				w.Write([]byte{typePUBLISH<<4 | 4, 5, 0, 1, 'x', 0, 1})
+			}
+		}, "QoS 2"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newTestLink(t, Config{Name: "broker", URL: startHostile(t, tt.answer), Role: Gateway, Entity: "gw-0001"})
+			run(t, l)
+			awaitDetail(t, l, transport.Absent, tt.want)
+		})
+	}
+}
+
+// TestSilentBroker has a broker that takes the connection and says nothing.
+func TestSilentBroker(t *testing.T) {
+	asked := make(chan struct{}, 10)
+	url := startHostile(t, func(io.Writer, packets.ControlPacket) { asked <- struct{}{} })
+	l := newTestLink(t, Config{Name: "broker", URL: url, Role: Gateway, Entity: "gw-0001"})
+	_, _, stop := run(t, l)
+	await(t, asked, "CONNECT")
+	begin := time.Now()
+	stop()
+	if d := time.Since(begin); d > 2*time.Second {
+		t.Errorf("Run took %v to return while it waited for CONNACK", d)
+	}
+}
+
+// TestNoAcknowledgements has a broker that never acknowledges a message. Only so
+// many may wait for that.
+func TestNoAcknowledgements(t *testing.T) {
+	url := startHostile(t, func(w io.Writer, p packets.ControlPacket) {
+		switch p := p.(type) {
+		case *packets.ConnectPacket:
+			w.Write(connack)
+		case *packets.SubscribePacket:
+			w.Write([]byte{typeSUBACK << 4, 3, byte(p.MessageID >> 8), byte(p.MessageID), 1})
+		}
+	})
+	l := newTestLink(t, Config{Name: "broker", URL: url, Role: PNE, Entity: "pne-0001"})
+	ups, _, _ := run(t, l)
+	await(t, ups, "Up")
+	sent := 0
+	for ; sent < 10*window; sent++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		err := l.Send(ctx, "", []byte("message"))
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sent != window {
+		t.Errorf("%d messages wait for an acknowledgement, want %d", sent, window)
+	}
+}
+
+// TestFlood has strangers publish while the handler is busy.
+func TestFlood(t *testing.T) {
+	m := startMosquitto(t, nil, "allow_anonymous true")
+	gw, pne := newTestLink(t, gatewayConfig(m)), newTestLink(t, pneConfig(m))
+	gate, fresh := make(chan struct{}), make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	done, up := make(chan error), make(chan struct{})
+	go func() {
+		done <- gw.Run(ctx, transport.Handler{
+			Up: func() { close(up) },
+			Message: func(m transport.Message) {
+				<-gate
+				if string(m.Data) == "fresh" {
+					select {
+					case fresh <- struct{}{}:
+					default:
+					}
+				}
+			},
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	pneUp, _, _ := run(t, pne)
+	await(t, up, "Up at the gateway")
+	await(t, pneUp, "Up at the PNE")
+
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for _, size := range []int{100, transport.MaxMessage, 5000} {
+		cmd := exec.Command(tool(t, "mosquitto_pub"), "-h", "127.0.0.1", "-p", m.port, "-q", "0", "-t", "cpns/invented/up", "-l")
+		cmd.Stdin = strings.NewReader(strings.Repeat(strings.Repeat("f", size)+"\n", 10_000))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("mosquitto_pub: %v\n%s", err, out)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
+		t.Errorf("heap grew by %d bytes under a flood of 56 MB", grown)
+	}
+	close(gate)
+	for begin := time.Now(); ; {
+		if err := pne.Send(t.Context(), "", []byte("fresh")); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-fresh:
+		case <-time.After(20 * time.Millisecond):
+			if time.Since(begin) > 15*time.Second {
+				t.Fatalf("no message after the flood; status %+v", gw.Status())
+			}
+			continue
+		}
+		break
+	}
+}
+
+// TestStall says when a full queue holds the broker back, and when it does not.
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &session{
+			incoming: make(chan transport.Message, 1),
+			stop:     make(chan struct{}),
+			conn:     newGuard(wire{Reader: bytes.NewReader(nil)}),
+		}
+		try := func(when string, want bool, wantTook time.Duration) {
+			t.Helper()
+			begin := time.Now()
+			got := s.enqueue(transport.Message{})
+			if took := time.Since(begin); got != want || took != wantTook {
+				t.Errorf("%s: enqueued %v after %v, want %v after %v", when, got, took, want, wantTook)
+			}
+		}
+		try("room", true, 0)
+		try("full", false, stallTimeout)
+		try("still full", false, 0)
+		<-s.incoming
+		try("room again", true, 0)
+		time.AfterFunc(time.Second, func() { <-s.incoming })
+		try("full for a second", true, time.Second)
+		time.AfterFunc(time.Second, func() { close(s.stop) })
+		try("full until Run ends", false, time.Second)
+	})
+}
