@@ -77,7 +77,7 @@ func (i *indenter) Write(p []byte) (int, error) {
 		if len(line) == 0 {
 			continue
 		}
-		if !i.midLine {
+		if !i.midLine && len(line) > 1 {
 			io.WriteString(i.out, "    ")
 		}
 		i.out.Write(line)

@@ -74,7 +74,7 @@ func (s *stage) startServer(ctx context.Context) error {
 		return err
 	}
 	err = s.commands(ctx,
-		command{"", "cpns-server init --data server --host 127.0.0.1"},
+		command{"", "cpns-server init --data server"},
 		command{"password", "cpns-server user add --data server alice"},
 		command{"", "cpns-server gateway add --data server " + gateway + " --psk-out psk1"},
 		command{"", "cpns-server pne import --data server tks.csv"},

@@ -15,7 +15,7 @@
 //	noise LINE BYTES             random bytes towards the gateway and the device
 //	daemon NAME PROGRAM ARGS…    run in the background, again after it has ended
 //	await NAME REGEXP            wait until NAME prints it, after what was awaited before
-//	end NAME, kill NAME          by SIGTERM, with exit code 0; by SIGKILL
+//	end NAME, crash NAME         by SIGTERM, with exit code 0; by SIGKILL
 //	ok PROGRAM ARGS…             run, exit code 0; <FILE as last argument is its input
 //	exits CODE PROGRAM ARGS…     the same with another exit code
 //	until REGEXP PROGRAM ARGS…   run again and again until it prints that
@@ -103,7 +103,7 @@ func TestScripts(t *testing.T) {
 			"daemon":  positive(startDaemon),
 			"await":   positive(await),
 			"end":     positive(end),
-			"kill":    positive(kill),
+			"crash":   positive(crash),
 			"ok":      positive(ok),
 			"exits":   positive(exits),
 			"until":   positive(until),

@@ -32,7 +32,7 @@ func factory(ts *testscript.TestScript, r *rig, args []string) {
 
 func server(ts *testscript.TestScript, r *rig, _ []string) {
 	for _, line := range []string{
-		"cpns-server init --data server --host 127.0.0.1",
+		"cpns-server init --data server",
 		"cpns-server user add --data server alice <alice.pw",
 		"cpns-server gateway add --data server gw-0001 --psk-out psk1",
 		"cpns-server pne import --data server tks.csv",
@@ -77,7 +77,7 @@ option log_level 'debug'
 func broker(ts *testscript.TestScript, r *rig, _ []string) {
 	_, port, err := net.SplitHostPort(r.mqtt)
 	ts.Check(err)
-	config := "listener " + port + " 127.0.0.1\nallow_anonymous true\nlog_dest stdout\nuser root\n"
+	config := "listener " + port + " 127.0.0.1\nallow_anonymous true\nlog_dest stdout\nuser root\nmax_queued_messages 0\n"
 	ts.Check(os.WriteFile(r.path("mosquitto.conf"), []byte(config), 0o644))
 	r.start(ts, "broker", "mosquitto", "-c", r.path("mosquitto.conf"))
 	eventually(ts, "the broker to listen", func() bool { return answers("tcp", r.mqtt) })

@@ -76,7 +76,8 @@ func command(ts *testscript.TestScript, r *rig, program string, args []string) *
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = r.work
-	cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"), "HOME="+r.work, "TZ=UTC")
+	// A program with the race detector sleeps for a second at its end by default.
+	cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"), "HOME="+r.work, "TZ=UTC", "GORACE=atexit_sleep_ms=0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
@@ -137,8 +138,8 @@ func end(ts *testscript.TestScript, r *rig, args []string) {
 	ts.Check(p.end())
 }
 
-func kill(ts *testscript.TestScript, r *rig, args []string) {
-	usage(ts, args, 1, "kill NAME")
+func crash(ts *testscript.TestScript, r *rig, args []string) {
+	usage(ts, args, 1, "crash NAME")
 	r.daemon(ts, args[0]).kill()
 }
 
@@ -174,10 +175,12 @@ func exits(ts *testscript.TestScript, r *rig, args []string) {
 func until(ts *testscript.TestScript, r *rig, args []string) {
 	usage(ts, args, 2, "until REGEXP PROGRAM ARGS…")
 	re := compile(ts, args[0])
+	var stdout []byte
 	eventually(ts, fmt.Sprintf("%q to print %q", strings.Join(args[1:], " "), args[0]), func() bool {
-		stdout, _, _ := r.output(ts, args[1:])
+		stdout, _, _ = r.output(ts, args[1:])
 		return re.Match(stdout)
 	})
+	ts.Stdout().Write(stdout)
 }
 
 // run runs a command to its end and shows its output to the script.

@@ -73,7 +73,7 @@ func (r *rig) secrets() map[string][]byte {
 		secrets["the password of "+user] = []byte(password)
 		secrets["Hash(Password) of "+user] = hash[:]
 	}
-	for _, pattern := range []string{"*.tk", "psk1"} {
+	for _, pattern := range []string{"*.tk", "psk1", "server/master.key"} {
 		files, _ := filepath.Glob(r.path(pattern))
 		for _, file := range files {
 			text, err := os.ReadFile(file)
@@ -87,7 +87,17 @@ func (r *rig) secrets() map[string][]byte {
 			secrets["the secret of "+filepath.Base(file)] = secret
 		}
 	}
-	keys, err := r.storedKeys()
+	rootKey, err := os.ReadFile(r.path("root.key"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return secrets // a story without a gateway
+	}
+	deviceSecret, secretErr := board.New("/").DeviceSecret(r.path("root.key"))
+	if err := errors.Join(err, secretErr); err != nil {
+		r.tb.Error(err)
+		return secrets
+	}
+	secrets["the root key"], secrets["the device secret"] = rootKey, deviceSecret[:]
+	keys, err := r.storedKeys((*keystore.Secret)(&deviceSecret))
 	if err != nil {
 		r.tb.Errorf("opening the gateway's store: %v", err)
 	}
@@ -98,15 +108,8 @@ func (r *rig) secrets() map[string][]byte {
 }
 
 // storedKeys are all EUKeys of all sets in the gateway's store.
-func (r *rig) storedKeys() (map[string]cpns.EUKey, error) {
-	deviceSecret, err := board.New("/").DeviceSecret(r.path("root.key"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // a story without a gateway
-	}
-	if err != nil {
-		return nil, err
-	}
-	store, err := keystore.Open(r.path("keys", "store"), (*keystore.Secret)(&deviceSecret))
+func (r *rig) storedKeys(secret *keystore.Secret) (map[string]cpns.EUKey, error) {
+	store, err := keystore.Open(r.path("keys", "store"), secret)
 	if err != nil {
 		return nil, err
 	}
