@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -77,6 +78,9 @@ func (p *progress) outcomes(all []agent.Outcome) {
 		case o.Result == agent.ResultAssigned:
 			p.say(o.Entity, join("assigned, not yet delivered", o.Detail))
 			p.next(o.Advice)
+		case o.Result == agent.ResultUnreachable:
+			p.say(o.Entity, join("no server", o.Detail))
+			p.next(o.Advice)
 		default:
 			p.say(o.Entity, join(string(o.Result), o.Detail))
 			p.next(o.Advice)
@@ -84,6 +88,15 @@ func (p *progress) outcomes(all []agent.Outcome) {
 	}
 	if !p.json && len(all) > 1 {
 		p.print(fmt.Sprintf("%d of %d delivered", delivered, len(all)))
+	}
+}
+
+// absent tells which links a device that is waited for cannot come by.
+func (p *progress) absent(links []api.Link) {
+	for _, l := range links {
+		if l.State != "up" {
+			p.print(fmt.Sprintf("  link %s is not up: %s", l.Name, l.Detail))
+		}
 	}
 }
 

@@ -85,6 +85,9 @@ func provision(ctx context.Context, c *call) error {
 		return p.interrupted(req.Entities, err)
 	}
 	if code := exitCode(outcomes); code != 0 {
+		if links, err := client.Links(ctx); err == nil && code == exitPending && !*asJSON {
+			p.absent(links)
+		}
 		return &exit{code: code}
 	}
 	return p.err

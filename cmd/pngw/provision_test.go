@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -62,6 +63,7 @@ func TestProgress(t *testing.T) {
 		{Entity: "f", Result: agent.ResultAssigned, Detail: "it slept", Advice: "wake it"},
 		{Entity: "g", Result: agent.ResultUnreachable, Detail: "no route"},
 	})
+	p.absent([]api.Link{{Name: "broker", State: "up"}, {Name: "rs232", State: "absent", Detail: "plug it in"}})
 	want := `e: waiting for the clock: it is 1970
 e: request sent to https://cpns.example.net
 e: user accepted
@@ -73,8 +75,9 @@ e: delivered and acknowledged (epoch 7, key 1 of 64, by rs232)
 f: waiting for the device, but no link is up
 f: assigned, not yet delivered: it slept
   next: wake it
-g: unreachable: no route
+g: no server: no route
 1 of 3 delivered
+  link rs232 is not up: plug it in
 `
 	if got := b.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

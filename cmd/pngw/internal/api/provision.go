@@ -34,6 +34,7 @@ func (s *Server) provision(w http.ResponseWriter, r *http.Request) {
 	}
 	defer clear(req.PasswordHash[:])
 
+	s.Log.Info("keys requested", "user", req.User, "devices", len(req.Entities))
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
