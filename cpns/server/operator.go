@@ -75,7 +75,9 @@ type OwnsError struct {
 	PNEs int
 }
 
-func (e *OwnsError) Error() string { return fmt.Sprintf("user %s owns PNEs, %d in all", e.User, e.PNEs) }
+func (e *OwnsError) Error() string {
+	return fmt.Sprintf("user %s owns PNEs, %d in all", e.User, e.PNEs)
+}
 
 // RemoveUser removes a user who owns no PNE; otherwise it fails with an
 // *OwnsError, and with ErrNotFound where there is no such user.
