@@ -54,7 +54,7 @@ func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
 				Advice: "nothing was changed; give the same command again within 5 minutes and the server answers with the same keys; if it happens again, something between router and server changes what they send, or the server is not this gateway's"}
 		}
 		if resp.Status == cpns.TimeOutOfWindow && try == 0 {
-			at = time.Unix(int64(min(resp.ServerTime, 1<<40)), 0)
+			at = clock(resp.ServerTime)
 			continue
 		}
 		if resp.Status != cpns.Success {
@@ -179,7 +179,13 @@ func (q *request) repeats(user cpns.UserID, h *cpns.PasswordHash, identity cpns.
 // take is the rest of a good answer: store, then tell.
 func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKeyAssignmentResponse, now time.Time) Outcome {
 	n := len(resp.EUKeys)
-	t := &set{epoch: resp.Epoch, length: cpns.Index(n), last: resp.EUKeys[n-1], tk: resp.TK, taken: now.Unix()}
+	// The earlier of both clocks: whichever of them is ahead, that moment has
+	// passed, and no router refuses its own clock for ever after.
+	passed := now
+	if server := clock(resp.ServerTime); server.Before(now) {
+		passed = server
+	}
+	t := &set{epoch: resp.Epoch, length: cpns.Index(n), last: resp.EUKeys[n-1], tk: resp.TK, taken: passed.Unix()}
 	clear(resp.EUKeys)
 	p.progress(Step{Entity: id, Kind: StepUserAccepted})
 	p.progress(Step{Entity: id, Kind: StepKeysChecked, Keys: n, Epoch: t.epoch})
@@ -208,7 +214,7 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 		return Outcome{Entity: id, Result: ResultFailed, Detail: "the keys came but could not be stored: " + err.Error(),
 			Advice: "make room or make the store writable, then give the same command again within 5 minutes: the server answers with the same keys"}
 	}
-	p.a.cfg.Clock.Raise(now)
+	p.a.cfg.Clock.Raise(passed)
 	p.progress(Step{Entity: id, Kind: StepSealed, Epoch: t.epoch})
 	return Outcome{Entity: id, Result: ResultAssigned}
 }
@@ -243,7 +249,7 @@ func (a *Agent) refusedBy(ctx context.Context, id cpns.EntityID, resp *cpns.EUKe
 		o.Detail, o.Advice = "the server does not know this user with this password", "check the user name and type the password again"
 	case cpns.TimeOutOfWindow:
 		o.Detail = "the router's clock and the server's differ by more than 5 minutes"
-		o.Advice = fmt.Sprintf("the router's clock says %s, the server's %s: let the router reach a time server", stamp(now), stamp(time.Unix(int64(min(resp.ServerTime, 1<<40)), 0)))
+		o.Advice = fmt.Sprintf("the router's clock says %s, the server's %s: let the router reach a time server", stamp(now), stamp(clock(resp.ServerTime)))
 	case cpns.UnknownPNE:
 		o.Detail, o.Advice = "the server knows no Temporary Key for this device", "check the Entity ID on the device's label; the server's operator adds devices with cpns-server pne import"
 	case cpns.PNEOwnedByAnotherUser:
@@ -264,6 +270,9 @@ func (a *Agent) abandon(ctx context.Context, id cpns.EntityID) {
 		}
 	})
 }
+
+// clock is a server's time, within what a time.Time prints.
+func clock(unix uint64) time.Time { return time.Unix(int64(min(unix, 1<<37)), 0) }
 
 func failed(id cpns.EntityID, err error) Outcome {
 	return Outcome{Entity: id, Result: ResultFailed, Detail: err.Error()}
