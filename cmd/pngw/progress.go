@@ -78,9 +78,6 @@ func (p *progress) outcomes(all []agent.Outcome) {
 		case o.Result == agent.ResultAssigned:
 			p.say(o.Entity, join("assigned, not yet delivered", o.Detail))
 			p.next(o.Advice)
-		case o.Result == agent.ResultUnreachable:
-			p.say(o.Entity, join("no server", o.Detail))
-			p.next(o.Advice)
 		default:
 			p.say(o.Entity, join(string(o.Result), o.Detail))
 			p.next(o.Advice)

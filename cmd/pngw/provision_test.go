@@ -75,7 +75,7 @@ e: delivered and acknowledged (epoch 7, key 1 of 64, by rs232)
 f: waiting for the device, but no link is up
 f: assigned, not yet delivered: it slept
   next: wake it
-g: no server: no route
+g: unreachable: no route
 1 of 3 delivered
   link rs232 is not up: plug it in
 `
