@@ -1,0 +1,8 @@
+//go:build !cgo || nousb
+
+package usb
+
+const available = false
+
+// openDevice is not reached: New refuses first.
+func openDevice(*match) (device, error) { return nil, errNoBus }

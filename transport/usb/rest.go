@@ -1,0 +1,83 @@
+package usb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cpns.example.net/pngw/transport"
+)
+
+const (
+	// settle is how long a device gets to become usable after a change: it
+	// appears before udev or hotplug scripts have set its group.
+	settle = 100 * time.Millisecond
+
+	// looks is how often a device that is not there is looked for after a change
+	// before the Link rests until the next: with pauses that double, for some
+	// seconds, which is what a slow device needs to be read by the kernel.
+	looks = 5
+)
+
+// A rest is the time between two sessions, and what is remembered over it.
+type rest struct {
+	poll, patient transport.Backoff
+	changed       <-chan struct{} // nil once nothing wakes us
+	looked        int             // times since the latest change
+}
+
+// wait waits until the next look is due, or ctx ends. err is what ended the last
+// session and lasted how long that was.
+func (r *rest) wait(ctx context.Context, err error, lasted time.Duration) {
+	// Only a device that stayed for a while has earned a quick look again: one
+	// that fails as soon as it is open must not be opened all the time.
+	if lasted > r.poll.Max {
+		r.fresh()
+	}
+	if r.changed == nil {
+		sleep(ctx, r.poll.Next())
+		return
+	}
+	var due <-chan time.Time
+	r.looked++
+	// A device that is not there makes itself known when it comes. What else may
+	// be wrong with one, such as its group, is put right without a word to us.
+	if !errors.Is(err, errNotFound) || r.looked < looks {
+		timer := time.NewTimer(r.patient.Next())
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-due:
+	case _, open := <-r.changed:
+		if !open {
+			r.changed = nil
+			r.wait(ctx, err, 0)
+			return
+		}
+		r.fresh()
+		// Further changes may be coming; they can neither hurry nor put off the
+		// next look.
+		sleep(ctx, settle)
+	}
+}
+
+// fresh makes the next looks quick ones.
+func (r *rest) fresh() {
+	r.poll.Reset()
+	r.patient.Reset()
+	r.looked = 0
+}
+
+// sleep waits until d is over, and returns ctx's error if that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
