@@ -40,81 +40,9 @@ func TestDecisions(t *testing.T) {
 
 var (
 	codeSpan  = regexp.MustCompile("`([^`]+)`")
-	testName  = regexp.MustCompile(`^(Test|Fuzz|Benchmark|Example)[A-Z_]\w*$`)
-	filePath  = regexp.MustCompile(`^[\w.-]+(/[\w.-]+)+$`)
 	mdLink    = regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
 	htmlImage = regexp.MustCompile(`<img[^>]* src="([^"]+)"`)
 )
-
-// TestSpecMap holds docs/spec-map.md to the code: a step of the change requests
-// is a row "| step | … | file | test |"; its file exists, and so does the test,
-// in the folder of the test file that it names, or of the file.
-func TestSpecMap(t *testing.T) {
-	rows := tableRows(string(read(t, filepath.Join(root(t), "docs/spec-map.md"))))
-	// The steps of the two change requests: 0 to 8, 0 to 7, and the procedures.
-	const steps = 40
-	if len(rows) < steps {
-		t.Fatalf("%d rows found, want at least %d", len(rows), steps)
-	}
-	for _, row := range rows {
-		step := strings.TrimSpace(row[0])
-		dirs := make(map[string]bool)
-		var tests []string
-		for _, span := range codeSpan.FindAllStringSubmatch(row[len(row)-2]+row[len(row)-1], -1) {
-			switch word := span[1]; {
-			case testName.MatchString(word):
-				tests = append(tests, word)
-			case filePath.MatchString(word):
-				if _, err := os.Stat(filepath.Join(root(t), word)); err != nil {
-					t.Errorf("step %s: %v", step, err)
-				}
-				dirs[filepath.Dir(filepath.Join(root(t), word))] = true
-			default:
-				t.Errorf("step %s: %q is neither a file nor a test", step, word)
-			}
-		}
-		if len(dirs) == 0 {
-			t.Errorf("step %s names no file", step)
-		}
-		if len(tests) == 0 && !strings.Contains(row[len(row)-1], "/e2e/") {
-			t.Errorf("step %s names no test", step)
-		}
-		for _, test := range tests {
-			if !testExists(t, dirs, test) {
-				t.Errorf("step %s: no function %s in the folders of its files", step, test)
-			}
-		}
-	}
-}
-
-// tableRows returns the cells of every table row but headings and rules.
-func tableRows(text string) [][]string {
-	var rows [][]string
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		isRule := strings.HasPrefix(line, "|--") || strings.HasPrefix(line, "| --")
-		isHeading := i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|--")
-		if strings.HasPrefix(line, "|") && !isRule && !isHeading {
-			rows = append(rows, strings.Split(strings.Trim(line, "|"), "|"))
-		}
-	}
-	return rows
-}
-
-func testExists(t *testing.T, dirs map[string]bool, name string) bool {
-	for dir := range dirs {
-		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			if strings.Contains(string(read(t, file)), "\nfunc "+name+"(") {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // TestMessages holds the tables of docs/provisioning.md to the code: a message
 // that a technician looks up is printed by some program, word for word. "…"
