@@ -166,7 +166,7 @@ func (p *progress) interrupted(entities []cpns.EntityID, err error) error {
 	}
 	switch {
 	case sealed == 0:
-		return &exit{code, fmt.Errorf("%w: no keys were stored", err)}
+		return &exit{code, fmt.Errorf("%w: no keys were stored that this command heard of, see pngw list", err)}
 	case sealed == len(entities):
 		return &exit{code, fmt.Errorf("%w: the keys are stored and stay pending; each device gets its key when it says hello, see pngw list", err)}
 	}

@@ -93,7 +93,7 @@ func TestInterrupted(t *testing.T) {
 		code   int
 		want   string
 	}{
-		{"at once", nil, context.Canceled, 1, "interrupted: no keys were stored"},
+		{"at once", nil, context.Canceled, 1, "interrupted: no keys were stored that this command heard of"},
 		{"between", entities[:1], context.Canceled, 1, "interrupted: the keys of 1 of 2 devices are stored and stay pending"},
 		{"while waiting", entities, context.Canceled, 3, "interrupted: the keys are stored and stay pending"},
 		{"by the agent", entities, errors.New("the agent is stopping"), 3, "the agent is stopping: the keys are stored and stay pending"},

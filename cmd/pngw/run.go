@@ -101,7 +101,7 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 		Log:         log,
 	})
 	if err != nil {
-		return nil, &exit{exitUsage, g.Fault("server", err)}
+		return nil, &exit{exitUsage, g.Fault("ca", err)} // config has checked the rest
 	}
 	links, types, err := openLinks(cfg, log)
 	if err != nil {

@@ -19,10 +19,9 @@ import (
 	"cpns.example.net/pngw/transport"
 )
 
-const (
-	user     cpns.UserID = "alice"
-	password             = "correct horse"
-)
+const user cpns.UserID = "alice"
+
+const password = "correct horse"
 
 var (
 	psk1 = cpns.PSK1("0123456789abcdef0123456789abcdef")
