@@ -154,6 +154,7 @@ func TestDeframerDrops(t *testing.T) {
 		{"half a frame", append(slices.Clone(good[:4]), 0), 1},
 		{"block longer than the frame", []byte{9, 1, 2, 3, 0}, 1},
 		{"message of 513 bytes", EncodeFrame(nil, make([]byte, MaxMessage+1)), 1},
+		{"longest frame and a byte more", append(bytes.TrimSuffix(EncodeFrame(nil, bytes.Repeat([]byte{1}, MaxMessage)), []byte{0}), 1, 0), 1},
 		{"giant frame", append(bytes.Repeat([]byte{0xff}, 1<<20), 0), 1},
 		{"three of them", []byte{9, 0, 9, 0, 9, 0}, 3},
 	}
