@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -15,7 +17,7 @@ import (
 type ProvisionRequest struct {
 	User         cpns.UserID
 	PasswordHash cpns.PasswordHash
-	Entities     []cpns.EntityID
+	Entities     []cpns.EntityID // no two the same
 	Remember     bool          // keep PasswordHash, sealed, and renew sets with it as they run out
 	Reassign     bool          // also where a device is under alarm
 	Wait         time.Duration // at most this long for the clock, and once more for deliveries
@@ -73,7 +75,8 @@ const (
 
 // Provision requests a set for each device, one after the other, and then waits
 // for all deliveries together; what is not delivered by then stays pending, and
-// goes out at the device's next hello. progress is called from this goroutine.
+// goes out at the device's next hello. After a wrong password, or where the
+// server cannot be asked, the devices that are left are not asked for. progress is called from this goroutine.
 // The outcomes come in the order of r.Entities; the error is ErrStopped or the
 // context's, and what has been assigned until then stays assigned.
 func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func(Step)) ([]Outcome, error) {
@@ -85,8 +88,17 @@ func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func
 		outcomes: make([]Outcome, len(r.Entities)), wanted: map[cpns.EntityID]int{},
 	}
 	defer a.unwatch(r.Entities, p.news)
+	var dead *Outcome // why no further device is asked for
 	for i, id := range r.Entities {
+		if dead != nil {
+			p.outcomes[i] = dead.alsoFor(id)
+			progress(Step{Entity: id, Kind: StepFailed, Detail: p.outcomes[i].Detail})
+			continue
+		}
 		p.outcomes[i] = p.assign(ctx, id)
+		if p.outcomes[i].forAll() {
+			dead = &p.outcomes[i]
+		}
 		if ctx.Err() != nil {
 			return p.outcomes, ctx.Err()
 		}
@@ -103,6 +115,19 @@ func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func
 	timer.Reset(r.Wait)
 	p.late = false
 	return p.outcomes, p.await(ctx)
+}
+
+// forAll says that the next device would fare the same, or worse: ten wrong
+// passwords lock the user.
+func (o *Outcome) forAll() bool {
+	return o.Result == ResultUnreachable || o.Status == cpns.UserAuthenticationFailed || o.Status == cpns.UserLocked
+}
+
+// alsoFor is the outcome of a device that was not asked for because of o.
+func (o *Outcome) alsoFor(id cpns.EntityID) Outcome {
+	n := *o
+	n.Entity, n.Detail = id, "not asked for: "+o.Detail
+	return n
 }
 
 // provision is one call of Provision under way.
@@ -195,14 +220,13 @@ func (p *provision) hear(ctx context.Context, n news) error {
 // look takes a device's outcome from its state.
 func (p *provision) look(ctx context.Context, id cpns.EntityID, last bool) error {
 	v, err := p.a.Show(ctx, id)
-	if ctx.Err() != nil {
-		return err
-	}
 	o := &p.outcomes[p.wanted[id]]
 	switch {
-	case err != nil:
+	case errors.Is(err, fs.ErrNotExist):
 		*o = Outcome{Entity: id, Result: ResultFailed, Detail: "it was forgotten while it waited for its key"}
 		delete(p.wanted, id)
+	case err != nil:
+		return err
 	case v.Index > 0:
 		*o = Outcome{Entity: id, Result: ResultDelivered}
 		delete(p.wanted, id)

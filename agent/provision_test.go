@@ -123,6 +123,28 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// One wrong password for many devices is one failure, not a lock-out.
+func TestWrongPasswordForMany(t *testing.T) {
+	p := newParty(t)
+	g := p.gateway()
+	ids := []cpns.EntityID{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
+	for _, id := range ids {
+		p.device(id)
+	}
+	_, out := g.provision("wrong", 0, ids...)
+	for i, o := range out {
+		if o.Entity != ids[i] || o.Result != ResultRefused || o.Status != cpns.UserAuthenticationFailed || o.Advice == "" {
+			t.Errorf("outcome %+v", o)
+		}
+	}
+	if n := p.asked.Load(); n != 1 {
+		t.Errorf("the server was asked %d times", n)
+	}
+	if _, out = g.provision(goodPassword, 0, "a"); out[0].Result != ResultAssigned {
+		t.Errorf("afterwards: %+v", out[0])
+	}
+}
+
 // An answer that is not the server's, or makes no sense, changes nothing, and
 // the same command gets the keys that were on their way.
 func TestAnswerSpoiled(t *testing.T) {
