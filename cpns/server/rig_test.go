@@ -262,3 +262,12 @@ func (r *rig) events() []server.Event {
 	}))
 	return all
 }
+
+// moveTK makes a PNE with the sealed TK of another, as whoever can write to the
+// database could.
+func (r *rig) moveTK(tk server.Sealed, e cpns.EntityID) {
+	r.t.Helper()
+	must(r.t, r.store.Update(r.t.Context(), func(tx server.Tx) error {
+		return tx.AddPNE(server.PNE{Entity: e, TK: tk, Created: r.clock.Now()})
+	}))
+}

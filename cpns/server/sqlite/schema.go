@@ -86,14 +86,9 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("the database has schema version %d, this program knows %d: use a newer program", e.Database, e.Program)
 }
 
-// migrate brings the schema to the newest version, in one transaction. It refuses
-// a database that is not a CPNS Server's; a new one has no tables and no mark yet.
-func migrate(c *conn) (err error) {
-	transaction, err := c.BeginImmediate()
-	if err != nil {
-		return err
-	}
-	defer transaction.End(&err)
+// check refuses a database that is not a CPNS Server's, or a newer one's. A new
+// database has no tables and no mark yet.
+func check(c *conn) error {
 	id, err := number(c, "PRAGMA application_id")
 	if err != nil {
 		return err
@@ -112,10 +107,28 @@ func migrate(c *conn) (err error) {
 	if version > len(migrations) {
 		return &VersionError{Database: version, Program: len(migrations)}
 	}
-	for n, script := range migrations[version:] {
-		if err := c.Exec(script); err != nil {
-			return fmt.Errorf("migrating to schema version %d: %w", version+n+1, err)
+	return nil
+}
+
+// migrate brings the schema of a database that check found good to the newest
+// version, in one transaction.
+func migrate(c *conn) (err error) {
+	transaction, err := c.BeginImmediate()
+	if err != nil {
+		return err
+	}
+	defer transaction.End(&err)
+	version, err := number(c, "PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	for n := version; n < len(migrations); n++ {
+		if err := c.Exec(migrations[n]); err != nil {
+			return fmt.Errorf("migrating to schema version %d: %w", n+1, err)
 		}
+	}
+	if version == len(migrations) {
+		return nil
 	}
 	return c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(migrations)))
 }

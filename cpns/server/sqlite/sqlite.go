@@ -8,6 +8,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,8 +92,10 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.withConn(ctx, s.writer, migrate); err != nil {
-		return nil, err
+	for _, prepare := range []func(*conn) error{check, useLog, migrate} {
+		if err := s.withConn(ctx, s.writer, prepare); err != nil {
+			return nil, err
+		}
 	}
 	if err := settle(path); err != nil {
 		return nil, err
@@ -102,6 +105,22 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// useLog puts the file into WAL mode, which it remembers.
+func useLog(c *conn) error {
+	stmt, _, err := c.Prepare("PRAGMA journal_mode = wal")
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	if !stmt.Step() {
+		return cmp.Or(stmt.Err(), errors.New("the journal mode is not known"))
+	}
+	if mode := stmt.ColumnText(0); mode != "wal" {
+		return fmt.Errorf("the journal mode is %q: this file system cannot hold the database", mode)
+	}
+	return nil
 }
 
 // settle makes the files beside the database durable and private. They stay as
@@ -182,7 +201,7 @@ func (p pool) drain(n int) error {
 // connect opens the file at path, an absolute one. It has to exist.
 func connect(ctx context.Context, path, pragma string) (*conn, error) {
 	uri := url.URL{Scheme: "file", Path: path, RawQuery: fmt.Sprintf("mode=rw&modeof=%s"+
-		"&_pragma=busy_timeout(%d)&_pragma=journal_mode(wal)&_pragma=synchronous(full)"+
+		"&_pragma=busy_timeout(%d)&_pragma=synchronous(full)"+
 		"&_pragma=foreign_keys(on)&_pragma=secure_delete(on)&_pragma=trusted_schema(off)&_pragma=%s",
 		url.QueryEscape(path), busyTimeout.Milliseconds(), pragma)}
 	c, err := sqlite3.OpenContext(ctx, uri.String())

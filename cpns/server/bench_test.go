@@ -1,0 +1,113 @@
+package server_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/sqlite"
+)
+
+// BenchmarkAssignments measures assignments over HTTPS on the loopback, beside what
+// it cannot be faster than: a bare HTTPS POST of the same sizes and a bare SQLite
+// transaction with one row.
+//
+//	go test -run '^$' -bench Assignments -benchtime 2s ./cpns/server
+func BenchmarkAssignments(b *testing.B) {
+	for _, parallel := range []int{1, 8} {
+		b.Run(fmt.Sprintf("assignment/%d-clients", parallel), func(b *testing.B) { benchAssignments(b, parallel) })
+		b.Run(fmt.Sprintf("bare-HTTPS-POST/%d-clients", parallel), func(b *testing.B) { benchPosts(b, parallel) })
+	}
+	b.Run("bare-SQLite-transaction", benchTransactions)
+}
+
+func perSecond(b *testing.B, what string) {
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), what+"/s")
+}
+
+func benchAssignments(b *testing.B, parallel int) {
+	start := time.Now()
+	var requests atomic.Int64 // a second of the clock each: no budget is ever spent
+	r := newRigWith(b, func(c *server.Config) {
+		c.Now = func() time.Time { return start.Add(time.Duration(requests.Load()) * time.Second) }
+	})
+	bodies := make(chan []byte, 256)
+	done := make(chan struct{})
+	defer close(done)
+	go func() { // the gateway's half is not what is measured
+		for n := 0; ; n++ {
+			r.clock.mu.Lock()
+			r.clock.now = start.Add(time.Duration(n) * time.Second)
+			r.clock.mu.Unlock()
+			select {
+			case bodies <- r.seal("gw-1", r.request("alice", "pne-1")):
+			case <-done:
+				return
+			}
+		}
+	}()
+	client := r.http.Client()
+	client.Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
+	b.SetParallelism((parallel + 1) / 2)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			requests.Add(1)
+			post(b, client, r.http.URL, <-bodies)
+		}
+	})
+	perSecond(b, "assignments")
+	if got := int(r.pne("pne-1").Epoch); got != b.N {
+		b.Errorf("%d requests, %d assignments", b.N, got)
+	}
+}
+
+func post(b *testing.B, client *http.Client, url string, body []byte) {
+	res, err := client.Post(url+cpns.AssignmentPath, cpns.ContentType, bytes.NewReader(body))
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer res.Body.Close()
+	if n, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK || n < 2000 {
+		b.Errorf("got HTTP %s, %d bytes, %v", res.Status, n, err)
+	}
+}
+
+func benchPosts(b *testing.B, parallel int) {
+	answer := make([]byte, 2250)
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Write(answer)
+	}))
+	defer s.Close()
+	body := make([]byte, 200)
+	client := s.Client()
+	client.Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
+	b.SetParallelism((parallel + 1) / 2)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			post(b, client, s.URL, body)
+		}
+	})
+	perSecond(b, "posts")
+}
+
+func benchTransactions(b *testing.B) {
+	store, err := sqlite.Create(b.Context(), filepath.Join(b.TempDir(), "cpns.db"))
+	must(b, err)
+	defer store.Close()
+	for n := 0; b.Loop(); n++ {
+		must(b, store.Update(b.Context(), func(tx server.Tx) error { return tx.AddSetting(fmt.Sprint(n), nil) }))
+	}
+	perSecond(b, "transactions")
+}

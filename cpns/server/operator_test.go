@@ -1,0 +1,146 @@
+package server_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/sqlite"
+)
+
+func TestOperator(t *testing.T) {
+	r := newRig(t)
+	ctx := t.Context()
+	other := (*cpns.PasswordHash)(random(t, 32))
+	psk := cpns.PSK1(random(t, 32))
+
+	// In order: each step sees what the ones before did.
+	steps := []struct {
+		name string
+		do   func() error
+		want error
+	}{
+		{"user there already", func() error { return r.op.AddUser(ctx, "alice", other) }, server.ErrExists},
+		{"password of nobody", func() error { return r.op.SetPassword(ctx, "nobody", other) }, server.ErrNotFound},
+		{"removing nobody", func() error { return r.op.RemoveUser(ctx, "nobody") }, server.ErrNotFound},
+		{"gateway there already", func() error { return r.op.AddGateway(ctx, "gw-1", "new", psk) }, server.ErrExists},
+		{"identity there already", func() error { return r.op.AddGateway(ctx, "gw-9", "gw-1", psk) }, server.ErrExists},
+		{"removing no gateway", func() error { return r.op.RemoveGateway(ctx, "gw-9") }, server.ErrNotFound},
+		{"releasing no PNE", func() error { return r.op.Release(ctx, "pne-9") }, server.ErrNotFound},
+	}
+	events := len(r.events())
+	for _, step := range steps {
+		if err := step.do(); !errors.Is(err, step.want) {
+			t.Errorf("%s: got %v, want %v", step.name, err, step.want)
+		}
+	}
+	if got := len(r.events()); got != events {
+		t.Errorf("what failed left %d audit events", got-events)
+	}
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success) // the old password, the old PSK1
+
+	// A new password holds for the next request of the running server.
+	must(t, r.op.SetPassword(ctx, "alice", other))
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.UserAuthenticationFailed)
+	r.users["alice"] = other
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+
+	// A user who owns PNEs stays.
+	var owns *server.OwnsError
+	if err := r.op.RemoveUser(ctx, "alice"); !errors.As(err, &owns) || owns.PNEs != 1 {
+		t.Errorf("removing an owner: got %v", err)
+	}
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+	must(t, r.op.Release(ctx, "pne-1"))
+	must(t, r.op.RemoveUser(ctx, "alice"))
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.UserAuthenticationFailed)
+
+	// So does a gateway's removal, and its return with another PSK1.
+	must(t, r.op.RemoveGateway(ctx, "gw-1"))
+	res, answer := r.post(r.seal("gw-1", r.request("bob", "pne-1")))
+	wantProblem(t, res, answer, 401)
+	must(t, r.op.AddGateway(ctx, "gw-1", "gw-1", psk))
+	res, answer = r.post(r.seal("gw-1", r.request("bob", "pne-1")))
+	wantProblem(t, res, answer, 401)
+	r.gateways["gw-1"] = psk
+	if got := r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.Success); got.Epoch != 4 {
+		t.Errorf("epoch: got %d, want 4", got.Epoch)
+	}
+
+	for _, e := range r.events() {
+		operator := strings.HasPrefix(e.Source, "operator ")
+		switch e.Kind {
+		case server.EventAssigned, server.EventRepeated, server.EventAuthFailed:
+			if operator || e.Gateway == "" || e.User == "" || e.Entity == "" {
+				t.Errorf("audit: %+v", e)
+			}
+		default:
+			if e.Source != "operator tester" {
+				t.Errorf("audit: %+v", e)
+			}
+		}
+	}
+}
+
+// A store is bound to one master key: another is told at once.
+func TestWrongMasterKey(t *testing.T) {
+	r := newRig(t)
+	ctx, wrong := t.Context(), &server.MasterKey{1}
+	if _, err := server.NewOperator(ctx, r.store, wrong, "x"); !errors.Is(err, server.ErrWrongMasterKey) {
+		t.Errorf("operator: got %v, want ErrWrongMasterKey", err)
+	}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	if _, err := server.New(ctx, server.Config{Store: r.store, MasterKey: wrong, Log: log}); !errors.Is(err, server.ErrWrongMasterKey) {
+		t.Errorf("server: got %v, want ErrWrongMasterKey", err)
+	}
+	if err := server.Initialize(ctx, r.store, wrong); !errors.Is(err, server.ErrExists) {
+		t.Errorf("initialising again: got %v, want ErrExists", err)
+	}
+	empty, err := sqlite.Create(ctx, filepath.Join(t.TempDir(), "db"))
+	must(t, err)
+	defer empty.Close()
+	if _, err := server.NewOperator(ctx, empty, wrong, "x"); !errors.Is(err, server.ErrNotFound) {
+		t.Errorf("a store that is not initialised: got %v, want ErrNotFound", err)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	r := newRig(t)
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	good := server.Config{Store: r.store, MasterKey: r.key, Log: log}
+	tests := []struct {
+		name   string
+		change func(*server.Config)
+		ok     bool
+	}{
+		{"defaults", func(*server.Config) {}, true},
+		{"2 keys", func(c *server.Config) { c.SetLength = 2 }, true},
+		{"1024 keys", func(c *server.Config) { c.SetLength = 1024 }, true},
+		{"1 key", func(c *server.Config) { c.SetLength = 1 }, false},
+		{"1025 keys", func(c *server.Config) { c.SetLength = 1025 }, false},
+		{"-1 keys", func(c *server.Config) { c.SetLength = -1 }, false},
+		{"no store", func(c *server.Config) { c.Store = nil }, false},
+		{"no master key", func(c *server.Config) { c.MasterKey = nil }, false},
+		{"no log", func(c *server.Config) { c.Log = nil }, false},
+	}
+	for _, tt := range tests {
+		c := good
+		tt.change(&c)
+		if _, err := server.New(t.Context(), c); (err == nil) != tt.ok {
+			t.Errorf("%s: got %v", tt.name, err)
+		}
+	}
+}
+
+// The longest set, for the longest identity, fits a response.
+func TestLongestSet(t *testing.T) {
+	r := newRigWith(t, func(c *server.Config) { c.SetLength = cpns.MaxSetLength })
+	if got := r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success); len(got.EUKeys) != cpns.MaxSetLength {
+		t.Errorf("got %d keys, want %d", len(got.EUKeys), cpns.MaxSetLength)
+	}
+}
