@@ -21,8 +21,8 @@ import (
 //
 //   - PUBLISH at QoS 0 and 1. Of a payload that is too long to be a message it lets
 //     one byte more than a message through, and drops the rest: the packet is
-//     then acknowledged and counted like any other, and whoever sent it has not cost us
-//     the connection.
+//     then acknowledged and counted like any other, and whoever sent it has not
+//     cost us the connection.
 //   - CONNACK, once and first, PUBACK, SUBACK for one topic, PINGRESP.
 //
 // Anything else ends the connection with a protocolError.
@@ -57,12 +57,27 @@ func (g *guard) Close() error {
 	return g.Conn.Close()
 }
 
+// Write and Read close the connection when they fail: paho does not notice every
+// end.
+
 func (g *guard) Write(p []byte) (int, error) {
 	g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	return g.Conn.Write(p)
+	n, err := g.Conn.Write(p)
+	if err != nil {
+		g.Close()
+	}
+	return n, err
 }
 
 func (g *guard) Read(p []byte) (int, error) {
+	n, err := g.read(p)
+	if err != nil {
+		g.Close()
+	}
+	return n, err
+}
+
+func (g *guard) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}

@@ -120,7 +120,7 @@ func TestSilentBroker(t *testing.T) {
 }
 
 // TestNoAcknowledgements has a broker that never acknowledges a message. Only so
-// many may wait for that.
+// many may wait for that, and not for ever.
 func TestNoAcknowledgements(t *testing.T) {
 	url := startHostile(t, func(w io.Writer, p packets.ControlPacket) {
 		switch p := p.(type) {
@@ -131,6 +131,7 @@ func TestNoAcknowledgements(t *testing.T) {
 		}
 	})
 	l := newTestLink(t, Config{Name: "broker", URL: url, Role: PNE, Entity: "pne-0001"})
+	l.wait, l.ackTimeout = transport.Backoff{Min: time.Hour, Max: time.Hour}, time.Second
 	ups, _, _ := run(t, l)
 	await(t, ups, "Up")
 	sent := 0
@@ -148,6 +149,7 @@ func TestNoAcknowledgements(t *testing.T) {
 	if sent != window {
 		t.Errorf("%d messages wait for an acknowledgement, want %d", sent, window)
 	}
+	awaitDetail(t, l, transport.Absent, "acknowledges nothing")
 }
 
 // TestFlood has strangers publish while the handler is busy.

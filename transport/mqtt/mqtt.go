@@ -74,6 +74,7 @@ type Link struct {
 	passwordFile string
 	log          *slog.Logger
 	wait         transport.Backoff // a copy for each Run
+	ackTimeout   time.Duration
 
 	running atomic.Bool
 	tally   transport.Tally
@@ -150,6 +151,7 @@ func newLink(cfg Config) (*Link, error) {
 		passwordFile: cfg.PasswordFile,
 		log:          cfg.Log.With("link", cfg.Name, "broker", b.addr),
 		wait:         transport.Backoff{Min: time.Second, Max: time.Minute},
+		ackTimeout:   ackTimeout,
 	}, nil
 }
 

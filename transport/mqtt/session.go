@@ -19,7 +19,7 @@ const (
 
 	keepAlive   = 30 * time.Second // how often an idle connection is tried
 	pingTimeout = 10 * time.Second // how long the broker has to answer that
-	ackTimeout  = 10 * time.Second // and a subscription
+	ackTimeout  = 10 * time.Second // and to acknowledge what we wait for
 
 	// queueSize is how many received messages wait for the handler.
 	queueSize = 64
@@ -45,7 +45,7 @@ type session struct {
 	incoming chan transport.Message
 	stalled  bool          // by handle alone
 	stop     chan struct{} // closed when nobody receives from incoming any more
-	lost     chan error    // why paho gave the connection up; one value at most
+	lost     chan error    // holds the first reason for the connection's end
 
 	outgoing  chan publication
 	publisher sync.WaitGroup
@@ -101,7 +101,7 @@ func (s *session) options(password string) *paho.ClientOptions {
 		SetConnectTimeout(connectTimeout).
 		SetWriteTimeout(writeTimeout).
 		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.handle(m) }).
-		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
+		SetConnectionLostHandler(func(_ paho.Client, err error) { s.fail(err) }).
 		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return s.conn, nil })
 	opts.Servers = []*url.URL{{Scheme: "tcp", Host: l.broker.addr}} // for paho's logs; we have dialled
 	opts.SetUsername(l.username)
@@ -115,7 +115,7 @@ func (s *session) options(password string) *paho.ClientOptions {
 // subscribe asks for our topics, one at a time as guard wants it, and then says
 // that the gateway is online.
 func (s *session) subscribe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.link.ackTimeout)
 	defer cancel()
 	for _, filter := range s.link.filters() {
 		token := s.client.Subscribe(filter, qos, nil)
@@ -145,12 +145,13 @@ func (s *session) setStatus(status string) paho.Token {
 	return s.client.Publish(s.link.topics.status(s.link.entity), qos, true, status)
 }
 
-// handle takes a message from paho, which acknowledges it afterwards and brings no other
-// before.
+// handle takes a message from paho, which acknowledges it when handle returns, and
+// only then brings the next.
 func (s *session) handle(m paho.Message) {
 	peer, ok := s.link.sender(m.Topic())
 	// A retained message is what somebody said to nobody, some time ago.
-	if !ok || m.Retained() || len(m.Payload()) > transport.MaxMessage || !s.enqueue(transport.Message{Peer: peer, Data: m.Payload()}) {
+	refused := !ok || m.Retained() || len(m.Payload()) > transport.MaxMessage
+	if refused || !s.enqueue(transport.Message{Peer: peer, Data: m.Payload()}) {
 		s.link.tally.AddDropped(1)
 	}
 }
@@ -217,8 +218,8 @@ func (s *session) publish(ctx context.Context, topic string, msg []byte) error {
 }
 
 // publishAll serves publish. It is a goroutine of its own because paho's Publish
-// knows no context, and because only so a fixed number of messages waits for
-// acknowledgement: paho keeps each until then, and a hostile broker need not send any.
+// knows no context, and so that only a fixed number of messages waits for
+// acknowledgement: paho keeps each until then, and a broker need not send any.
 func (s *session) publishAll() {
 	var pending []paho.Token
 	for {
@@ -226,10 +227,13 @@ func (s *session) publishAll() {
 		if len(pending) == window {
 			select {
 			case <-pending[0].Done():
-				continue
+			case <-time.After(s.link.ackTimeout):
+				s.fail(errors.New("broker acknowledges nothing"))
+				s.conn.Close()
 			case <-s.conn.over:
 				return
 			}
+			continue
 		}
 		select {
 		case p := <-s.outgoing:
@@ -261,6 +265,14 @@ func (s *session) isOver() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// fail records why the connection ends.
+func (s *session) fail(err error) {
+	select {
+	case s.lost <- err:
+	default: // there was a reason before this one
 	}
 }
 
