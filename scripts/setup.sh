@@ -17,7 +17,7 @@ need() {
 
 # have PROGRAM: is it there? Daemons are in /usr/sbin, which a user's PATH may lack.
 have() {
-	command -v "$1" || test -x "/usr/sbin/$1"
+	command -v "$1" >/dev/null || test -x "/usr/sbin/$1"
 }
 
 compiles() {

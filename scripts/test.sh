@@ -74,7 +74,7 @@ step shellcheck scripts_checked
 step 'size budget' within_budget
 
 printf '\n== go test -race ./...\n'
-if ! go run ./scripts/tally -o "$out" -race -count 1 -timeout 15m ./...; then
+if ! go run ./scripts/tally -o "$out" -- -race -count 1 -timeout 15m ./...; then
 	echo 'FAILED: go test'
 fi
 if [ -s "$out/counts" ]; then
