@@ -241,29 +241,36 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// goroutines returns the stacks of those that run code of this project or of the
-// library under it: those of testing and the runtime come and go.
-func goroutines() []string {
+// goroutines returns the stacks of all goroutines, by their number.
+func goroutines() map[string]string {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
-	var own []string
-	for _, stack := range strings.Split(string(buf), "\n\n") {
-		if strings.Contains(stack, "pngw/transport") || strings.Contains(stack, "paho.mqtt.golang") {
-			own = append(own, stack)
-		}
+	all := make(map[string]string)
+	for stack := range strings.SplitSeq(string(buf), "\n\n") {
+		number, _, _ := strings.Cut(strings.TrimPrefix(stack, "goroutine "), " ")
+		all[number] = stack
 	}
-	return own
+	return all
 }
 
-// checkGoroutines fails the test if more of them are left than before; their last
-// instructions may still be running when Run returns.
-func checkGoroutines(t *testing.T, before []string) {
+// checkGoroutines fails the test if goroutines are left that were not there before
+// and run code of this project or of the library under it: those of testing and
+// the runtime come and go. The last instructions of one may still be running when
+// Run returns.
+func checkGoroutines(t *testing.T, before map[string]string) {
 	t.Helper()
-	var now []string
+	var left []string
 	for begin := time.Now(); time.Since(begin) < promptly; time.Sleep(time.Millisecond) {
-		if now = goroutines(); len(now) <= len(before) {
+		left = nil
+		for number, stack := range goroutines() {
+			ours := strings.Contains(stack, "pngw/transport") || strings.Contains(stack, "paho.mqtt.golang")
+			if before[number] == "" && ours {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 {
 			return
 		}
 	}
-	t.Errorf("%d goroutines are left after Run, %d before it:\n%s", len(now), len(before), strings.Join(now, "\n\n"))
+	t.Errorf("%d goroutines are left after Run:\n%s", len(left), strings.Join(left, "\n\n"))
 }

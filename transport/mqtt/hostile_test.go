@@ -188,7 +188,7 @@ func TestFlood(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for _, size := range []int{100, transport.MaxMessage, 5000} {
 		cmd := exec.Command(tool(t, "mosquitto_pub"), "-h", "127.0.0.1", "-p", m.port, "-q", "0", "-t", "cpns/invented/up", "-l")
-		cmd.Stdin = strings.NewReader(strings.Repeat(strings.Repeat("f", size)+"\n", 10_000))
+		cmd.Stdin = strings.NewReader(strings.Repeat(strings.Repeat("f", size)+"\n", 2000))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("mosquitto_pub: %v\n%s", err, out)
 		}
@@ -196,7 +196,7 @@ func TestFlood(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
-		t.Errorf("heap grew by %d bytes under a flood of 56 MB", grown)
+		t.Errorf("heap grew by %d bytes under a flood of 11 MB", grown)
 	}
 	close(gate)
 	for begin := time.Now(); ; {
