@@ -18,9 +18,9 @@ type ProvisionRequest struct {
 	User         cpns.UserID
 	PasswordHash cpns.PasswordHash
 	Entities     []cpns.EntityID // no two the same
-	Remember     bool          // keep PasswordHash, sealed, and renew sets with it as they run out
-	Reassign     bool          // also where a device is under alarm
-	Wait         time.Duration // at most this long for the clock, and once more for deliveries
+	Remember     bool            // keep PasswordHash, sealed, and renew sets with it as they run out
+	Reassign     bool            // also where a device is under alarm
+	Wait         time.Duration   // at most this long for the clock, and once more for deliveries
 }
 
 // Step is one thing that has happened to one device's request.
