@@ -92,11 +92,12 @@ func initFolder(ctx context.Context, c *console, opts *initOptions) error {
 	if err := syncDir(made); err != nil {
 		return err
 	}
-	// An empty folder is replaced; one that was filled meanwhile is not.
-	if err := os.Rename(made, dir); errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) {
+	// An empty folder is replaced, which os.Rename would refuse; one that was
+	// filled meanwhile is not.
+	if err := syscall.Rename(made, dir); errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) {
 		return fmt.Errorf("%s is a mount point: give a folder in it, such as %s", opts.data, filepath.Join(opts.data, "cpns"))
 	} else if err != nil {
-		return err
+		return fmt.Errorf("giving %s its name: %w", opts.data, err)
 	}
 	if err := syncDir(filepath.Dir(dir)); err != nil {
 		return err

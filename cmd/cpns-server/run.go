@@ -45,6 +45,11 @@ func serve(ctx context.Context, c *console, data, listen string, keys int) (err 
 	if err := protectProcess(); err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	log := slog.New(slog.NewTextHandler(c.stderr, nil))
 	d, err := openFolder(data)
 	if err != nil {
@@ -69,11 +74,10 @@ func serve(ctx context.Context, c *console, data, listen string, keys int) (err 
 	}
 	c.printf("listening on https://%s\n", ln.Addr())
 
-	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	var wg sync.WaitGroup
-	wg.Go(func() { cert.watch(ctx) })
+	wg.Go(func() { cert.watch(ctx, hangup) })
 	err = s.Serve(ctx, ln, cert.get)
-	cancel()
+	stop()
 	wg.Wait()
 	log.Info("stopped")
 	return err
@@ -132,11 +136,9 @@ func (c *certificate) warn() {
 	}
 }
 
-// watch loads the certificate again on SIGHUP, and warns once a day before it ends.
-func (c *certificate) watch(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// watch loads the certificate again on every hangup, and warns once a day before it
+// ends.
+func (c *certificate) watch(ctx context.Context, hangup <-chan os.Signal) {
 	daily := time.NewTicker(24 * time.Hour)
 	defer daily.Stop()
 	for {

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
+	"cpns.example.net/pngw/transport/https"
+)
+
+func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	testscript.Main(m, map[string]func(){"cpns-server": main})
+}
+
+// The scripts in testdata drive the real program. Beside testscript's commands there
+// are:
+//
+//	exits CODE COMMAND ARGS...                   runs the command, wants its exit code
+//	serving FILE                                 waits until FILE says where a server listens, puts it into $URL
+//	until TEXT FILE                              waits until FILE has the text
+//	assign USER PASSWORDFILE GATEWAY PSKFILE PNE WANT   asks $URL for EUKeys as a gateway, wants a status or an HTTP code
+//	expired DIR                                  puts a server certificate into DIR that has ended
+//	mode FILE MODE                               wants a file's mode
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("TODAY", day(time.Now()))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "serving": serving, "until": until, "assign": assign, "expired": expired, "mode": mode,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if exit, failed := errors.AsType[*exec.ExitError](ts.Exec(args[1], args[2:]...)); failed {
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// await waits for a condition.
+func await(ts *testscript.TestScript, what string, holds func() bool) {
+	for begin := time.Now(); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			ts.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+func content(ts *testscript.TestScript, file string) string {
+	b, err := os.ReadFile(ts.MkAbs(file))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		ts.Check(err)
+	}
+	return string(b)
+}
+
+func serving(ts *testscript.TestScript, neg bool, args []string) {
+	var url string
+	await(ts, "serving", func() bool {
+		line, ended := strings.CutSuffix(content(ts, args[0]), "\n")
+		url, _ = strings.CutPrefix(line, "listening on ")
+		return ended
+	})
+	ts.Setenv("URL", url)
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	await(ts, args[0], func() bool { return strings.Contains(content(ts, args[1]), args[0]) })
+}
+
+func assign(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 6 {
+		ts.Fatalf("usage: assign USER PASSWORDFILE GATEWAY PSKFILE PNE WANT")
+	}
+	user, gateway, pne, want := cpns.UserID(args[0]), cpns.PSKIdentity(args[2]), cpns.EntityID(args[4]), args[5]
+	psk, err := hex.DecodeString(strings.TrimSpace(ts.ReadFile(args[3])))
+	ts.Check(err)
+	hash := cpns.HashPassword(user, []byte(strings.TrimSuffix(ts.ReadFile(args[1]), "\n")))
+	req := cpns.EUKeyAssignmentRequest{EntityID: pne, UserID: user, Time: uint64(time.Now().Unix())}
+	var iv [cpns.IVSize]byte
+	rand.Read(req.RandPNGW[:])
+	rand.Read(iv[:])
+	req.UserAuthenticationData = cpns.UserAuthenticationData(&hash, &req.RandPNGW, req.Time)
+	body, err := cpns.SealRequest(psk, gateway, iv, &req)
+	ts.Check(err)
+	if got := ask(ts, psk, gateway, body); got != want {
+		ts.Fatalf("got %s, want %s", got, want)
+	}
+}
+
+// ask posts a request as a gateway does and says what came of it.
+func ask(ts *testscript.TestScript, psk cpns.PSK1, gateway cpns.PSKIdentity, body []byte) string {
+	client, err := https.New(https.Config{
+		Server: ts.Getenv("URL"), CAFile: ts.MkAbs("data/ca.pem"), Path: cpns.AssignmentPath, ContentType: cpns.ContentType,
+		MaxResponse: cpns.MaxResponseBody, Timeout: 10 * time.Second,
+	})
+	ts.Check(err)
+	answer, err := client.Post(context.Background(), body)
+	if refused, ok := errors.AsType[*transport.RefusedError](err); ok {
+		return strconv.Itoa(refused.Status)
+	}
+	ts.Check(err)
+	response, err := cpns.OpenResponse(psk, gateway, body, answer.Body)
+	ts.Check(err)
+	ts.Logf("%v, epoch %d, %d EUKeys", response.Status, response.Epoch, len(response.EUKeys))
+	return response.Status.String()
+}
+
+func expired(ts *testscript.TestScript, neg bool, args []string) {
+	d := dataFolder(ts.MkAbs(args[0]))
+	ca, err := os.ReadFile(d.caCert())
+	ts.Check(err)
+	caKey, err := os.ReadFile(d.caKey())
+	ts.Check(err)
+	_, old, err := readKeyPair(d.serverCert(), d.serverKey())
+	ts.Check(err)
+	pair, err := newServerCert(keyPair{ca, caKey}, old.PrivateKey.(*ecdsa.PrivateKey), ownHosts, time.Now().AddDate(-serverYears, 0, -3))
+	ts.Check(err)
+	ts.Check(replace(d.serverCert(), pair.cert, 0o644))
+}
+
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := strconv.FormatUint(uint64(info.Mode().Perm()), 8); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", filepath.Base(args[0]), got, args[1])
+	}
+}
