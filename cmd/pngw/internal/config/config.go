@@ -1,8 +1,8 @@
 // Package config turns the agent's UCI file, /etc/config/pngw, into values
 // that have been checked.
 //
-// The file has one section of type gateway and any number of sections of type
-// link:
+// The file has one section of type gateway, any number of sections of type
+// link, and at most one of type service:
 //
 //	config gateway 'main'
 //		option id 'gw-0001'                               # required
@@ -31,6 +31,12 @@
 //		option ca '/etc/pngw/mqtt-ca.pem'                 # mqtts only, as are
 //		option cert '/etc/pngw/mqtt-cert.pem'             # these two, which come
 //		option key '/etc/pngw/mqtt-key.pem'               # together
+//
+//	config service 'service'                              # OpenWrt's init script
+//		option enabled '0'                                # reads this, not the agent
+//		option gomemlimit '12MiB'
+//		option gogc '100'
+//		option gomaxprocs '1'
 //
 // An option with an empty value counts as not there. Everything that is not in
 // this list is refused by name and line: a typing mistake in a security setting
@@ -125,7 +131,7 @@ func Parse(r io.Reader, file string) (*Config, error) {
 	}
 	c := &Config{File: file}
 	var faults []error
-	gateway := 0 // the line of its section
+	gateway, service := 0, 0 // the lines of these sections
 	for _, s := range sections {
 		var err error
 		switch {
@@ -138,8 +144,13 @@ func Parse(r io.Reader, file string) (*Config, error) {
 			var l Link
 			l, err = parseLink(s)
 			c.Links = append(c.Links, l)
+		case s.Type == "service" && service != 0:
+			err = s.Errorf("a second section service, the first is in line %d", service)
+		case s.Type == "service":
+			service = s.Line
+			err = checkService(s)
 		default:
-			err = s.Errorf("unknown section type %q: want gateway or link", s.Type)
+			err = s.Errorf("unknown section type %q: want gateway, link or service", s.Type)
 		}
 		faults = append(faults, err)
 	}

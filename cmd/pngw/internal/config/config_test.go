@@ -44,6 +44,12 @@ config link 'later'
 	option enabled '0'
 	option type 'usb'
 	option vidpid '1234:5678'
+
+config service 'service'
+	option enabled '1'
+	option gomemlimit '12MiB'
+	option gogc 'off'
+	option gomaxprocs '1'
 `
 
 func TestParse(t *testing.T) {
@@ -127,7 +133,13 @@ func TestMistakes(t *testing.T) {
 		{"no gateway", serial, "pngw: there is no section gateway"},
 		{"syntax", "config gateway main\n option id 'gw", "pngw:2: a ' is not closed in this line"},
 		{"two gateways", head + "config gateway other\n option id gw\n option server https://a\n", "pngw:4: a second section gateway, the first is in line 1"},
-		{"section", head + "config device 'x'\n", `pngw:4: unknown section type "device": want gateway or link`},
+		{"section", head + "config device 'x'\n", `pngw:4: unknown section type "device": want gateway, link or service`},
+		{"service, enabled", head + "config service 's'\n\toption enabled 'maybe'\n", `pngw:5: option enabled: "maybe"`},
+		{"service, memory", head + "config service 's'\n\toption gomemlimit '12M'\n", `pngw:5: option gomemlimit: "12M": want a number and its unit`},
+		{"service, gc", head + "config service 's'\n\toption gogc '-1'\n", `pngw:5: option gogc: "-1": want a percentage`},
+		{"service, procs", head + "config service 's'\n\toption gomaxprocs '0'\n", `pngw:5: option gomaxprocs: `},
+		{"service, unknown", head + "config service 's'\n\toption gomemlimits '12MiB'\n", `pngw:5: `},
+		{"two services", head + "config service\nconfig service\n", `pngw:5: a second section service, the first is in line 4`},
 		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes ca, id, `},
 		{"gateway list", head + " list ca /a\n", "pngw:4: option ca: is a list here"},
 		{"no id", "config gateway\n option server https://a\n", "pngw:1: section gateway needs an option id"},
