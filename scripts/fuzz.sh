@@ -22,11 +22,18 @@ if [ $# -gt 0 ]; then
 fi
 echo "fuzz: $count targets, ${each} s each"
 
+# What go test says of a failure. Before Go 1.27 a run that only came to its end
+# can say "context deadline exceeded" and nothing else (go.dev/issue/75804).
+failure() {
+	sed -n '/^--- FAIL/,/^FAIL$/{/^--- FAIL/d;/^FAIL$/d;p;}'
+}
+
 echo "$targets" | while read -r package target; do
 	# Minimising what is merely interesting would eat the budget.
-	if ! log=$(go test -run '^$' -fuzz "^$target\$" -fuzztime "${each}s" -fuzzminimizetime 1s "$package" 2>&1); then
+	if ! log=$(go test -run '^$' -fuzz "^$target\$" -fuzztime "${each}s" -fuzzminimizetime 1s "$package" 2>&1) &&
+		[ "$(echo "$log" | failure)" != '    context deadline exceeded' ]; then
 		echo "$log"
-		echo "fuzz: $target of $package failed; its input is under testdata/fuzz/$target" >&2
+		echo "fuzz: $target of $package failed" >&2
 		exit 1
 	fi
 	printf 'ok  \t%s %s\t%s\n' "$package" "$target" "$(echo "$log" | sed -n 's/.*execs: \([0-9]*\).*/\1 execs/p' | tail -n 1)"
