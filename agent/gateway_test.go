@@ -30,7 +30,7 @@ import (
 // a real store, and devices made of the PNE library at the far end of links in
 // memory.
 type party struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	op     *server.Operator
 	dir    string
@@ -41,7 +41,7 @@ type party struct {
 	mangle atomic.Pointer[func([]byte) []byte] // what happens to its answers
 }
 
-func newParty(t *testing.T) *party {
+func newParty(t testing.TB) *party {
 	p := &party{t: t, dir: filepath.Join(t.TempDir(), "keys"), psk: make(cpns.PSK1, 32)}
 	rand.Read(p.psk)
 	rand.Read(p.secret[:])
@@ -157,7 +157,7 @@ func (p poster) Assign(ctx context.Context, body []byte) ([]byte, time.Duration,
 // gateway runs an agent on the party's store until the returned stop is called.
 type gateway struct {
 	*Agent
-	t     *testing.T
+	t     testing.TB
 	store *keystore.Store
 	stop  func()
 
@@ -239,7 +239,7 @@ func (g *gateway) want(id cpns.EntityID, state State, e cpns.Epoch, i cpns.Index
 }
 
 // eventually waits for a condition that the other goroutines bring about.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
@@ -251,7 +251,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // runDevice has a PNE live at its end of a link until the returned stop. It says
 // hello when the link comes up and when it is asked.
-func runDevice(t *testing.T, link transport.Link, c pne.Config) (stop func()) {
+func runDevice(t testing.TB, link transport.Link, c pne.Config) (stop func()) {
 	t.Helper()
 	if c.Rand == nil {
 		c.Rand = rand.Reader

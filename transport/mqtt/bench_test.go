@@ -9,6 +9,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"cpns.example.net/pngw/transport"
+	"cpns.example.net/pngw/transport/mqtt/mosquitto"
 )
 
 // Sizes in bytes of a message down and its answer up, as a notification and its acknowledgement have.
@@ -27,7 +28,7 @@ const (
 func BenchmarkAnswer(b *testing.B) {
 	for name, atOnce := range map[string]int{"one": 1, "many": window} {
 		b.Run(name, func(b *testing.B) {
-			m := startMosquitto(b, nil, "allow_anonymous true")
+			m := mosquitto.Start(b, nil, "allow_anonymous true")
 			bare, link := bareExchange(b, m), linkExchange(b, m)
 			const each = 2 * window // messages a turn
 			var bareTook, linkTook time.Duration
@@ -66,11 +67,11 @@ func exchange(e exchanger, n, atOnce int) time.Duration {
 	return time.Since(begin)
 }
 
-func bareExchange(b *testing.B, m *mosquitto) exchanger {
+func bareExchange(b *testing.B, m *mosquitto.Broker) exchanger {
 	b.Helper()
 	answers := make(chan struct{}, window)
 	dial := func(topic string, got paho.MessageHandler) paho.Client {
-		c := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + m.addr()))
+		c := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + m.Addr()))
 		if t := c.Connect(); t.Wait() && t.Error() != nil {
 			b.Fatal(t.Error())
 		}
@@ -87,7 +88,7 @@ func bareExchange(b *testing.B, m *mosquitto) exchanger {
 	return exchanger{func() { gw.Publish("bare/down", qos, false, down) }, answers}
 }
 
-func linkExchange(b *testing.B, m *mosquitto) exchanger {
+func linkExchange(b *testing.B, m *mosquitto.Broker) exchanger {
 	b.Helper()
 	answers := make(chan struct{}, window)
 	gw, pne := newTestLink(b, gatewayConfig(m)), newTestLink(b, pneConfig(m))

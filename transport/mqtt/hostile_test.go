@@ -16,6 +16,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"cpns.example.net/pngw/transport"
+	"cpns.example.net/pngw/transport/mqtt/mosquitto"
 )
 
 // startHostile starts a broker that answers each packet as answer says.
@@ -154,7 +155,7 @@ func TestNoAcknowledgements(t *testing.T) {
 
 // TestFlood has strangers publish while the handler is busy.
 func TestFlood(t *testing.T) {
-	m := startMosquitto(t, nil, "allow_anonymous true")
+	m := mosquitto.Start(t, nil, "allow_anonymous true")
 	gw, pne := newTestLink(t, gatewayConfig(m)), newTestLink(t, pneConfig(m))
 	gate, fresh := make(chan struct{}), make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -187,7 +188,7 @@ func TestFlood(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for _, size := range []int{100, transport.MaxMessage, 5000} {
-		cmd := exec.Command(tool(t, "mosquitto_pub"), "-h", "127.0.0.1", "-p", m.port, "-q", "0", "-t", "cpns/invented/up", "-l")
+		cmd := exec.Command(mosquitto.Tool(t, "mosquitto_pub"), "-h", "127.0.0.1", "-p", m.Port, "-q", "0", "-t", "cpns/invented/up", "-l")
 		cmd.Stdin = strings.NewReader(strings.Repeat(strings.Repeat("f", size)+"\n", 2000))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("mosquitto_pub: %v\n%s", err, out)

@@ -17,13 +17,14 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"cpns.example.net/pngw/transport"
+	"cpns.example.net/pngw/transport/mqtt/mosquitto"
 )
 
 // withPassword makes mosquitto's password file: the gateway's password is "s3cret".
 func withPassword(t *testing.T) func(dir string) {
 	return func(dir string) {
 		file := filepath.Join(dir, "passwd")
-		cmd := exec.Command(tool(t, "mosquitto_passwd"), "-b", "-c", file, "gw", "s3cret")
+		cmd := exec.Command(mosquitto.Tool(t, "mosquitto_passwd"), "-b", "-c", file, "gw", "s3cret")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
 		}
@@ -36,16 +37,16 @@ func withPassword(t *testing.T) func(dir string) {
 }
 
 func TestPassword(t *testing.T) {
-	m := startMosquitto(t, withPassword(t), "allow_anonymous false", "password_file DIR/passwd")
+	m := mosquitto.Start(t, withPassword(t), "allow_anonymous false", "password_file DIR/passwd")
 	login := func(cfg Config) Config {
-		cfg.Username, cfg.PasswordFile = "gw", filepath.Join(m.dir, "good")
+		cfg.Username, cfg.PasswordFile = "gw", filepath.Join(m.Dir, "good")
 		return cfg
 	}
 	checkFlow(t, login(gatewayConfig(m)), login(pneConfig(m)))
 
 	var log bytes.Buffer
 	wrong := gatewayConfig(m)
-	wrong.Username, wrong.PasswordFile = "gw", filepath.Join(m.dir, "wrong")
+	wrong.Username, wrong.PasswordFile = "gw", filepath.Join(m.Dir, "wrong")
 	wrong.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	l := newTestLink(t, wrong)
 	_, _, stop := run(t, l)
@@ -62,13 +63,13 @@ func TestPassword(t *testing.T) {
 
 // TestPasswordIsReadAgain corrects the password file while the link is trying.
 func TestPasswordIsReadAgain(t *testing.T) {
-	m := startMosquitto(t, withPassword(t), "allow_anonymous false", "password_file DIR/passwd")
+	m := mosquitto.Start(t, withPassword(t), "allow_anonymous false", "password_file DIR/passwd")
 	cfg := gatewayConfig(m)
-	cfg.Username, cfg.PasswordFile = "gw", filepath.Join(m.dir, "wrong")
+	cfg.Username, cfg.PasswordFile = "gw", filepath.Join(m.Dir, "wrong")
 	l := newTestLink(t, cfg)
 	ups, _, _ := run(t, l)
 	awaitDetail(t, l, transport.Absent, "password_file")
-	if err := os.Rename(filepath.Join(m.dir, "good"), cfg.PasswordFile); err != nil {
+	if err := os.Rename(filepath.Join(m.Dir, "good"), cfg.PasswordFile); err != nil {
 		t.Fatal(err)
 	}
 	await(t, ups, "Up with the new password")
@@ -76,22 +77,22 @@ func TestPasswordIsReadAgain(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	var ca *testCA
-	m := startMosquitto(t, func(dir string) {
+	m := mosquitto.Start(t, func(dir string) {
 		ca = newTestCA(t, filepath.Join(dir, "ca.pem"))
 		newTestCA(t, filepath.Join(dir, "other-ca.pem"))
 		ca.server(dir, nil)
 	}, "allow_anonymous true", "certfile DIR/server.pem", "keyfile DIR/server.key")
 	secure := func(cfg Config, scheme, ca string) Config {
-		cfg.URL = scheme + "://" + m.addr()
+		cfg.URL = scheme + "://" + m.Addr()
 		if ca != "" {
-			cfg.CAFile = filepath.Join(m.dir, ca)
+			cfg.CAFile = filepath.Join(m.Dir, ca)
 		}
 		return cfg
 	}
 	checkFlow(t, secure(gatewayConfig(m), "mqtts", "ca.pem"), secure(pneConfig(m), "ssl", "ca.pem"))
 
 	localhost := secure(gatewayConfig(m), "mqtts", "ca.pem")
-	localhost.URL = "mqtts://localhost:" + m.port
+	localhost.URL = "mqtts://localhost:" + m.Port
 	tests := []struct {
 		name string
 		cfg  Config
@@ -122,11 +123,11 @@ func TestTLSCertificateTimes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := startMosquitto(t, func(dir string) {
+			m := mosquitto.Start(t, func(dir string) {
 				newTestCA(t, filepath.Join(dir, "ca.pem")).server(dir, tt.edit)
 			}, "allow_anonymous true", "certfile DIR/server.pem", "keyfile DIR/server.key")
 			cfg := gatewayConfig(m)
-			cfg.URL, cfg.CAFile = "mqtts://"+m.addr(), filepath.Join(m.dir, "ca.pem")
+			cfg.URL, cfg.CAFile = "mqtts://"+m.Addr(), filepath.Join(m.Dir, "ca.pem")
 			l := newTestLink(t, cfg)
 			run(t, l)
 			awaitDetail(t, l, transport.Absent, tt.want)
@@ -135,7 +136,7 @@ func TestTLSCertificateTimes(t *testing.T) {
 }
 
 func TestClientCertificate(t *testing.T) {
-	m := startMosquitto(t, func(dir string) {
+	m := mosquitto.Start(t, func(dir string) {
 		ca := newTestCA(t, filepath.Join(dir, "ca.pem"))
 		ca.server(dir, nil)
 		ca.client(dir, "gw")
@@ -143,9 +144,9 @@ func TestClientCertificate(t *testing.T) {
 	}, "cafile DIR/ca.pem", "certfile DIR/server.pem", "keyfile DIR/server.key",
 		"require_certificate true", "use_identity_as_username true")
 	with := func(cfg Config, name string) Config {
-		cfg.URL, cfg.CAFile = "mqtts://"+m.addr(), filepath.Join(m.dir, "ca.pem")
+		cfg.URL, cfg.CAFile = "mqtts://"+m.Addr(), filepath.Join(m.Dir, "ca.pem")
 		if name != "" {
-			cfg.CertFile, cfg.KeyFile = filepath.Join(m.dir, name+".pem"), filepath.Join(m.dir, name+".key")
+			cfg.CertFile, cfg.KeyFile = filepath.Join(m.Dir, name+".pem"), filepath.Join(m.Dir, name+".key")
 		}
 		return cfg
 	}
@@ -159,7 +160,7 @@ func TestClientCertificate(t *testing.T) {
 
 // TestACL runs on a broker that lets each user do only what its role needs.
 func TestACL(t *testing.T) {
-	m := startMosquitto(t, func(dir string) {
+	m := mosquitto.Start(t, func(dir string) {
 		acl := `user gw
 topic read cpns/+/up
 topic write cpns/+/down
@@ -193,7 +194,7 @@ func TestSubscriptionRefused(t *testing.T) {
 		}}); err != nil {
 			t.Fatal(err)
 		}
-		addr := "127.0.0.1:" + freePort(t)
+		addr := "127.0.0.1:" + mosquitto.FreePort(t)
 		if err := server.AddListener(listeners.NewTCP(listeners.Config{ID: "tcp", Address: addr})); err != nil {
 			t.Fatal(err)
 		}

@@ -11,16 +11,17 @@ import (
 
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/linktest"
+	"cpns.example.net/pngw/transport/mqtt/mosquitto"
 )
 
 const entity = "urn:imei:35-209900-176148-1/a+b" // needs encoding in a topic
 
-func gatewayConfig(m *mosquitto) Config {
-	return Config{Name: "gateway", URL: "mqtt://" + m.addr(), Role: Gateway, Entity: "gw-0001"}
+func gatewayConfig(m *mosquitto.Broker) Config {
+	return Config{Name: "gateway", URL: "mqtt://" + m.Addr(), Role: Gateway, Entity: "gw-0001"}
 }
 
-func pneConfig(m *mosquitto) Config {
-	return Config{Name: "pne", URL: "mqtt://" + m.addr(), Role: PNE, Entity: entity}
+func pneConfig(m *mosquitto.Broker) Config {
+	return Config{Name: "pne", URL: "mqtt://" + m.Addr(), Role: PNE, Entity: entity}
 }
 
 // newTestLink returns a Link that does not wait long.
@@ -36,19 +37,19 @@ func newTestLink(t testing.TB, cfg Config) *Link {
 
 func TestConformance(t *testing.T) {
 	linktest.Run(t, func(t *testing.T) linktest.Rig {
-		m := startMosquitto(t, nil, "allow_anonymous true")
+		m := mosquitto.Start(t, nil, "allow_anonymous true")
 		return linktest.Rig{
 			Gateway:   newTestLink(t, gatewayConfig(m)),
 			PNE:       newTestLink(t, pneConfig(m)),
 			Entity:    entity,
 			PeerNamed: true,
-			Cut:       m.kill,
-			Restore:   m.start,
+			Cut:       m.Kill,
+			Restore:   m.Run,
 			Noise: func(junk []byte) {
-				m.publish("cpns/%zz/up", junk)
+				m.Publish("cpns/%zz/up", junk)
 				giant := bytes.Repeat(junk, 1+100_000/len(junk))
-				m.publish(topics{"cpns"}.up(entity), giant)
-				m.publish(topics{"cpns"}.down(entity), giant)
+				m.Publish(topics{"cpns"}.up(entity), giant)
+				m.Publish(topics{"cpns"}.down(entity), giant)
 			},
 		}
 	})
@@ -145,7 +146,7 @@ func TestNoBroker(t *testing.T) {
 		refused = ""
 	}
 	tests := []struct{ url, want string }{
-		{"mqtt://127.0.0.1:" + freePort(t), refused},
+		{"mqtt://127.0.0.1:" + mosquitto.FreePort(t), refused},
 		{"mqtt://broker.invalid", "broker.invalid"},
 		{"mqtt://" + silent.Addr().String(), "CONNACK is not its first packet"},
 		{"mqtts://" + silent.Addr().String(), "does not speak TLS"},
@@ -159,11 +160,11 @@ func TestNoBroker(t *testing.T) {
 
 // TestStatusTopic follows what the broker says about the gateway.
 func TestStatusTopic(t *testing.T) {
-	m := startMosquitto(t, nil, "allow_anonymous true")
+	m := mosquitto.Start(t, nil, "allow_anonymous true")
 	const topic = "cpns/@gateway/gw-0001/status"
 	awaitStatus := func(want string) {
 		t.Helper()
-		for begin := time.Now(); m.retained(topic) != want; time.Sleep(10 * time.Millisecond) {
+		for begin := time.Now(); m.Retained(topic) != want; time.Sleep(10 * time.Millisecond) {
 			if time.Since(begin) > 15*time.Second {
 				t.Fatalf("%s is not %q", topic, want)
 			}
@@ -181,16 +182,16 @@ func TestStatusTopic(t *testing.T) {
 	await(t, ups, "Up")
 	awaitStatus("online")
 	// The connection breaks without a farewell, and there is no way back.
-	l.broker.addr = "127.0.0.1:" + freePort(t)
+	l.broker.addr = "127.0.0.1:" + mosquitto.FreePort(t)
 	l.session.Load().conn.Conn.Close()
 	awaitStatus("offline")
 }
 
 // TestRetainedIsDropped leaves junk at the broker before the links come.
 func TestRetainedIsDropped(t *testing.T) {
-	m := startMosquitto(t, nil, "allow_anonymous true")
+	m := mosquitto.Start(t, nil, "allow_anonymous true")
 	for _, topic := range []string{"cpns/pne-0001/up", "cpns/pne-0001/down", "cpns/identify"} {
-		m.publish(topic, []byte("stale"), "-r")
+		m.Publish(topic, []byte("stale"), "-r")
 	}
 	gwCfg, pneCfg := gatewayConfig(m), pneConfig(m)
 	pneCfg.Entity = "pne-0001"
@@ -221,13 +222,13 @@ func TestRetainedIsDropped(t *testing.T) {
 // TestNothingIsKeptForLater sends while the broker is away, and looks for it
 // afterwards.
 func TestNothingIsKeptForLater(t *testing.T) {
-	m := startMosquitto(t, nil, "allow_anonymous true")
+	m := mosquitto.Start(t, nil, "allow_anonymous true")
 	gw, pne := newTestLink(t, gatewayConfig(m)), newTestLink(t, pneConfig(m))
 	gwUp, _, _ := run(t, gw)
 	pneUp, pneGot, _ := run(t, pne)
 	await(t, gwUp, "Up at the gateway")
 	await(t, pneUp, "Up at the PNE")
-	m.kill()
+	m.Kill()
 	awaitDetail(t, gw, transport.Absent, "")
 	for range 10 {
 		if err := gw.Send(t.Context(), entity, []byte("old")); err != transport.ErrLinkDown {
@@ -235,7 +236,7 @@ func TestNothingIsKeptForLater(t *testing.T) {
 		}
 	}
 	awaitDetail(t, pne, transport.Absent, "")
-	m.start()
+	m.Run()
 	await(t, gwUp, "Up at the gateway again")
 	await(t, pneUp, "Up at the PNE again")
 	if err := gw.Send(t.Context(), entity, []byte("new")); err != nil {
@@ -249,7 +250,7 @@ func TestNothingIsKeptForLater(t *testing.T) {
 // TestSameClientID has two programs with one client identifier, which brokers
 // answer by closing the older connection.
 func TestSameClientID(t *testing.T) {
-	m := startMosquitto(t, nil, "allow_anonymous true")
+	m := mosquitto.Start(t, nil, "allow_anonymous true")
 	a, b := newTestLink(t, gatewayConfig(m)), newTestLink(t, gatewayConfig(m))
 	aUp, _, stopA := run(t, a)
 	await(t, aUp, "Up")
