@@ -60,7 +60,8 @@ func (s *Server) assign(ctx context.Context, g cpns.GatewayID, source string, re
 func (s *Server) slowDown(ctx context.Context, g cpns.GatewayID, u cpns.UserID) (bool, error) {
 	var failures int
 	err := s.store.View(ctx, func(tx Tx) (err error) {
-		failures, err = tx.CountFailures(u, s.now().Add(-failureWindow), failuresCounted)
+		now := s.now()
+		failures, err = tx.CountFailures(u, now.Add(-failureWindow), now, failuresCounted)
 		return err
 	})
 	if err != nil {

@@ -52,7 +52,7 @@ func (s *Server) serveAssignment(w http.ResponseWriter, r *http.Request) {
 	if !inWindow(in.request.Time, s.now()) {
 		s.sources.charge(source, s.now(), 1)
 	} else if d := s.gateways.take(in.gateway.ID, s.now()); d > 0 {
-		s.log.Warn("gateway sends too many requests", "gateway", in.gateway.ID, "remote", remoteAddr(r))
+		s.logNoise(noiseGateway, "gateway", in.gateway.ID, "remote", remoteAddr(r))
 		tooMany("this gateway sends too many requests", d).write(w)
 		return
 	}

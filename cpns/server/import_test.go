@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -180,36 +179,4 @@ func TestImportTooMany(t *testing.T) {
 	if r.knows("urn:dev:mac:0000000000000000") {
 		t.Error("some were imported")
 	}
-}
-
-// Whatever is in the file: nothing panics, what is imported is listed, and a second
-// import finds all of it known.
-func FuzzImport(f *testing.F) {
-	f.Add([]byte("entity_id,tk\npne-x," + goodTK + "\n"))
-	f.Add([]byte("\ufeffentity_id,tk\r\n\"a,\"\"b\"," + goodTK + "\r\n\r\npne,00\n" + strings.Repeat("x", 2000)))
-	f.Add([]byte("entity_id,tk\na," + goodTK + "\na," + goodTK))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		r := newRig(t)
-		opts := server.ImportOptions{Partial: true}
-		first, err := r.op.ImportPNEs(t.Context(), bytes.NewReader(in), opts)
-		if err != nil {
-			return
-		}
-		if first.Imported != first.Good {
-			t.Errorf("%d good rows, %d imported", first.Good, first.Imported)
-		}
-		listed := -2 // the rig's own
-		must(t, r.op.PNEs(t.Context(), func(p server.PNE) error {
-			_, err := cpns.ParseEntityID(string(p.Entity))
-			listed++
-			return err
-		}))
-		if listed != first.Imported {
-			t.Errorf("%d imported, %d listed", first.Imported, listed)
-		}
-		second, err := r.op.ImportPNEs(t.Context(), bytes.NewReader(in), opts)
-		if err != nil || second.Imported != 0 || second.Bad != first.Good+first.Bad {
-			t.Errorf("first %+v, then %+v, %v", first, second, err)
-		}
-	})
 }

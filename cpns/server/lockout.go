@@ -41,7 +41,8 @@ const (
 func lockedUntil(tx Failures, u cpns.UserID, g cpns.GatewayID, now time.Time) (time.Time, error) {
 	// The newest first: these ten made a lock if the first and the last are
 	// near enough. While it lasts none is added.
-	times, err := tx.FailuresAt(u, g, now.Add(-failuresKept), lockFailures)
+	// Failures of the future were counted under a clock that was wrong.
+	times, err := tx.FailuresAt(u, g, now.Add(-failuresKept), now, lockFailures)
 	if err != nil || len(times) < lockFailures {
 		return time.Time{}, err
 	}

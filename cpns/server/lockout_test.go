@@ -126,6 +126,18 @@ func TestConcurrentFailures(t *testing.T) {
 	}
 }
 
+// Failures that were counted under a clock in the future lock nobody once it is
+// right again.
+func TestFutureFailures(t *testing.T) {
+	r := newRig(t)
+	r.clock.advance(24 * time.Hour)
+	r.fail("gw-1", "alice", server.LockFailures)
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.UserLocked)
+	r.clock.advance(-24 * time.Hour)
+	r.serve(func(*server.Config) {})
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+}
+
 // A new password ends the lock.
 func TestNewPasswordUnlocks(t *testing.T) {
 	r := newRig(t)

@@ -56,12 +56,12 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	remote := remoteAddr(r)
 	if p, ok := errors.AsType[*problem](err); ok {
 		s.sources.charge(sourceOf(remote), s.now(), 1)
-		s.log.Info("request refused", "status", p.status, "detail", p.detail, "remote", remote)
+		s.logNoise(noiseRefused, "status", p.status, "detail", p.detail, "remote", remote)
 		p.write(w)
 		return
 	}
 	if errors.Is(err, context.Canceled) {
-		s.log.Info("request ended by its sender", "remote", remote)
+		s.logNoise(noiseEnded, "remote", remote)
 	} else {
 		s.log.Error("request failed", "error", err, "remote", remote)
 	}

@@ -22,6 +22,9 @@ const (
 	gatewayBurst = 100
 	gatewaysKept = 16384
 
+	noiseRate  = 10 // log lines a second of each kind that anybody can cause
+	noiseBurst = 100
+
 	// A refused user authentication costs as much as this many requests: a
 	// gateway fails once a second, which bounds the failures that are kept.
 	failureCost = 20

@@ -1,7 +1,11 @@
 package server
 
 import (
+	"bytes"
+	"fmt"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -61,6 +65,33 @@ func TestLimiterBounded(t *testing.T) {
 		if l.wait(k, now) == 0 {
 			t.Errorf("the debt of %d is forgotten", k)
 		}
+	}
+}
+
+// What anybody can write into the log is bounded, each kind for itself.
+func TestLogNoise(t *testing.T) {
+	var log bytes.Buffer
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := &Server{
+		log:   slog.New(slog.NewTextHandler(&log, nil)),
+		now:   func() time.Time { return now },
+		noise: newLimiter[string](noiseRate, noiseBurst, len(noises)),
+	}
+	for range 1000 {
+		s.logNoise(noiseRefused)
+		fmt.Fprintln(noiseWriter{s}, "http: TLS handshake error")
+	}
+	for _, kind := range []string{noiseRefused, noiseConnection} {
+		if got := strings.Count(log.String(), kind); got != noiseBurst {
+			t.Errorf("%s: %d lines, want %d", kind, got, noiseBurst)
+		}
+	}
+	now = now.Add(time.Second)
+	for range 1000 {
+		s.logNoise(noiseRefused)
+	}
+	if got := strings.Count(log.String(), noiseRefused); got != noiseBurst+noiseRate {
+		t.Errorf("a second later: %d lines, want %d", got, noiseBurst+noiseRate)
 	}
 }
 

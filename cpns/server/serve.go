@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -38,7 +38,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 		WriteTimeout:      writeTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelInfo),
+		ErrorLog:          log.New(noiseWriter{s}, "", 0),
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert},
 		Protocols:         new(http.Protocols),
 	}

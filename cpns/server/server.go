@@ -69,6 +69,7 @@ type Server struct {
 	sources  *limiter[netip.Prefix]
 	gateways *limiter[cpns.GatewayID]
 	slowed   slowed
+	noise    *limiter[string]
 
 	// What stands in for a user and a gateway that do not exist, so that
 	// refusing them takes the same steps as refusing a wrong key.
@@ -108,6 +109,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		sources:   newLimiter[netip.Prefix](sourceRate, sourceBurst, sourcesKept),
 		gateways:  newLimiter[cpns.GatewayID](gatewayRate, gatewayBurst, gatewaysKept),
 		slowed:    slowed{waiting: make(map[cpns.GatewayID]int)},
+		noise:     newLimiter[string](noiseRate, noiseBurst, len(noises)),
 	}
 	if err := s.makeStandIns(); err != nil {
 		return nil, err

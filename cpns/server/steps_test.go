@@ -61,14 +61,14 @@ func (t countingTx) AssignmentByRandom(r *[cpns.RandSize]byte) (server.Assignmen
 	return t.Tx.AssignmentByRandom(r)
 }
 
-func (t countingTx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since time.Time, limit int) ([]time.Time, error) {
+func (t countingTx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, limit int) ([]time.Time, error) {
 	t.s.add("FailuresAt")
-	return t.Tx.FailuresAt(u, g, since, limit)
+	return t.Tx.FailuresAt(u, g, since, until, limit)
 }
 
-func (t countingTx) CountFailures(u cpns.UserID, since time.Time, limit int) (int, error) {
+func (t countingTx) CountFailures(u cpns.UserID, since, until time.Time, limit int) (int, error) {
 	t.s.add("CountFailures")
-	return t.Tx.CountFailures(u, since, limit)
+	return t.Tx.CountFailures(u, since, until, limit)
 }
 
 func (t countingTx) AddFailure(f server.Failure) error {

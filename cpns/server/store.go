@@ -151,10 +151,11 @@ type Failure struct {
 // Failures are the refused user authentications of the last while.
 type Failures interface {
 	// FailuresAt gives at most limit times at which the user failed at the
-	// gateway after since, the newest first.
-	FailuresAt(u cpns.UserID, g cpns.GatewayID, since time.Time, limit int) ([]time.Time, error)
-	// CountFailures counts those of the user at all gateways after since, up to limit.
-	CountFailures(u cpns.UserID, since time.Time, limit int) (int, error)
+	// gateway, after since and not after until, the newest first.
+	FailuresAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, limit int) ([]time.Time, error)
+	// CountFailures counts those of the user at all gateways, after since and
+	// not after until, up to limit.
+	CountFailures(u cpns.UserID, since, until time.Time, limit int) (int, error)
 	// AddFailure fails with ErrExists where the user failed at the gateway
 	// with the same request before.
 	AddFailure(Failure) error

@@ -152,10 +152,10 @@ func (t *tx) PruneAssignments(e cpns.EntityID, before time.Time) error {
 
 // Failures.
 
-func (t *tx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since time.Time, limit int) ([]time.Time, error) {
+func (t *tx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, limit int) ([]time.Time, error) {
 	var times []time.Time
-	for at, err := range list(t, (*row).time, `SELECT time FROM failures WHERE user = ? AND gateway = ? AND time > ?
-		ORDER BY time DESC LIMIT ?`, string(u), string(g), since, int64(limit)) {
+	for at, err := range list(t, (*row).time, `SELECT time FROM failures WHERE user = ? AND gateway = ? AND time > ? AND time <= ?
+		ORDER BY time DESC LIMIT ?`, string(u), string(g), since, until, int64(limit)) {
 		if err != nil {
 			return nil, err
 		}
@@ -164,9 +164,9 @@ func (t *tx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since time.Time, limit 
 	return times, nil
 }
 
-func (t *tx) CountFailures(u cpns.UserID, since time.Time, limit int) (int, error) {
-	n, err := get(t, (*row).int, "SELECT count(*) FROM (SELECT 1 FROM failures WHERE user = ? AND time > ? LIMIT ?)",
-		string(u), since, int64(limit))
+func (t *tx) CountFailures(u cpns.UserID, since, until time.Time, limit int) (int, error) {
+	n, err := get(t, (*row).int, "SELECT count(*) FROM (SELECT 1 FROM failures WHERE user = ? AND time > ? AND time <= ? LIMIT ?)",
+		string(u), since, until, int64(limit))
 	return int(n), err
 }
 

@@ -1,0 +1,29 @@
+package server
+
+import "strings"
+
+// What anybody who reaches the server can write into its log. Each kind has a
+// budget, so that nobody fills the disk with it.
+const (
+	noiseRefused    = "request refused"
+	noiseEnded      = "request ended by its sender"
+	noiseGateway    = "gateway sends too many requests"
+	noiseConnection = "connection failed"
+)
+
+var noises = [...]string{noiseRefused, noiseEnded, noiseGateway, noiseConnection}
+
+// logNoise logs a line of the kind unless there were too many.
+func (s *Server) logNoise(kind string, args ...any) {
+	if s.noise.take(kind, s.now()) == 0 {
+		s.log.Info(kind, args...)
+	}
+}
+
+// A noiseWriter takes what package http has to say about connections.
+type noiseWriter struct{ s *Server }
+
+func (w noiseWriter) Write(line []byte) (int, error) {
+	w.s.logNoise(noiseConnection, "error", strings.TrimSpace(string(line)))
+	return len(line), nil
+}
