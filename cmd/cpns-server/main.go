@@ -18,6 +18,10 @@ func main() {
 	// What SQLite makes beside the database is nobody else's either.
 	syscall.Umask(0o077)
 	c := &console{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	if err := protectProcess(); err != nil {
+		fmt.Fprintln(c.stderr, "cpns-server:", err)
+		os.Exit(1)
+	}
 	os.Exit(execute(context.Background(), c, os.Args[1:]))
 }
 

@@ -42,9 +42,6 @@ var runCommand = command{
 
 // serve puts the server together and runs it until ctx ends.
 func serve(ctx context.Context, c *console, data, listen string, keys int) (err error) {
-	if err := protectProcess(); err != nil {
-		return err
-	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hangup := make(chan os.Signal, 1)

@@ -2,6 +2,9 @@ package server_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,7 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"context"
+	"github.com/fxamacker/cbor/v2"
+	"golang.org/x/crypto/chacha20poly1305"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
@@ -134,14 +138,54 @@ func TestContentTypeForms(t *testing.T) {
 	}
 }
 
-// What the gateway's PSK1 opens but is no request is malformed; it is told so.
+// sealRaw seals what is no request as if it were one.
+func sealRaw(t *testing.T, psk cpns.PSK1, id cpns.PSKIdentity, plaintext []byte) []byte {
+	t.Helper()
+	marshal := func(v any) []byte {
+		b, err := cbor.Marshal(v)
+		must(t, err)
+		return b
+	}
+	key, err := hkdf.Key(sha256.New, psk, nil, "CPNS EUKey Assignment Request", chacha20poly1305.KeySize)
+	must(t, err)
+	aead, err := chacha20poly1305.New(key)
+	must(t, err)
+	protected, iv := []byte{0xa1, 0x01, 0x18, 0x18}, random(t, cpns.IVSize)
+	ciphertext := aead.Seal(nil, iv, plaintext, marshal([]any{"Encrypt0", protected, []byte{}}))
+	// Two keys in ascending order are canonical.
+	headers := append([]byte{0xa2, 0x04}, marshal([]byte(id))...)
+	headers = append(append(headers, 0x05), marshal(iv)...)
+	return marshal([]any{protected, cbor.RawMessage(headers), ciphertext})
+}
+
+// What the gateway's PSK1 opens but is no request is malformed, not unauthorized.
 func TestSealedNonsense(t *testing.T) {
 	r := newRig(t)
-	// A response is sealed under another key of the same PSK1.
-	body, err := cpns.SealResponse(r.gateways["gw-1"], "gw-1", []byte("x"), [cpns.IVSize]byte{}, &cpns.EUKeyAssignmentResponse{Status: cpns.UnknownPNE})
+	good, err := cbor.Marshal([]any{"pne-1", "alice", make([]byte, 32), r.clock.Now().Unix(), make([]byte, 32)})
 	must(t, err)
-	res, answer := r.post(body)
-	wantProblem(t, res, answer, http.StatusUnauthorized)
+	tests := []struct {
+		name      string
+		plaintext []byte
+		want      int
+	}{
+		{"a request", good, 200},
+		{"nothing", nil, 400},
+		{"no CBOR", []byte("hello"), 400},
+		{"one byte more", append(bytes.Clone(good), 0), 400},
+		{"a map", []byte{0xa0}, 400},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			res, answer := r.post(sealRaw(t, r.gateways["gw-1"], "gw-1", tt.plaintext))
+			if tt.want == 200 {
+				if res.StatusCode != 200 {
+					t.Errorf("got HTTP %s: %s", res.Status, answer)
+				}
+				return
+			}
+			wantProblem(t, res, answer, tt.want)
+		})
+	}
 }
 
 // brokenStore fails every transaction.

@@ -163,7 +163,8 @@ func (o *Operator) readPNEs(r io.Reader, bad func(*RowError)) ([]importRow, erro
 	}
 }
 
-// parseImportRow reads entity_id,tk. Its errors do not show the tk.
+// parseImportRow reads entity_id,tk. Its errors show neither: who has the columns
+// the wrong way round has a TK for an Entity ID.
 func parseImportRow(line string) (cpns.EntityID, cpns.TK, error) {
 	fields, err := csv.NewReader(strings.NewReader(line)).Read()
 	if err != nil {
@@ -178,11 +179,11 @@ func parseImportRow(line string) (cpns.EntityID, cpns.TK, error) {
 	}
 	raw, err := hex.DecodeString(fields[1])
 	if err != nil {
-		return "", nil, fmt.Errorf("PNE %s: TK: not hex", entity)
+		return "", nil, errors.New("TK: not hex")
 	}
 	tk, err := cpns.ParseTK(raw)
 	if err != nil {
-		return "", nil, fmt.Errorf("PNE %s: %w", entity, err)
+		return "", nil, err
 	}
 	return entity, tk, nil
 }

@@ -40,8 +40,8 @@ const (
 // after now means that there is none.
 func lockedUntil(tx Failures, u cpns.UserID, g cpns.GatewayID, now time.Time) (time.Time, error) {
 	// The newest first: these ten made a lock if the first and the last are
-	// near enough. While it lasts none is added.
-	// Failures of the future were counted under a clock that was wrong.
+	// near enough. While it lasts none is added. Those of the future were
+	// counted under a clock that was wrong.
 	times, err := tx.FailuresAt(u, g, now.Add(-failuresKept), now, lockFailures)
 	if err != nil || len(times) < lockFailures {
 		return time.Time{}, err

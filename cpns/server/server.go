@@ -13,6 +13,7 @@
 //	seal.go       what lies in the store, under the master key
 //	audit.go      what is written down about it
 //
+// serve.go puts it on a listener, with connlimit.go before and noise.go beside it.
 // Server answers gateways. Operator is what the server's operator does: users,
 // gateways, PNEs and the audit log. Both work on one Store, at the same time and
 // in different processes if need be: nothing is cached, so that what an operator
