@@ -1,0 +1,263 @@
+//go:build linux
+
+package openwrt
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// configured is a configuration that starts. Nobody listens at the server: the
+// agent serves without.
+const configured = `
+config service 'service'
+	option enabled '1'
+	option gomemlimit '12MiB'
+	option gogc '50'
+	option gomaxprocs '1'
+
+config gateway 'main'
+	option id 'gw-0001'
+	option server 'https://127.0.0.1:9'
+	option socket '/var/run/pngw/pngw.sock'
+
+config link 'rs232'
+	option type 'serial'
+	option device '/dev/serial/by-id/usb-meter'
+
+config link 'gone'
+	option type 'serial'
+	option device '/dev/ttyUSB7'
+
+config link 'broker'
+	option type 'mqtt'
+	option url 'mqtts://127.0.0.1:9'
+	option ca '/etc/ssl/broker.pem'
+`
+
+// newGateway is a router on which everything has been set up.
+func newGateway(t *testing.T, model string) *router {
+	t.Helper()
+	r := newRouter(t, model)
+	r.install()
+	r.configure(configured)
+	return r
+}
+
+// configure does what a person does as root.
+func (r *router) configure(text string) {
+	r.t.Helper()
+	r.write("etc/config/pngw", text, 0o600) // as uci commit leaves it
+	r.write("etc/pngw/psk1", strings.Repeat("5a", 32)+"\n", 0o600)
+	r.write("etc/ssl/broker.pem", certificate(r.t), 0o644)
+	r.write("dev/ttyUSB0", "", 0o660)
+	check(r.t, os.MkdirAll(r.path("dev/serial/by-id"), 0o755))
+	os.Symlink("../../ttyUSB0", r.path("dev/serial/by-id/usb-meter"))
+}
+
+// TestAsInstalled: the configuration that the package brings starts nothing,
+// and says what to do.
+func TestAsInstalled(t *testing.T) {
+	r := newRouter(t, "rootfs-openwrt-mips")
+	r.install()
+	says, tells, err := r.service("start")
+	if err != nil || !strings.Contains(says, "pngw.service.enabled=1") {
+		t.Errorf("start: %v, says %q", err, says)
+	}
+	if strings.Contains(tells, "open_instance") {
+		t.Errorf("procd was told to start it:\n%s", tells)
+	}
+	if _, _, err := r.service("enabled"); err != nil {
+		t.Error("not enabled at boot")
+	}
+
+	// Enabled as it is, its first fault is that nobody has said who this is.
+	r.write("etc/config/pngw", strings.Replace(r.read("etc/config/pngw"), "enabled '0'", "enabled '1'", 1), 0o600)
+	says, tells, err = r.service("start")
+	if !strings.Contains(says, "section gateway 'main' needs an option id") || strings.Contains(tells, "open_instance") {
+		t.Errorf("start: %v, says %q, tells\n%s", err, says, tells)
+	}
+}
+
+// TestInit: what procd is told, whole.
+func TestInit(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	says, tells, err := r.service("start")
+	if err != nil || says != "" {
+		t.Errorf("start: %v, says %q", err, says)
+	}
+	want := `open_instance
+set_param|command|/usr/bin/pngw|run|--config|/etc/config/pngw
+append_param|env|GOMEMLIMIT=12MiB
+append_param|env|GOGC=50
+append_param|env|GOMAXPROCS=1
+set_param|file|/etc/config/pngw
+set_param|stdout|1
+set_param|stderr|1
+set_param|term_timeout|10
+set_param|respawn|3600|5|5
+set_param|user|pngw
+set_param|group|pngw
+set_param|capabilities|/etc/capabilities/pngw.json
+set_param|no_new_privs|1
+add_jail|pngw|procfs|sysfs|ronly
+add_jail_mount|/etc/config/pngw|/etc/passwd|/etc/group|/etc/hosts|/etc/resolv.conf|/etc/ssl/certs|/tmp/sysinfo
+add_jail_mount_rw|/etc/pngw|/var/run/pngw
+add_jail_mount_rw|/dev/ttyUSB0
+add_jail_mount|/dev/serial
+add_jail_mount|/etc/ssl/broker.pem
+close_instance
+add_reload_trigger|pngw
+add_raw_trigger|interface.*.up|5000|/etc/init.d/pngw|reload
+`
+	if tells != want {
+		t.Errorf("procd was told\n%s\nwant\n%s", tells, want)
+	}
+	who := r.credential("pngw")
+	for name, mode := range map[string]fs.FileMode{
+		"etc/pngw": 0o700 | fs.ModeDir, "etc/pngw/psk1": 0o600, "etc/pngw/root.key": 0o400,
+		"etc/pngw/root.key.board": 0o400, "etc/pngw/keys": 0o700 | fs.ModeDir, "var/run/pngw": 0o750 | fs.ModeDir,
+	} {
+		info := must(os.Lstat(r.path(name)))(t)
+		if owner := info.Sys().(*syscall.Stat_t).Uid; asRoot && owner != who.Uid || info.Mode() != mode {
+			t.Errorf("%s: owner %d, mode %v, want %d, %v", name, owner, info.Mode(), who.Uid, mode)
+		}
+	}
+	info := must(os.Lstat(r.path("etc/config/pngw")))(t)
+	if st := info.Sys().(*syscall.Stat_t); asRoot && (st.Uid != 0 || st.Gid != who.Gid) || info.Mode() != 0o640 {
+		t.Errorf("etc/config/pngw: owner %d, group %d, mode %v", st.Uid, st.Gid, info.Mode())
+	}
+}
+
+// TestInitRuns: what procd is told to run does run, as the user that it is told,
+// and serves the command line.
+func TestInitRuns(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	if says, _, err := r.service("start"); err != nil {
+		t.Fatalf("start: %v\n%s", err, says)
+	}
+	stop := r.runInstance()
+	out, err := r.command(nil, "/usr/bin/pngw", "status").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "gw-0001") {
+		t.Errorf("pngw status: %v\n%s", err, out)
+	}
+	// While it runs, reload finds the configuration in order.
+	if says, tells, err := r.service("reload"); err != nil || !strings.Contains(tells, "open_instance") {
+		t.Errorf("reload: %v\n%s", err, says)
+	}
+	stop()
+}
+
+// TestBadConfiguration: the line is named, procd starts nothing, and an agent
+// that runs is left alone.
+func TestBadConfiguration(t *testing.T) {
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"option", "option server", "option servr", `/etc/config/pngw:10: section gateway 'main' has no option "servr"`},
+		{"value", "https://127.0.0.1:9", "http://127.0.0.1:9", "/etc/config/pngw:10: option server: "},
+		{"service", "12MiB", "12M", "/etc/config/pngw:4: option gomemlimit: "},
+		{"quote", "'gw-0001'", "'gw-0001", "/etc/config/pngw:"},
+		{"usb without usb", "option type 'serial'", "option type 'usb'", "/etc/config/pngw:"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newGateway(t, "rootfs-openwrt-mips")
+			if says, _, err := r.service("start"); err != nil {
+				t.Fatalf("start: %v\n%s", err, says)
+			}
+			before := r.read("tmp/procd")
+			r.configure(strings.Replace(configured, tt.old, tt.new, 1))
+
+			says, tells, err := r.service("reload")
+			if err == nil || !strings.Contains(says, tt.want) {
+				t.Errorf("reload: %v, says\n%swant\n%s", err, says, tt.want)
+			}
+			if tells != before {
+				t.Errorf("reload told procd\n%s", tells)
+			}
+			says, tells, _ = r.service("start")
+			if !strings.Contains(says, tt.want) || strings.Contains(tells, "open_instance") {
+				t.Errorf("start says\n%sand tells procd\n%s", says, tells)
+			}
+			if !strings.Contains(tells, "add_reload_trigger|pngw") {
+				t.Errorf("start leaves no trigger for the configuration's repair:\n%s", tells)
+			}
+		})
+	}
+}
+
+func TestNoConfiguration(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	check(t, os.Remove(r.path("etc/config/pngw")))
+	says, tells, _ := r.service("start")
+	if !strings.Contains(says, "/etc/config/pngw is missing") || strings.Contains(tells, "open_instance") {
+		t.Errorf("start says %q and tells procd\n%s", says, tells)
+	}
+}
+
+// runInstance runs what procd was told last, until the function is called that
+// it returns.
+func (r *router) runInstance() (stop func()) {
+	r.t.Helper()
+	var argv, env []string
+	user := "root"
+	for line := range strings.Lines(r.read("tmp/procd")) {
+		f := strings.Split(strings.TrimSpace(line), "|")
+		switch {
+		case len(f) < 3:
+		case f[1] == "command":
+			argv = f[2:]
+		case f[1] == "env":
+			env = append(env, f[2:]...)
+		case f[1] == "user":
+			user = f[2]
+		}
+	}
+	if len(argv) == 0 {
+		r.t.Fatalf("procd was told to start nothing:\n%s", r.read("tmp/procd"))
+	}
+	cmd := r.command(r.credential(user), argv[0], argv[1:]...)
+	cmd.Env = append(cmd.Env, env...)
+	log := must(cmd.StderrPipe())(r.t)
+	check(r.t, cmd.Start())
+	ready, ended := make(chan string), make(chan error, 1)
+	go watch(cmd, log, ready, ended)
+	stop = func() {
+		r.t.Helper()
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := <-ended; err != nil {
+			r.t.Errorf("pngw run ended with %v", err)
+		}
+	}
+	select {
+	case said := <-ready:
+		if !strings.Contains(said, "msg=ready") {
+			r.t.Fatalf("pngw run: %v\n%s", <-ended, said)
+		}
+	case <-time.After(time.Minute):
+		cmd.Process.Kill()
+		r.t.Fatalf("pngw run does not become ready: %v", <-ended)
+	}
+	return stop
+}
+
+// watch sends all that was logged up to "ready", or to the end.
+func watch(cmd *exec.Cmd, log io.Reader, ready chan<- string, ended chan<- error) {
+	var said strings.Builder
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		fmt.Fprintln(&said, lines.Text())
+		if strings.Contains(lines.Text(), "msg=ready") {
+			break
+		}
+	}
+	ready <- said.String()
+	io.Copy(io.Discard, log)
+	ended <- cmd.Wait()
+}

@@ -1,0 +1,147 @@
+//go:build linux
+
+package openwrt
+
+import (
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestPackages: both kinds carry the same files, all of them, and say what they
+// are.
+func TestPackages(t *testing.T) {
+	p := packages(t)
+	want := map[string]fs.FileMode{
+		"usr/bin/pngw":                0o755,
+		"etc/init.d/pngw":             0o755,
+		"etc/config/pngw":             0o640,
+		"etc/capabilities/pngw.json":  0o644,
+		"etc/hotplug.d/tty/50-pngw":   0o644,
+		"etc/hotplug.d/usb/50-pngw":   0o644,
+		"etc/hotplug.d/ntp/50-pngw":   0o644,
+		"usr/libexec/pngw-usb-access": 0o755,
+		"lib/upgrade/keep.d/pngw":     0o644,
+	}
+	for kind, u := range map[string]unpacked{"ipk": p.ipk, "apk": p.apk} {
+		got := map[string]fs.FileMode{}
+		for name, f := range u.data {
+			got[name] = f.mode
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s holds %v, want %v", kind, got, want)
+		}
+		if !strings.HasPrefix(u.data["usr/bin/pngw"].content, "\x7fELF") {
+			t.Errorf("%s: usr/bin/pngw is no program", kind)
+		}
+	}
+	for what, pattern := range map[string]string{
+		p.ipk.control["control"]:  `(?m)^Package: pngw-nousb$(?s:.*)^Version: \d+\.\d+\.\d+(_git\d{12})?-1$(?s:.*)^Depends: ca-bundle$`,
+		p.apk.control[".PKGINFO"]: `(?m)^pkgname = pngw-nousb$(?s:.*)^pkgver = \d+\.\d+\.\d+(_git\d{12})?-r1$(?s:.*)^depend = ca-bundle$`,
+	} {
+		if !regexp.MustCompile(pattern).MatchString(what) {
+			t.Errorf("%q\ndoes not match %s", what, pattern)
+		}
+	}
+	if got := p.ipk.control["conffiles"]; strings.TrimSpace(got) != "/etc/config/pngw" {
+		t.Errorf("conffiles: %q", got)
+	}
+	for _, script := range []string{".post-install", ".post-upgrade", ".pre-deinstall"} {
+		if p.apk.control[script] == "" {
+			t.Errorf("the apk has no %s", script)
+		}
+	}
+}
+
+// TestReproducible: packed again, elsewhere, the packages are the same bytes.
+func TestReproducible(t *testing.T) {
+	p := packages(t)
+	again := built{dir: t.TempDir()}
+	check(t, again.make())
+	files := must(filepath.Glob(filepath.Join(p.dir, "packages", "*.[ia]pk")))(t)
+	if len(files) != 2 {
+		t.Fatalf("packages: %q", files)
+	}
+	for _, file := range files {
+		one := must(os.ReadFile(file))(t)
+		two := must(os.ReadFile(filepath.Join(again.dir, "packages", filepath.Base(file))))(t)
+		if string(one) != string(two) {
+			t.Errorf("%s is not the same bytes twice", filepath.Base(file))
+		}
+	}
+}
+
+// TestFeed: what the feed's Makefile installs is what the packages hold, and what
+// it passes to the Go build exists.
+func TestFeed(t *testing.T) {
+	tool(t, "make", "make")
+	dir := t.TempDir()
+	copyTree(t, "testdata/feed", dir)
+	check(t, os.MkdirAll(filepath.Join(dir, "net"), 0o755))
+	copyTree(t, "../../build/openwrt", filepath.Join(dir, "net/pngw"))
+	dest := filepath.Join(dir, "dest")
+	cmd := exec.Command("make", "--no-print-directory", "-C", filepath.Join(dir, "net/pngw"),
+		"TOPDIR="+dir, "INCLUDE_DIR="+dir+"/include", "DEST="+dest, "CONFIG_PNGW_USB=y")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("make: %v\n%s", err, out)
+	}
+
+	data := packages(t).ipk.data
+	var names []string
+	check(t, filepath.WalkDir(dest, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name := must(filepath.Rel(dest, path))(t)
+		names = append(names, name)
+		if string(must(os.ReadFile(path))(t)) != data[name].content && name != "usr/bin/pngw" {
+			t.Errorf("%s differs from the package's", name)
+		}
+		return nil
+	}))
+	if want := slices.Sorted(maps.Keys(data)); !slices.Equal(names, want) {
+		t.Errorf("installs %q, want %q", names, want)
+	}
+
+	for _, want := range []string{
+		"GO_PKG=cpns.example.net/pngw", "GO_PKG_BUILD_PKG=cpns.example.net/pngw/cmd/pngw",
+		"GO_PKG_LDFLAGS_X=main.version=", "GO_PKG_TAGS=nethttpomithttp2",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the Makefile lacks %s:\n%s", want, out)
+		}
+	}
+	module := must(os.ReadFile("../../go.mod"))(t)
+	if !strings.HasPrefix(string(module), "module cpns.example.net/pngw\n") {
+		t.Error("the module is called otherwise")
+	}
+}
+
+// TestRemove: the service goes, the keys stay.
+func TestRemove(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	if says, _, err := r.service("start"); err != nil {
+		t.Fatalf("start: %v\n%s", err, says)
+	}
+	key := r.read("etc/pngw/root.key")
+	cmd := r.command(nil, "/bin/sh", "-c", packages(t).ipk.control["prerm"])
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("prerm: %v\n%s", err, out)
+	}
+	if tells := r.read("tmp/procd"); tells != "" {
+		t.Errorf("procd still has\n%s", tells)
+	}
+	if _, _, err := r.service("enabled"); err == nil {
+		t.Error("still enabled at boot")
+	}
+	if r.read("etc/pngw/root.key") != key {
+		t.Error("the root key is not what it was")
+	}
+}

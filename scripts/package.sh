@@ -1,0 +1,79 @@
+#!/bin/sh
+# Packs pngw for OpenWrt, to be installed by hand, as .ipk and .apk, into
+# build/out/packages: from build/out/pngw-TARGET-usb as pngw, and from
+# build/out/pngw-TARGET, which has no USB, as pngw-nousb. Run make cross first.
+#   scripts/package.sh [-d FOLDER] [ARCHITECTURE]…
+# ARCHITECTURE is as in build/package/architectures, the first of each target
+# unless given; FOLDER takes the place of build/out.
+set -eu
+cd "$(dirname "$0")/.."
+
+table=build/package/architectures
+bin=build/out
+if [ "${1:-}" = -d ]; then
+	bin=$2
+	shift 2
+fi
+out=$bin/packages
+time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+export SOURCE_DATE_EPOCH="$time"
+
+if [ $# -eq 0 ]; then
+	# shellcheck disable=SC2046 # a list of words
+	set -- $(awk '!/^#/ && NF { print $2 }' $table)
+fi
+
+# A tag is the version as it is. Behind one, or without, the commit's time makes
+# later ones greater; neither opkg nor apk would take git describe's word.
+tag=$(git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
+VERSION=${tag#v}
+if [ "$(git describe --tags --exact-match 2>/dev/null)" != "$tag" ]; then
+	VERSION=${VERSION}_git$(date -u -d "@$time" +%Y%m%d%H%M)
+fi
+export VERSION
+
+go build -C build/tools -o "$PWD/build/out/nfpm" github.com/goreleaser/nfpm/v2/cmd/nfpm
+root=$PWD
+stage=$(mktemp -d)
+trap 'rm -rf "$stage" "$stage.log"' EXIT
+cp -R build/openwrt/files/. build/package/. "$stage/"
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+
+# pack NAME ELF WITH OTHER: both kinds of package for ARCH.
+pack() {
+	if [ ! -f "$2" ]; then
+		return 0
+	fi
+	cp "$2" "$stage/pngw"
+	# Two packages of one commit are the same bytes.
+	find "$stage" -exec touch -h -d "@$time" {} +
+	export NAME="$1" WITH="$3" OTHER="$4"
+	for kind in ipk apk; do
+		(cd "$stage" && "$root/build/out/nfpm" package --config nfpm.yaml --packager $kind \
+			--target "$out/$1_${VERSION}-r1_$ARCH.$kind" >"$stage.log" 2>&1) ||
+			{
+				cat "$stage.log" >&2
+				exit 1
+			}
+	done
+	packed=$((packed + 1))
+}
+
+packed=0
+for ARCH in "$@"; do
+	export ARCH
+	target=$(awk -v arch="$ARCH" '!/^#/ { for (i = 2; i <= NF; i++) if ($i == arch) print $1 }' $table)
+	if [ -z "$target" ]; then
+		echo "package: unknown architecture $ARCH: see $table" >&2
+		exit 2
+	fi
+	pack pngw "$bin/pngw-$target-usb" with pngw-nousb
+	pack pngw-nousb "$bin/pngw-$target" without pngw
+done
+if [ "$packed" -eq 0 ]; then
+	echo 'package: there is nothing to pack: run make cross first' >&2
+	exit 1
+fi
+(cd "$out" && sha256sum -- *.ipk *.apk >SHA256SUMS)
+wc -c "$out"/*.ipk "$out"/*.apk | sed '$d'
