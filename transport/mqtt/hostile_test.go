@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -216,30 +214,43 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestStall says when a full queue holds the broker back, and when it does not.
-func TestStall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &session{
-			incoming: make(chan transport.Message, 1),
-			stop:     make(chan struct{}),
-			conn:     newGuard(wire{Reader: bytes.NewReader(nil)}),
-		}
-		try := func(when string, want bool, wantTook time.Duration) {
-			t.Helper()
-			begin := time.Now()
-			got := s.enqueue(transport.Message{})
-			if took := time.Since(begin); got != want || took != wantTook {
-				t.Errorf("%s: enqueued %v after %v, want %v after %v", when, got, took, want, wantTook)
+// TestBusyHandler: a handler that was busy, and sends as it catches up, gets
+// everything that came meanwhile.
+func TestBusyHandler(t *testing.T) {
+	const n = queueSize
+	m := mosquitto.Start(t, nil, "allow_anonymous true", "max_queued_messages 0")
+	gw := newTestLink(t, gatewayConfig(m))
+	ctx, cancel := context.WithCancel(context.Background())
+	gate, up, all := make(chan struct{}), make(chan struct{}, 1), make(chan struct{})
+	done := make(chan error, 1)
+	got := 0
+	go func() {
+		done <- gw.Run(ctx, transport.Handler{Up: func() { up <- struct{}{} }, Message: func(transport.Message) {
+			<-gate
+			// A handler that sends must not wait for acknowledgements that are
+			// behind the messages that wait for it.
+			if err := gw.Send(ctx, "x", []byte("answer")); err != nil {
+				t.Error(err)
 			}
-		}
-		try("room", true, 0)
-		try("full", false, stallTimeout)
-		try("still full", false, 0)
-		<-s.incoming
-		try("room again", true, 0)
-		time.AfterFunc(time.Second, func() { <-s.incoming })
-		try("full for a second", true, time.Second)
-		time.AfterFunc(time.Second, func() { close(s.stop) })
-		try("full until Run ends", false, time.Second)
-	})
+			if got++; got == n {
+				close(all)
+			}
+		}})
+	}()
+	await(t, up, "Up at the gateway")
+	cmd := exec.Command(mosquitto.Tool(t, "mosquitto_pub"), "-h", "127.0.0.1", "-p", m.Port, "-q", "1", "-t", "cpns/x/up", "-l")
+	cmd.Stdin = strings.NewReader(strings.Repeat("hello\n", n))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mosquitto_pub: %v\n%s", err, out)
+	}
+	close(gate)
+	select {
+	case <-all:
+	case <-time.After(20 * time.Second):
+		t.Errorf("not all of %d messages arrived; status %+v", n, gw.Status())
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }

@@ -233,7 +233,8 @@ func (l *Link) runSession(ctx context.Context, h transport.Handler) error {
 			return ctx.Err()
 		case m := <-s.incoming:
 			l.tally.AddReceived(1)
-			h.Message(m)
+			h.Message(m.Message)
+			m.ack()
 		case <-s.conn.over:
 			return s.lostReason()
 		}

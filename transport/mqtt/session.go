@@ -21,16 +21,17 @@ const (
 	pingTimeout = 10 * time.Second // how long the broker has to answer that
 	ackTimeout  = 10 * time.Second // and to acknowledge what we wait for
 
-	// queueSize is how many received messages wait for the handler.
-	queueSize = 64
+	// queueSize is how many received messages wait for the handler: a thousand
+	// devices that speak at once, 0.7 MB at most. Each is acknowledged once the
+	// handler has returned, so that a broker may hold back what is more than it
+	// keeps in flight. What comes beyond that is dropped when the queue is full.
+	// Holding the connection back would be worse: the acknowledgements of our own
+	// messages come behind, and the handler may be waiting to send. (mosquitto
+	// 2.0.11 keeps 20 in flight only as long as we publish nothing ourselves.)
+	queueSize = 1024
 
 	// window is how many messages may wait for the broker's acknowledgement.
 	window = 64
-
-	// stallTimeout is how long a full queue holds the connection back. Beyond
-	// that messages are dropped, because the answers to our pings come behind
-	// them.
-	stallTimeout = 5 * time.Second
 
 	// farewell is how long a connection that we end has to end well.
 	farewell = time.Second
@@ -42,10 +43,8 @@ type session struct {
 	client paho.Client
 	conn   *guard // its over is closed when the connection ends
 
-	incoming chan transport.Message
-	stalled  bool          // by handle alone
-	stop     chan struct{} // closed when nobody receives from incoming any more
-	lost     chan error    // holds the first reason for the connection's end
+	incoming chan arrival
+	lost     chan error // holds the first reason for the connection's end
 
 	outgoing  chan publication
 	publisher sync.WaitGroup
@@ -67,8 +66,7 @@ func (l *Link) connect(ctx context.Context) (*session, error) {
 	s := &session{
 		link:     l,
 		conn:     newGuard(conn),
-		incoming: make(chan transport.Message, queueSize),
-		stop:     make(chan struct{}),
+		incoming: make(chan arrival, queueSize),
 		lost:     make(chan error, 1),
 		outgoing: make(chan publication),
 	}
@@ -95,7 +93,8 @@ func (s *session) options(password string) *paho.ClientOptions {
 		SetCleanSession(true).
 		SetAutoReconnect(false).
 		SetConnectRetry(false).
-		SetOrderMatters(true). // handle is called by one goroutine, and holds it back
+		SetOrderMatters(true). // handle is called by one goroutine
+		SetAutoAckDisabled(true).
 		SetKeepAlive(keepAlive).
 		SetPingTimeout(pingTimeout).
 		SetConnectTimeout(connectTimeout).
@@ -145,41 +144,25 @@ func (s *session) setStatus(status string) paho.Token {
 	return s.client.Publish(s.link.topics.status(s.link.entity), qos, true, status)
 }
 
-// handle takes a message from paho, which acknowledges it when handle returns, and
-// only then brings the next.
+// An arrival is a message with what tells the broker that it has been handled.
+type arrival struct {
+	transport.Message
+	ack func()
+}
+
+// handle takes a message from paho. It never waits.
 func (s *session) handle(m paho.Message) {
 	peer, ok := s.link.sender(m.Topic())
 	// A retained message is what somebody said to nobody, some time ago.
-	refused := !ok || m.Retained() || len(m.Payload()) > transport.MaxMessage
-	if refused || !s.enqueue(transport.Message{Peer: peer, Data: m.Payload()}) {
-		s.link.tally.AddDropped(1)
+	if ok && !m.Retained() && len(m.Payload()) <= transport.MaxMessage {
+		select {
+		case s.incoming <- arrival{transport.Message{Peer: peer, Data: m.Payload()}, m.Ack}:
+			return
+		default:
+		}
 	}
-}
-
-// enqueue puts m before the handler. While the queue is full it waits, so that the
-// broker has to, and gives up after stallTimeout; once it has, it does not
-// wait again before there is room.
-func (s *session) enqueue(m transport.Message) bool {
-	select {
-	case s.incoming <- m:
-		s.stalled = false
-		return true
-	default:
-	}
-	if s.stalled {
-		return false
-	}
-	timer := time.NewTimer(stallTimeout)
-	defer timer.Stop()
-	select {
-	case s.incoming <- m:
-		return true
-	case <-timer.C:
-		s.stalled = true
-	case <-s.stop:
-	case <-s.conn.over:
-	}
-	return false
+	s.link.tally.AddDropped(1)
+	m.Ack()
 }
 
 // A publication is one message on its way to the broker.
@@ -288,7 +271,6 @@ func (s *session) lostReason() error {
 
 // end closes the connection and returns when everything about it has ended.
 func (s *session) end() {
-	close(s.stop)
 	if s.link.role == Gateway && !s.isOver() {
 		select {
 		case <-s.setStatus("offline").Done():
