@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/transport/mqtt"
+	"cpns.example.net/pngw/transport/mqtt/mosquitto"
 )
 
 // The users of the test's broker. Each has its name reversed as its password.
@@ -34,69 +34,28 @@ func passwordOf(user string) string {
 // returns its address.
 func startBroker(t *testing.T) (address string) {
 	t.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/mosquitto")
-	}
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("mosquitto is not installed: apt-get install mosquitto")
-		}
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
-	l.Close()
-
-	dir := t.TempDir()
-	file := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	broker := mosquitto.Start(t, func(dir string) {
+		acl := fenced(t, integrating, "acl")[0]
+		if err := os.WriteFile(filepath.Join(dir, "acl"), []byte(acl), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return path
-	}
-	acl := file("acl", fenced(t, integrating, "acl")[0])
-	_, port, _ := net.SplitHostPort(address)
-	config := file("conf", fmt.Sprintf("listener %s 127.0.0.1\nuser root\nallow_anonymous false\npassword_file %s\nacl_file %s\n",
-		port, passwordFile(t, dir), acl))
-	cmd := exec.Command(path, "-c", config)
-	cmd.Stderr = t.Output()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", address)
-		if err == nil {
-			c.Close()
-			return address
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+		passwordFile(t, dir)
+	}, "allow_anonymous false", "password_file DIR/passwords", "acl_file DIR/acl")
+	return broker.Addr()
 }
 
-// passwordFile makes mosquitto's, with the program that comes with it.
-func passwordFile(t *testing.T, dir string) string {
+// passwordFile makes mosquitto's, DIR/passwords, with the program that comes with it.
+func passwordFile(t *testing.T, dir string) {
 	t.Helper()
 	path := filepath.Join(dir, "passwords")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, user := range []string{gatewayUser, plainUser, encodedUser, otherUser} {
-		if out, err := exec.Command("mosquitto_passwd", "-b", path, user, passwordOf(user)).CombinedOutput(); err != nil {
+		if out, err := exec.Command(mosquitto.Tool(t, "mosquitto_passwd"), "-b", path, user, passwordOf(user)).CombinedOutput(); err != nil {
 			t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
 		}
 	}
-	return path
 }
 
 func writePassword(t *testing.T, user string) string {
