@@ -5,7 +5,7 @@ import (
 	"unicode/utf16"
 )
 
-// The device: full speed, one configuration with one interface of the class that
+// The device: high speed, one configuration with one interface of the class that
 // docs/protocol.md, section 5, reserves, and two bulk endpoints in it.
 const (
 	// vendorID and productID are pid.codes' pair for tests on one's own desk.
@@ -16,7 +16,9 @@ const (
 
 	endpointIn  = 0x81
 	endpointOut = 0x02
-	packetSize  = 64
+	packetSize  = 512 // as high speed wants it
+
+	controlPacketSize = 64
 
 	configuration = 1
 )
@@ -129,7 +131,7 @@ func (d *device) descriptor(kind, number uint8) (_ []byte, ok bool) {
 			18, deviceDescriptor,
 			0x00, 0x02, // USB 2.0
 			0, 0, 0, // the class is the interface's
-			packetSize, // of endpoint 0
+			controlPacketSize,
 			vendorID & 0xff, vendorID >> 8, productID, productID >> 8,
 			0x00, 0x01, // the device's version, 1.00
 			1, 2, 3, // strings: manufacturer, product, serial number
@@ -148,8 +150,8 @@ func (d *device) descriptor(kind, number uint8) (_ []byte, ok bool) {
 			2, // endpoints
 			class, subclass, protocol, 0,
 
-			7, 5, endpointIn, 2, packetSize, 0, 0, // bulk
-			7, 5, endpointOut, 2, packetSize, 0, 0,
+			7, 5, endpointIn, 2, packetSize & 0xff, packetSize >> 8, 0, // bulk
+			7, 5, endpointOut, 2, packetSize & 0xff, packetSize >> 8, 0,
 		}, true
 	case kind == stringDescriptor && number == 0:
 		return []byte{4, stringDescriptor, 0x09, 0x04}, true // in English only

@@ -107,7 +107,7 @@ func appendExport(dst []byte) []byte {
 	dst = append(dst, padded(busID, busIDSize)...)
 	dst = binary.BigEndian.AppendUint32(dst, busNumber)
 	dst = binary.BigEndian.AppendUint32(dst, deviceNumber)
-	dst = binary.BigEndian.AppendUint32(dst, fullSpeed)
+	dst = binary.BigEndian.AppendUint32(dst, highSpeed)
 	dst = binary.BigEndian.AppendUint16(dst, vendorID)
 	dst = binary.BigEndian.AppendUint16(dst, productID)
 	dst = binary.BigEndian.AppendUint16(dst, 0x0100) // the device's version

@@ -19,7 +19,7 @@ const vhciFolder = "/sys/devices/platform/vhci_hcd.0"
 
 const (
 	busNumber, deviceNumber = 1, 2 // what USB/IP calls the device; the kernel numbers it anew
-	fullSpeed               = 2    // of the kernel's enum usb_device_speed
+	highSpeed               = 3    // of the kernel's enum usb_device_speed
 	freePort                = 4    // of its enum usbip_device_status, VDEV_ST_NULL
 )
 
@@ -51,7 +51,7 @@ func plugIntoKernel(folder string) (net.Conn, error) {
 	}
 	// Others may be taking ports, too.
 	for _, port := range ports {
-		line := fmt.Sprintf("%d %d %d %d", port, fds[1], busNumber<<16|deviceNumber, fullSpeed)
+		line := fmt.Sprintf("%d %d %d %d", port, fds[1], busNumber<<16|deviceNumber, highSpeed)
 		if err = os.WriteFile(filepath.Join(folder, "attach"), []byte(line), 0o200); err == nil {
 			return conn, nil
 		}
@@ -69,7 +69,7 @@ func plugIntoKernel(folder string) (net.Conn, error) {
 //	hub port sta spd dev      sockfd local_busid
 //	hs  0000 004 000 00000000 000000 0-0
 //
-// A full-speed device goes into a port of the hub "hs".
+// The device goes into a port of the hub "hs".
 func freePorts(status []byte) (ports []int) {
 	for line := range bytes.Lines(status) {
 		fields := strings.Fields(string(line))
