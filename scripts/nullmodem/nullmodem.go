@@ -3,7 +3,8 @@
 // Package nullmodem is a serial cable between two programs on one machine:
 // two pseudo-terminals, what is written to one being read from the other. The
 // demo and the end-to-end tests open its ends as /dev/ttyUSB0 would be opened
-// on a router. It does not imitate a baud rate.
+// on a router. It passes bytes as fast as they come, or as a line of a baud rate
+// would.
 package nullmodem
 
 import (
@@ -11,14 +12,17 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Cable joins two ends. Whoever opens them finds a raw line.
 type Cable struct {
-	a, b  end
-	pumps sync.WaitGroup
+	a, b    end
+	pumps   sync.WaitGroup
+	carried atomic.Int64
 }
 
 // end is one pseudo-terminal. The slave stays open here too: otherwise a
@@ -26,7 +30,11 @@ type Cable struct {
 type end struct{ master, slave *os.File }
 
 // New lays a cable. It lies until Close.
-func New() (*Cable, error) {
+func New() (*Cable, error) { return NewAt(0) }
+
+// NewAt lays a cable that passes baud/10 bytes a second each way, as a line with
+// a start and a stop bit does; 0 is no limit.
+func NewAt(baud int) (*Cable, error) {
 	a, err := openEnd()
 	if err != nil {
 		return nil, fmt.Errorf("opening a pseudo-terminal: %w", err)
@@ -36,8 +44,8 @@ func New() (*Cable, error) {
 		return nil, errors.Join(fmt.Errorf("opening a pseudo-terminal: %w", err), a.close())
 	}
 	c := &Cable{a: a, b: b}
-	c.pumps.Go(func() { pump(b.master, a.master) })
-	c.pumps.Go(func() { pump(a.master, b.master) })
+	c.pumps.Go(func() { c.pump(b.master, a.master, baud) })
+	c.pumps.Go(func() { c.pump(a.master, b.master, baud) })
 	return c, nil
 }
 
@@ -77,14 +85,37 @@ func (c *Cable) Close() error {
 
 func (e end) close() error { return errors.Join(e.master.Close(), e.slave.Close()) }
 
+// Carried is how many bytes have gone over the line, both ways together; noise
+// is not among them.
+func (c *Cable) Carried() int64 { return c.carried.Load() }
+
+// fifo is how many bytes go over a line with a baud rate at a time: what a 16550
+// holds.
+const fifo = 16
+
 // pump ends with the first error, which closing either end brings about.
-func pump(to, from *os.File) {
+func (c *Cable) pump(to, from *os.File, baud int) {
 	buf := make([]byte, 4096)
+	if baud > 0 {
+		buf = buf[:fifo]
+	}
+	var due time.Time // when the bytes so far are through
 	for {
+		asked := time.Now()
 		n, err := from.Read(buf)
 		if err != nil {
 			return
 		}
+		if baud > 0 {
+			// Only a line that had nothing to carry begins anew: time that this
+			// program itself lost is made up for, as a UART would not have lost it.
+			if now := time.Now(); due.Before(now) && now.Sub(asked) > 200*time.Microsecond {
+				due = now
+			}
+			due = due.Add(time.Duration(n) * 10 * time.Second / time.Duration(baud))
+			time.Sleep(time.Until(due))
+		}
+		c.carried.Add(int64(n))
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}

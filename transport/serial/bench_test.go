@@ -85,7 +85,7 @@ func benchmarkLine(b *testing.B, size int, answer bool) {
 		}
 	}
 
-	wire := float64(c.bytes[0].Load() + c.bytes[1].Load())
+	wire := float64(c.line.Carried())
 	sent := float64(n)
 	if answer {
 		sent *= 2

@@ -1,17 +1,15 @@
 package serial
 
 import (
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cpns.example.net/pngw/scripts/nullmodem"
 )
 
 // A pty is a pseudo terminal: the kernel's own tty, with the test at its other end
@@ -53,18 +51,15 @@ func (p *pty) hangUp() {
 	p.slave.Close()
 }
 
-// A cable joins two ptys, as a null modem cable joins two serial ports. The ports
-// are named by links in a folder, as udev names them, and come and go with
-// connect and disconnect.
+// A cable joins two serial ports. They are named by links in a folder, as udev
+// names them, and come and go with connect and disconnect.
 type cable struct {
 	t     testing.TB
 	ports [2]string // paths for the two Links
 	baud  int       // 0: as fast as it goes
-	bytes [2]atomic.Int64
 
 	mu   sync.Mutex
-	ends [2]*pty // nil while disconnected
-	pump sync.WaitGroup
+	line *nullmodem.Cable // nil while disconnected
 }
 
 func newCable(t testing.TB, baud int) *cable {
@@ -78,15 +73,12 @@ func newCable(t testing.TB, baud int) *cable {
 func (c *cable) connect() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.ends {
-		c.ends[i] = openPTY(c.t)
+	var err error
+	if c.line, err = nullmodem.NewAt(c.baud); err != nil {
+		c.t.Fatal(err)
 	}
-	for i, to := range []*pty{c.ends[1], c.ends[0]} {
-		from := c.ends[i]
-		c.pump.Go(func() { c.carry(to.master, from.master, &c.bytes[i]) })
-	}
-	for i, end := range c.ends {
-		if err := os.Symlink(end.path, c.ports[i]); err != nil {
+	for i, port := range []string{c.line.A(), c.line.B()} {
+		if err := os.Symlink(port, c.ports[i]); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -95,57 +87,25 @@ func (c *cable) connect() {
 func (c *cable) disconnect() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ends[0] == nil {
+	if c.line == nil {
 		return
 	}
-	for i, end := range c.ends {
-		os.Remove(c.ports[i])
-		end.hangUp()
-		c.ends[i] = nil
+	for _, port := range c.ports {
+		os.Remove(port)
 	}
-	c.pump.Wait()
+	if err := c.line.Close(); err != nil {
+		c.t.Error(err)
+	}
+	c.line = nil
 }
 
 // noise writes junk towards both ends.
 func (c *cable) noise(junk []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, end := range c.ends {
-		if _, err := end.master.Write(junk); err != nil {
+	for _, write := range []func([]byte) error{c.line.NoiseToA, c.line.NoiseToB} {
+		if err := write(junk); err != nil {
 			c.t.Fatal(err)
-		}
-	}
-}
-
-// fifo is how many bytes go over a rate-limited cable at a time: what a 16550 holds.
-const fifo = 16
-
-// carry copies until either end is closed, at the cable's speed with ten bits a
-// byte.
-func (c *cable) carry(to io.Writer, from io.Reader, count *atomic.Int64) {
-	buf := make([]byte, 4096)
-	if c.baud > 0 {
-		buf = buf[:fifo]
-	}
-	var due time.Time // when the bytes so far are through
-	for {
-		asked := time.Now()
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if c.baud > 0 {
-			// Only a line that had nothing to carry begins anew: time that the
-			// test itself lost is made up for, as a UART would not have lost it.
-			if now := time.Now(); due.Before(now) && now.Sub(asked) > 200*time.Microsecond {
-				due = now
-			}
-			due = due.Add(time.Duration(n) * 10 * time.Second / time.Duration(c.baud))
-			time.Sleep(time.Until(due))
-		}
-		count.Add(int64(n))
-		if _, err := to.Write(buf[:n]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return
 		}
 	}
 }
