@@ -109,21 +109,25 @@ func get[T any](t *tx, scan func(*row) T, sql string, args ...any) (got T, err e
 	return got, server.ErrNotFound
 }
 
-// list scans the rows of a query as they are asked for. Its statement is its own,
-// so that listings may stand within each other.
+// list scans the rows of a query as they are asked for. Listings may stand within
+// each other: one within itself gets a statement of its own.
 func list[T any](t *tx, scan func(*row) T, sql string, args ...any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		stmt, _, err := t.Prepare(sql)
+		stmt, err := t.statement(sql)
+		if err == nil && stmt.Busy() {
+			stmt, _, err = t.Prepare(sql)
+			defer stmt.Close()
+		}
 		if err != nil {
 			yield(none, explain(err))
 			return
 		}
-		defer stmt.Close()
 		if err := bind(stmt, args); err != nil {
 			yield(none, err)
 			return
 		}
+		defer stmt.Reset()
 		for stmt.Step() {
 			if !yield(scan(&row{Stmt: stmt}), nil) {
 				return
