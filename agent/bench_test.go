@@ -12,6 +12,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/keystore"
 	"cpns.example.net/pngw/transport/mqtt"
 	"cpns.example.net/pngw/transport/mqtt/mosquitto"
 )
@@ -37,6 +38,7 @@ const (
 //	devices/s   delivered, each with a durable record
 //	bare/s      hello, notification and acknowledgement by bare paho
 //	x-bare      the ratio of the times
+//	x-disk      time for each over the time of one Put in the store
 func BenchmarkDeliverMQTT(b *testing.B) {
 	broker := mosquitto.Start(b, nil, "allow_anonymous true", "max_queued_messages 0", "set_tcp_nodelay true")
 	var ours, bare time.Duration
@@ -78,10 +80,29 @@ func BenchmarkAuthenticateMQTT(b *testing.B) {
 
 func reportBeside(b *testing.B, unit string, ours, bare time.Duration) {
 	n := float64(b.N * benchDevices)
+	b.ReportMetric(ours.Seconds()/n/putTime(b).Seconds(), "x-disk")
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(n/ours.Seconds(), unit)
 	b.ReportMetric(n/bare.Seconds(), "bare/s")
 	b.ReportMetric(ours.Seconds()/bare.Seconds(), "x-bare")
+}
+
+// putTime is how long the store takes for one durable record on this disk.
+func putTime(b *testing.B) time.Duration {
+	const puts = 300
+	p := newParty(b)
+	store, err := keystore.Open(p.dir, &p.secret)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	begin := time.Now()
+	for i := range puts {
+		if err := store.Put(fmt.Sprint("pne-", i), make([]byte, 300)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(begin) / puts
 }
 
 // mqttCrowd is a gateway, and devices that share one connection to the broker.
@@ -148,7 +169,8 @@ func (c *mqttCrowd) await(k EventKind) {
 	select {
 	case <-c.wake:
 	case <-time.After(20 * time.Second):
-		st,_ := c.g.Status(c.b.Context()); c.b.Fatalf("%d of %d %s; %+v %+v", c.done[k].Load(), benchDevices, k, c.g.Links(), st)
+		st, _ := c.g.Status(c.b.Context())
+		c.b.Fatalf("%d of %d %s; %+v %+v", c.done[k].Load(), benchDevices, k, c.g.Links(), st)
 	}
 }
 

@@ -23,8 +23,8 @@ func (g *gateway) proof(ids ...cpns.EntityID) []Proof {
 
 func TestAuthenticateCommand(t *testing.T) {
 	p := newParty(t)
-	tk := p.device("pne-1")
-	p.device("away")
+	tk := p.importPNE("pne-1")
+	p.importPNE("away")
 	gw, dev := transport.NewPair("wire", "device")
 	g := p.gateway(gw)
 	var mem flash
@@ -55,7 +55,7 @@ func TestAuthenticateCommand(t *testing.T) {
 // older key.
 func TestCloned(t *testing.T) {
 	p := newParty(t)
-	tk := p.device("pne-1")
+	tk := p.importPNE("pne-1")
 	gw, dev := transport.NewPair("wire", "device")
 	g := p.gateway(gw)
 	var mem flash
@@ -94,7 +94,7 @@ func TestCloned(t *testing.T) {
 // Reassign ends an alarm with a set of a new epoch.
 func TestReassign(t *testing.T) {
 	p := newParty(t)
-	tk := p.device("pne-1")
+	tk := p.importPNE("pne-1")
 	gw, dev := transport.NewPair("wire", "device")
 	g := p.gateway(gw)
 	var mem flash
@@ -115,7 +115,7 @@ func TestReassign(t *testing.T) {
 // A set that runs out is renewed without the user, who let the gateway remember.
 func TestRenewal(t *testing.T) {
 	p := newParty(t)
-	tk := p.device("pne-1")
+	tk := p.importPNE("pne-1")
 	gw, dev := transport.NewPair("wire", "device")
 	g := p.gateway(gw)
 	var mem flash
@@ -149,7 +149,7 @@ func TestRenewal(t *testing.T) {
 // lock the user out.
 func TestRenewalWithAnOldPassword(t *testing.T) {
 	p := newParty(t)
-	p.device("pne-1")
+	p.importPNE("pne-1")
 	g := p.gateway()
 	r := ProvisionRequest{User: "alice", PasswordHash: hashOf(goodPassword), Entities: []cpns.EntityID{"pne-1"}, Remember: true}
 	if _, err := g.Provision(t.Context(), r, func(Step) {}); err != nil {
@@ -177,7 +177,7 @@ func TestRenewalWithAnOldPassword(t *testing.T) {
 // proves next is what counts.
 func TestStoreFailsAtUpdate(t *testing.T) {
 	p := newParty(t)
-	tk := p.device("pne-1")
+	tk := p.importPNE("pne-1")
 	gw, dev := transport.NewPair("wire", "device")
 	full := &fullStore{after: 1 << 30}
 	g := p.gatewayWith(func(c *Config) { full.Store = c.Store; c.Store = full }, gw)

@@ -120,8 +120,8 @@ func (p *party) ca(web *httptest.Server) {
 
 func (p *party) caFile() string { return filepath.Join(filepath.Dir(p.dir), "ca.pem") }
 
-// device makes the server know a PNE, and gives its TK.
-func (p *party) device(id cpns.EntityID) cpns.TK {
+// importPNE makes the server know a PNE, and gives its TK.
+func (p *party) importPNE(id cpns.EntityID) cpns.TK {
 	p.t.Helper()
 	tk := make(cpns.TK, 16)
 	rand.Read(tk)

@@ -18,7 +18,7 @@ import (
 
 func TestProvision(t *testing.T) {
 	p := newParty(t)
-	tk := p.device("pne-1")
+	tk := p.importPNE("pne-1")
 	gw, dev := transport.NewPair("wire", "device")
 	g := p.gateway(gw)
 	var mem flash
@@ -64,7 +64,7 @@ func TestProvision(t *testing.T) {
 // device's hello.
 func TestPending(t *testing.T) {
 	p := newParty(t)
-	tk := p.device("pne-1")
+	tk := p.importPNE("pne-1")
 	gw, dev := transport.NewPair("wire", "device")
 	g := p.gateway(gw)
 	_, out := g.provision(goodPassword, 0, "pne-1")
@@ -81,8 +81,8 @@ func TestPending(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	p := newParty(t)
-	p.device("mine")
-	p.device("hers")
+	p.importPNE("mine")
+	p.importPNE("hers")
 	bob := cpns.HashPassword("bob", []byte("b"))
 	if err := p.op.AddUser(t.Context(), "bob", &bob); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestWrongPasswordForMany(t *testing.T) {
 	g := p.gateway()
 	ids := []cpns.EntityID{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
 	for _, id := range ids {
-		p.device(id)
+		p.importPNE(id)
 	}
 	_, out := g.provision("wrong", 0, ids...)
 	for i, o := range out {
@@ -157,7 +157,7 @@ func TestAnswerSpoiled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newParty(t)
-			p.device("pne-1")
+			p.importPNE("pne-1")
 			g := p.gateway()
 			p.mangle.Store(&spoil)
 			_, out := g.provision(goodPassword, 0, "pne-1")
@@ -177,7 +177,7 @@ func TestAnswerSpoiled(t *testing.T) {
 // A wrong password must not ride on a request that another command left open.
 func TestOpenRequestNeedsThePassword(t *testing.T) {
 	p := newParty(t)
-	p.device("pne-1")
+	p.importPNE("pne-1")
 	g := p.gateway()
 	spoil := func(b []byte) []byte { return b[:1] }
 	p.mangle.Store(&spoil)
@@ -191,7 +191,7 @@ func TestOpenRequestNeedsThePassword(t *testing.T) {
 // A disk that is full when the keys arrive costs a message, not the keys.
 func TestDiskFull(t *testing.T) {
 	p := newParty(t)
-	p.device("pne-1")
+	p.importPNE("pne-1")
 	full := &fullStore{}
 	g := p.gatewayWith(func(c *Config) { full.Store = c.Store; c.Store = full })
 	full.after = 1 // the request can be stored, the set cannot
@@ -246,7 +246,7 @@ func TestServerGone(t *testing.T) {
 
 func TestClockNotSet(t *testing.T) {
 	p := newParty(t)
-	p.device("pne-1")
+	p.importPNE("pne-1")
 	p.clock.unset.Store(true)
 	g := p.gateway()
 	steps, out := g.provision(goodPassword, 0, "pne-1")
@@ -269,7 +269,7 @@ func TestClockNotSet(t *testing.T) {
 
 func TestForget(t *testing.T) {
 	p := newParty(t)
-	p.device("pne-1")
+	p.importPNE("pne-1")
 	g := p.gateway()
 	g.provision(goodPassword, 0, "pne-1")
 	if err := g.Forget(t.Context(), "pne-1"); err != nil {
@@ -289,7 +289,7 @@ func TestForget(t *testing.T) {
 // A record that does not open is shown, kept and not written over.
 func TestFault(t *testing.T) {
 	p := newParty(t)
-	p.device("pne-1")
+	p.importPNE("pne-1")
 	g := p.gateway()
 	g.provision(goodPassword, 0, "pne-1")
 	g.stop()
