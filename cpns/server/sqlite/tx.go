@@ -115,13 +115,17 @@ func list[T any](t *tx, scan func(*row) T, sql string, args ...any) iter.Seq2[T,
 	return func(yield func(T, error) bool) {
 		var none T
 		stmt, err := t.statement(sql)
-		if err == nil && stmt.Busy() {
-			stmt, _, err = t.Prepare(sql)
-			defer stmt.Close()
-		}
 		if err != nil {
-			yield(none, explain(err))
+			yield(none, err)
 			return
+		}
+		if stmt.Busy() {
+			stmt, _, err = t.Prepare(sql)
+			if err != nil {
+				yield(none, explain(err))
+				return
+			}
+			defer stmt.Close()
 		}
 		if err := bind(stmt, args); err != nil {
 			yield(none, err)
