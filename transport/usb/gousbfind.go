@@ -34,6 +34,9 @@ func openDevice(want *match) (_ device, err error) {
 		}
 	}()
 	all, err := scan(ctx)
+	if len(all) == 0 && err == nil {
+		return nil, errNoBus // which would be listed itself
+	}
 	candidates := want.candidates(all)
 	if len(candidates) == 0 && err != nil {
 		return nil, fmt.Errorf("looking for USB devices: %w", translate(err))
