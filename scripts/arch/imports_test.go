@@ -33,6 +33,7 @@ var rules = []struct {
 	{"transport/mqtt", []string{"transport", "golang.org/x/...", "github.com/eclipse/paho.mqtt.golang/..."}},
 	{"transport/https", []string{"transport", "golang.org/x/..."}},
 	{"transport/linktest", []string{"transport"}},
+	{"transport/mqtt/mosquitto", nil}, // starts a broker for tests
 
 	{"keystore/...", []string{"keystore/...", "golang.org/x/..."}},
 	{"board/...", []string{"board/...", "golang.org/x/..."}},
