@@ -1,5 +1,7 @@
 #!/bin/sh
-# Builds a static pngw for each kind of router, and their SHA-256 sums.
+# Builds a static pngw for each kind of router, and their SHA-256 sums. Those
+# targets that end in -usb have USB, and a C compiler that cross-usb.sh fetches;
+# USB=0 leaves them out.
 #   scripts/cross.sh [TARGET]…     default: all of build/size-budget
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,10 +12,17 @@ ldflags=$(scripts/ldflags.sh)
 
 if [ $# -eq 0 ]; then
 	# shellcheck disable=SC2046 # a list of words
-	set -- $(awk '!/^#/ && NF { print $1 }' build/size-budget)
+	set -- $(awk -v usb="${USB:-1}" '!/^#/ && NF && (usb != 0 || $1 !~ /-usb$/) { print $1 }' build/size-budget)
+	rm -f "$out"/pngw-*-*
 fi
 
 for target in "$@"; do
+	case $target in
+	*-usb)
+		scripts/cross-usb.sh "${target%-usb}" "$out/pngw-$target"
+		continue
+		;;
+	esac
 	os=${target%%-*}
 	arch=${target#*-}
 	arm=
@@ -33,6 +42,10 @@ for target in "$@"; do
 		go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" \
 		-o "$out/pngw-$target" ./cmd/pngw
 done
+
+# shellcheck disable=SC2046 # a list of words, none with a blank
+go run ./scripts/elfcheck -path "$PWD/" -path "${HOME:-/root}/" -path "${TMPDIR:-/tmp}/go-" \
+	$(printf "$out/pngw-%s " "$@")
 
 cd "$out"
 sha256sum pngw-*-* >SHA256SUMS

@@ -1,0 +1,155 @@
+//go:build linux && qemu
+
+package qemu
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A board is a kind of router that QEMU knows.
+type board struct {
+	name    string
+	debian  string // Debian's name of the architecture
+	target  string // as in build/size-budget
+	program string // QEMU's
+	args    []string
+	append  string   // to the kernel's command line
+	console string   // the device that standard input and output are
+	serials []string // QEMU's, the console at standard input and output
+	line    string   // the second serial line, at the chardev pne; "" for none
+	dtb     string   // the device tree's file name, "" if QEMU brings one
+	modules []string // without those that they depend on, in this order
+	flash   flash
+}
+
+// A flash is what survives a power cut.
+type flash struct {
+	size  int          // bytes of the file on this machine
+	blank func([]byte) // makes it as it leaves the factory
+	args  func(file string) []string
+	setup string // shell commands in the guest, before mount
+	mount string // what mount takes
+}
+
+const eraseBlock = 64 << 10
+
+// The malta board's flash is RAM that a file keeps, and which the kernel takes
+// for a memory chip.
+const (
+	phramStart = 0x2c00000
+	phramSize  = 8 << 20
+)
+
+var malta = board{
+	name:    "malta",
+	debian:  "mipsel",
+	target:  "linux-mipsle",
+	program: "qemu-system-mipsel",
+	args:    []string{"-m", "64M", "-nic", "user,model=e1000"},
+	append:  "console=ttyS0 nokaslr memmap=8M$0x2c00000",
+	console: "ttyS0",
+	serials: []string{"-serial", "stdio", "-chardev", "pty,id=pne", "-serial", "chardev:pne"},
+	line:    "/dev/ttyS1",
+	modules: []string{"e1000", "vhci-hcd", "jffs2", "mtdblock"},
+	flash: flash{
+		size: 64 << 20,
+		blank: func(p []byte) {
+			erase(p[phramStart : phramStart+phramSize])
+		},
+		args: func(file string) []string {
+			return []string{
+				"-machine", "malta,memory-backend=nv",
+				"-object", "memory-backend-file,id=nv,share=on,size=64M,mem-path=" + file,
+			}
+		},
+		setup: "insmod /modules/phram.ko phram=overlay,0x2c00000,0x800000,0x10000",
+		mount: "-t jffs2 mtd:overlay",
+	},
+}
+
+// virt has a disk, since it has no flash that survives QEMU's end.
+var virt = board{
+	name:    "virt",
+	debian:  "armhf",
+	target:  "linux-armv7",
+	program: "qemu-system-arm",
+	args:    []string{"-M", "virt,highmem=off", "-cpu", "cortex-a7", "-m", "64M", "-nic", "user,model=virtio-net-pci"},
+	append:  "console=ttyAMA0",
+	console: "ttyAMA0",
+	serials: []string{"-serial", "stdio", "-chardev", "pty,id=pne", "-device", "pci-serial,chardev=pne"},
+	line:    "/dev/ttyS0",
+	modules: []string{"virtio_pci", "virtio_net", "virtio_blk", "ext4", "vhci-hcd"},
+	flash: flash{
+		size: 16 << 20,
+		args: func(file string) []string {
+			return []string{"-drive", "if=none,id=disk,format=raw,file=" + file, "-device", "virtio-blk-pci,drive=disk"}
+		},
+		setup: "busybox blkid /dev/vda | grep -q TYPE || busybox mke2fs -q /dev/vda",
+		mount: "-t ext4 -o noatime /dev/vda",
+	},
+}
+
+// sabrelite has a SPI NOR chip, which QEMU writes page by page.
+var sabrelite = board{
+	name:    "sabrelite",
+	debian:  "armhf",
+	target:  "linux-armv7",
+	program: "qemu-system-arm",
+	args:    []string{"-M", "sabrelite", "-m", "128M", "-nic", "user"},
+	append:  "console=ttymxc1",
+	console: "ttymxc1",
+	serials: []string{"-serial", "null", "-serial", "stdio"},
+	dtb:     "imx6q-sabrelite.dtb",
+	modules: []string{"fec", "gpio-mxc", "spi-imx", "spi-nor", "jffs2"},
+	flash: flash{
+		size:  2 << 20,
+		blank: erase,
+		args: func(file string) []string {
+			return []string{"-drive", "if=mtd,format=raw,file=" + file}
+		},
+		mount: "-t jffs2 mtd0",
+	},
+}
+
+func erase(p []byte) {
+	for i := range p {
+		p[i] = 0xff
+	}
+}
+
+// root is Debian's kernel, modules and busybox for the board.
+func (b *board) root(t *testing.T) string {
+	return strings.TrimSpace(script(t, "qemu-fetch.sh", b.debian))
+}
+
+// program builds pngw as make cross does and returns its file.
+func (b *board) pngw(t *testing.T) string {
+	script(t, "cross.sh", b.target)
+	return filepath.Join("../../build/out", "pngw-"+b.target)
+}
+
+// script runs one of the scripts above this folder; what it says on standard
+// error is for people.
+func script(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("../"+name, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("scripts/%s: %v", name, err)
+	}
+	return string(out)
+}
+
+func single(t *testing.T, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s: got %d files, want one", pattern, len(found))
+	}
+	return found[0]
+}

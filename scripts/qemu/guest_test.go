@@ -1,0 +1,245 @@
+//go:build linux && qemu
+
+package qemu
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must come. It only costs time
+// where the test fails.
+const patience = 2 * time.Minute
+
+// A router is a board with what lasts while it has no power.
+type router struct {
+	board          *board
+	kernel, initrd string
+	flash          string // the file
+}
+
+func newRouter(t *testing.T, b *board, files map[string]string) *router {
+	t.Helper()
+	r := &router{board: b, flash: filepath.Join(t.TempDir(), "flash")}
+	r.kernel, r.initrd = b.build(t, files)
+	p := make([]byte, b.flash.size)
+	if b.flash.blank != nil {
+		b.flash.blank(p)
+	}
+	if err := os.WriteFile(r.flash, p, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A guest is a router that has power.
+type guest struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	console io.Writer
+	started time.Time
+	line    string // this machine's end of the second serial line
+	ended   chan struct{}
+
+	mu   sync.Mutex
+	said bytes.Buffer // on the console
+	read int          // up to where it was looked at
+}
+
+// boot gives the router power and returns once it takes commands. The test's
+// end cuts the power.
+func (r *router) boot(t *testing.T, args ...string) *guest {
+	t.Helper()
+	b := r.board
+	all := append([]string{
+		"-kernel", r.kernel, "-initrd", r.initrd, "-append", b.append + " quiet panic=-1",
+		"-display", "none", "-monitor", "none", "-no-reboot",
+	}, b.args...)
+	if b.dtb != "" {
+		all = append(all, "-dtb", single(t, b.root(t)+"/usr/lib/linux-image-*/"+b.dtb))
+	}
+	all = append(append(append(all, b.serials...), b.flash.args(r.flash)...), args...)
+	g := &guest{t: t, cmd: exec.Command(b.program, all...), started: time.Now(), ended: make(chan struct{})}
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdin, err := g.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.console = stdin
+	g.cmd.Stdout, g.cmd.Stderr = g, g
+	if err := g.cmd.Start(); err != nil {
+		t.Fatalf("%v; see scripts/setup.sh", err)
+	}
+	go func() {
+		g.cmd.Wait()
+		close(g.ended)
+	}()
+	t.Cleanup(g.cut)
+	g.expect(regexp.MustCompile(`guest: up\r?\n`))
+	if at := regexp.MustCompile(`redirected to (/dev/pts/\d+)`).FindStringSubmatch(g.said.String()); at != nil {
+		g.line = at[1]
+	}
+	return g
+}
+
+// Write takes what the console says.
+func (g *guest) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.said.Write(p)
+}
+
+// heard returns the console's words up to the end of the first match behind
+// what was heard before, and its groups; "" while there is none.
+func (g *guest) heard(re *regexp.Regexp) (text string, groups []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	rest := g.said.Bytes()[g.read:]
+	at := re.FindSubmatchIndex(rest)
+	if at == nil {
+		return "", nil
+	}
+	for i := 2; i < len(at); i += 2 {
+		groups = append(groups, string(rest[at[i]:at[i+1]]))
+	}
+	g.read += at[1]
+	return strings.ReplaceAll(string(rest[:at[0]]), "\r", ""), append([]string{""}, groups...)
+}
+
+func (g *guest) expect(re *regexp.Regexp) (text string, groups []string) {
+	g.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		gone := g.gone()
+		if text, groups := g.heard(re); groups != nil {
+			return text, groups
+		}
+		if gone || time.Now().After(deadline) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.t.Fatalf("the guest (ended: %v) did not say %q in %v:\n%s", gone, re, time.Since(g.started), g.said.Bytes())
+		}
+	}
+}
+
+func (g *guest) gone() bool {
+	select {
+	case <-g.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// cut takes the power away.
+func (g *guest) cut() {
+	g.cmd.Process.Kill()
+	<-g.ended
+}
+
+// off waits until the guest has switched itself off.
+func (g *guest) off() {
+	g.t.Helper()
+	select {
+	case <-g.ended:
+	case <-time.After(patience):
+		g.t.Fatalf("still on after %v", patience)
+	}
+}
+
+var endedWith = regexp.MustCompile(`guest: ended with (\d+)\r?\n`)
+
+// send types a line.
+func (g *guest) send(format string, args ...any) {
+	g.t.Helper()
+	if _, err := fmt.Fprintf(g.console, format+"\n", args...); err != nil {
+		g.t.Fatalf("typing: %v", err)
+	}
+}
+
+// run types a line and returns what was printed, and the exit code.
+func (g *guest) run(format string, args ...any) (string, int) {
+	g.t.Helper()
+	g.send(format, args...)
+	text, groups := g.expect(endedWith)
+	code, _ := strconv.Atoi(groups[1])
+	return text, code
+}
+
+// sh types a line that must succeed.
+func (g *guest) sh(format string, args ...any) string {
+	g.t.Helper()
+	return g.exits(0, format, args...)
+}
+
+func (g *guest) exits(want int, format string, args ...any) string {
+	g.t.Helper()
+	text, code := g.run(format, args...)
+	if code != want {
+		log, _ := g.run("cat /tmp/pngw.log")
+		g.t.Fatalf("%s: exit code %d, want %d:\n%s\nthe agent's log:\n%s", fmt.Sprintf(format, args...), code, want, text, log)
+	}
+	return text
+}
+
+// until types a line again and again until it succeeds.
+func (g *guest) until(format string, args ...any) string {
+	g.t.Helper()
+	line := fmt.Sprintf(format, args...)
+	for deadline := time.Now().Add(patience); ; {
+		text, code := g.run("%s", line)
+		if code == 0 {
+			return text
+		}
+		if time.Now().After(deadline) {
+			log, _ := g.run("cat /tmp/pngw.log; pngw links; pngw list")
+			g.t.Fatalf("%s: not in %v:\n%s\n%s", line, patience, text, log)
+		}
+		g.run("usleep 100000")
+	}
+}
+
+// agent starts pngw as the package does: as its own user, in the group of the
+// serial lines.
+func (g *guest) agent() {
+	g.t.Helper()
+	g.sh("su pngw -c 'pngw init'")
+	g.sh("GOMEMLIMIT=12MiB su pngw -c 'exec pngw run' >>/tmp/pngw.log 2>&1 & for i in $(seq 600); do grep -q msg=ready /tmp/pngw.log && break; usleep 50000; done; grep msg=ready /tmp/pngw.log")
+}
+
+// resident is the agent's memory in kB: now, and the most it ever was.
+func (g *guest) resident() (now, most int) {
+	g.t.Helper()
+	text := g.sh("grep -h -e VmRSS -e VmHWM /proc/$(pidof pngw)/status")
+	for _, line := range strings.Split(text, "\n") {
+		if f := strings.Fields(line); len(f) == 3 {
+			n, _ := strconv.Atoi(f[1])
+			if f[0] == "VmRSS:" {
+				now = n
+			} else {
+				most = n
+			}
+		}
+	}
+	return now, most
+}
+
+// uptime is how long the kernel has been running.
+func (g *guest) uptime() float64 {
+	g.t.Helper()
+	s, err := strconv.ParseFloat(strings.Fields(g.sh("cat /proc/uptime"))[0], 64)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return s
+}

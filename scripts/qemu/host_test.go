@@ -1,0 +1,186 @@
+//go:build linux && qemu
+
+package qemu
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A host has what is not the router: CPNS Server, broker and devices.
+type host struct {
+	t            *testing.T
+	folder       string
+	server, mqtt string // addresses as the guest has them
+	tks          strings.Builder
+}
+
+const (
+	user     = "alice"
+	password = "correct horse"
+	gateway  = "gw-0001"
+)
+
+// newHost starts server and broker, the former knowing the devices.
+func newHost(t *testing.T, devices ...string) *host {
+	t.Helper()
+	h := &host{t: t, folder: t.TempDir()}
+	build := exec.Command("go", "build", "-o", h.folder+"/", "../../cmd/cpns-server", "../../cmd/pne")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	csv := "entity_id,tk\n"
+	for _, device := range devices {
+		var tk [32]byte
+		rand.Read(tk[:])
+		h.write(device+".tk", hex.EncodeToString(tk[:])+"\n")
+		csv += device + "," + hex.EncodeToString(tk[:]) + "\n"
+	}
+	h.write("tks.csv", csv)
+
+	h.cpns("init --data server --host 10.0.2.2", "")
+	h.cpns("user add --data server "+user, password+"\n")
+	h.cpns("gateway add --data server "+gateway+" --psk-out psk1", "")
+	h.cpns("pne import --data server tks.csv", "")
+	port := freePort(t)
+	h.start("./cpns-server", "run", "--data", "server", "--listen", "127.0.0.1:"+port)
+	h.server = "10.0.2.2:" + port
+	h.listens(port)
+
+	port = freePort(t)
+	h.write("mosquitto.conf", "listener "+port+" 127.0.0.1\nallow_anonymous true\nuser root\n")
+	broker, err := exec.LookPath("mosquitto")
+	if err != nil {
+		broker = "/usr/sbin/mosquitto" // which a user's PATH may lack
+	}
+	h.start(broker, "-c", "mosquitto.conf")
+	h.mqtt = "10.0.2.2:" + port
+	h.listens(port)
+	return h
+}
+
+// files are what a person copies onto the router.
+func (h *host) files(serial string) map[string]string {
+	config := fmt.Sprintf(`config service 'service'
+	option enabled '1'
+	option gomemlimit '12MiB'
+
+config gateway 'main'
+	option id '%s'
+	option server 'https://%s'
+	option ca '/etc/pngw/ca.pem'
+	option psk_file '/etc/pngw/psk1'
+	option socket '/var/run/pngw/pngw.sock'
+
+config link 'broker'
+	option type 'mqtt'
+	option url 'mqtt://%s'
+`, gateway, h.server, h.mqtt)
+	if serial != "" {
+		config += "\nconfig link 'rs232'\n\toption type 'serial'\n\toption device '" + serial + "'\n"
+	}
+	return map[string]string{
+		"etc/config/pngw":      config,
+		"etc/factory/ca.pem":   h.read("server/ca.pem"),
+		"etc/factory/psk1":     h.read("psk1"),
+		"etc/factory/alice.pw": password + "\n",
+	}
+}
+
+// pne starts a device with a link: --serial or --mqtt and its value.
+func (h *host) pne(device string, link ...string) *exec.Cmd {
+	args := append([]string{"--entity-id", device, "--tk-file", device + ".tk", "--state", device + ".state", "--hello-interval", "1s"}, link...)
+	return h.start("./pne", args...)
+}
+
+// overMQTT is pne's link to the broker.
+func (h *host) overMQTT() []string {
+	return []string{"--mqtt", "mqtt://" + strings.Replace(h.mqtt, "10.0.2.2", "127.0.0.1", 1)}
+}
+
+func (h *host) cpns(line, input string) {
+	h.t.Helper()
+	cmd := exec.Command("./cpns-server", strings.Fields(line)...)
+	cmd.Dir = h.folder
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		h.t.Fatalf("cpns-server %s: %v\n%s", line, err, out)
+	}
+}
+
+// start runs a program until the test ends; what it says is shown if that failed.
+func (h *host) start(program string, args ...string) *exec.Cmd {
+	h.t.Helper()
+	log, err := os.CreateTemp(h.folder, filepath.Base(program)+".*.log")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = h.folder, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		h.t.Fatalf("%v; see scripts/setup.sh", err)
+	}
+	h.t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if text, _ := os.ReadFile(log.Name()); h.t.Failed() && len(text) > 0 {
+			h.t.Logf("%s %s:\n%s", program, strings.Join(args, " "), text[max(0, len(text)-2000):])
+		}
+	})
+	return cmd
+}
+
+func (h *host) listens(port string) {
+	h.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+func (h *host) write(name, text string) {
+	h.t.Helper()
+	if err := os.WriteFile(filepath.Join(h.folder, name), []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *host) read(name string) string {
+	h.t.Helper()
+	text, err := os.ReadFile(filepath.Join(h.folder, name))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}

@@ -1,0 +1,62 @@
+//go:build linux && qemu
+
+package qemu
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// A router with 64 MB takes keys over HTTPS and hands them to devices over each
+// kind of link, waits for its clock, and goes on where a reboot has stopped it.
+func TestMalta(t *testing.T) { testSystem(t, &malta) }
+
+func TestVirt(t *testing.T) { testSystem(t, &virt) }
+
+func testSystem(t *testing.T, b *board) {
+	h := newHost(t, "meter-1", "pump-1", "late-1")
+	r := newRouter(t, b, h.files(b.line))
+
+	// The clock stands at 2000, as that of a router without a battery.
+	g := r.boot(t, "-rtc", "base=2000-01-02T03:04:05")
+	if year := strings.TrimSpace(g.sh("date +%%Y")); year >= "2026" {
+		t.Fatalf("the guest's year is %s", year)
+	}
+	g.agent()
+	t.Logf("ready %.1f s after power on, %.1f s of them since the kernel began", time.Since(g.started).Seconds(), g.uptime())
+	h.pne("meter-1", "--serial", g.line)
+	h.pne("pump-1", h.overMQTT()...)
+	g.until("pngw discovered | grep meter-1")
+	g.until("pngw discovered | grep pump-1")
+	now, _ := g.resident()
+	t.Logf("idle: %d kB resident", now)
+
+	// Nothing is asked of the server before the clock is right.
+	g.sh("pngw provision --user alice --password-file /etc/pngw/alice.pw meter-1 pump-1 >/tmp/provision 2>&1 & sleep 3; cat /tmp/provision")
+	if text := g.sh("cat /tmp/provision"); !strings.Contains(text, "clock") || strings.Contains(text, "sent") {
+		t.Errorf("with the clock at 2000:\n%s", text)
+	}
+	g.sh("date -s @%d", time.Now().Unix())
+	text := g.sh("wait $!; code=$?; cat /tmp/provision; (exit $code)")
+	for _, want := range []string{"by rs232)", "by broker)", "2 of 2 delivered"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("not %q in:\n%s", want, text)
+		}
+	}
+
+	// A device that is not there yet, and a reboot before it comes.
+	g.exits(3, "pngw provision --user alice --password-file /etc/pngw/alice.pw --wait 0s late-1")
+	g.send("reboot -f")
+	g.off()
+	h.pne("late-1", h.overMQTT()...)
+	g = r.boot(t)
+	g.sh("date -s @%d", time.Now().Unix())
+	g.agent()
+	g.until("pngw list | grep late-1 | grep delivered")
+	if text := g.sh("pngw list"); strings.Count(text, "delivered") != 3 {
+		t.Errorf("after the reboot:\n%s", text)
+	}
+	g.send("poweroff -f")
+	g.off()
+}
