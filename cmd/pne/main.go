@@ -1,5 +1,5 @@
 // Pne is a headless device in a program: the PNE's half of CPNS-1 (package
-// cpns/pne) on a serial line or an MQTT broker. It stands in for a device in
+// cpns/pne) on a serial line, USB or an MQTT broker. It stands in for a device in
 // tests, demos and bring-up, and shows whoever writes a real one what it has
 // to say (docs/integrating.md).
 //

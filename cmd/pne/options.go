@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"cpns.example.net/pngw/cmd/pne/internal/usbip"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/mqtt"
@@ -20,6 +21,7 @@ given and proves that it holds it.
 
   pne --entity-id ID --tk-file FILE --serial DEVICE [--baud N] [--state FILE]
   pne --entity-id ID --tk-file FILE --mqtt URL [--prefix P] [--state FILE]
+  pne --entity-id ID --tk-file FILE --usbip vhci|HOST:PORT [--state FILE]
 
 the device
   --entity-id ID        its Entity ID: 1 to 64 bytes of printable ASCII, no space
@@ -36,6 +38,9 @@ its link, one of
     --password-file F   one final newline is not part of the password
     --ca F              the broker's CA, PEM; the system's otherwise
     --cert F --key F    a client certificate, PEM
+  --usbip vhci          a USB device, plugged into this machine's kernel, which
+                        needs root and modprobe vhci-hcd
+  --usbip HOST:PORT     the same, for: usbip --tcp-port PORT attach -r HOST -b 1-1
 
   --hello-interval D    the first pause between hellos while it holds no EUKey,
                         doubling up to 1m; 5s
@@ -61,8 +66,10 @@ type options struct {
 	verbose       bool
 	version       bool
 
-	serial serial.Config // without a Device where --mqtt was given
-	mqtt   mqtt.Config   // without a URL where --serial was given
+	// Of these one says where its other end is: Device, URL or At.
+	serial serial.Config
+	mqtt   mqtt.Config
+	usbip  usbip.Config
 }
 
 // Flags that need another beside them.
@@ -74,7 +81,11 @@ var (
 // parseOptions returns flag.ErrHelp where help is asked for; every other error
 // is what the user has to change.
 func parseOptions(args []string) (*options, error) {
-	o := &options{serial: serial.Config{Name: "serial"}, mqtt: mqtt.Config{Name: "mqtt", Role: mqtt.PNE}}
+	o := &options{
+		serial: serial.Config{Name: "serial"},
+		mqtt:   mqtt.Config{Name: "mqtt", Role: mqtt.PNE},
+		usbip:  usbip.Config{Name: "usb"},
+	}
 	f := flag.NewFlagSet("pne", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	entity := f.String("entity-id", "", "")
@@ -93,6 +104,7 @@ func parseOptions(args []string) (*options, error) {
 	f.StringVar(&o.mqtt.CAFile, "ca", "", "")
 	f.StringVar(&o.mqtt.CertFile, "cert", "", "")
 	f.StringVar(&o.mqtt.KeyFile, "key", "", "")
+	f.StringVar(&o.usbip.At, "usbip", "", "")
 	if err := f.Parse(args); err != nil || o.version {
 		return o, err
 	}
@@ -105,6 +117,7 @@ func parseOptions(args []string) (*options, error) {
 	}
 	o.entity = id
 	o.mqtt.Entity = string(id)
+	o.usbip.Serial = string(id)
 	var given []string
 	f.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
 	return o, o.check(given)
@@ -123,23 +136,44 @@ func (o *options) check(given []string) error {
 	switch {
 	case o.tkFile == "":
 		return errors.New("--tk-file is missing")
-	case (o.serial.Device == "") == (o.mqtt.URL == ""):
-		return errors.New("give one link: --serial or --mqtt")
+	case o.links() != 1:
+		return errors.New("give one link: --serial, --mqtt or --usbip")
 	case o.state != "" && o.volatile:
 		return errors.New("--state and --volatile exclude each other")
 	case o.helloInterval < helloSpacing || o.helloInterval > time.Hour:
 		return errors.New("--hello-interval must be 1s to 1h")
-	case o.mqtt.URL == "":
-		return useless(mqttFlags, "--mqtt")
 	}
-	return useless(serialFlags, "--serial")
+	if o.mqtt.URL == "" {
+		if err := useless(mqttFlags, "--mqtt"); err != nil {
+			return err
+		}
+	}
+	if o.serial.Device == "" {
+		return useless(serialFlags, "--serial")
+	}
+	return nil
 }
 
-// link makes the link, which waits for its device or broker by itself.
+// links is how many links were given.
+func (o *options) links() int {
+	n := 0
+	for _, end := range []string{o.serial.Device, o.mqtt.URL, o.usbip.At} {
+		if end != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// link makes the link, which waits for its device, broker or host by itself.
 func (o *options) link(log *slog.Logger) (transport.Link, error) {
-	if o.serial.Device != "" {
+	switch {
+	case o.serial.Device != "":
 		o.serial.Log = log
 		return serial.New(o.serial)
+	case o.usbip.At != "":
+		o.usbip.Log = log
+		return usbip.New(o.usbip)
 	}
 	o.mqtt.Log = log
 	return mqtt.New(o.mqtt)
