@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo bench fuzz cross size setup clean
+.PHONY: help build test demo bench fuzz cross size qemu powercut setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -25,6 +25,12 @@ cross: ## static pngw for six kinds of router, into build/out
 
 size: ## hold the cross builds against build/size-budget
 	@scripts/size.sh
+
+qemu: ## unit tests on routers' processors, then whole routers, under QEMU
+	@scripts/qemu.sh
+
+powercut: ## cut a router's power ROUNDS times (default 20) and look at its keys
+	@scripts/qemu.sh powercut
 
 setup: ## install what the tests need, by apt-get
 	@scripts/setup.sh

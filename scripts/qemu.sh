@@ -1,0 +1,35 @@
+#!/bin/sh
+# Tests pngw on the routers that QEMU knows; needs root for nothing.
+#   scripts/qemu.sh            unit tests by processor, then whole routers
+#   scripts/qemu.sh user       only the former
+#   scripts/qemu.sh system     only the latter: TESTFLAGS='-run TestMalta -v'
+#   scripts/qemu.sh powercut   routers without power at random moments, ROUNDS times
+set -eu
+cd "$(dirname "$0")/.."
+
+for program in qemu-system-mipsel qemu-system-arm; do
+	if ! command -v $program >/dev/null; then
+		echo "qemu: $program is missing: apt-get install qemu-system-mips qemu-system-arm qemu-user-static kmod mosquitto" >&2
+		exit 1
+	fi
+done
+
+# systems PATTERN: the tests in scripts/qemu of that name.
+systems() {
+	# shellcheck disable=SC2086 # a list of words
+	go test -tags qemu -count 1 -timeout 60m -v -run "$1" ${TESTFLAGS:-} ./scripts/qemu
+}
+
+case ${1:-all} in
+user) scripts/qemu-user.sh ;;
+system) systems '^Test(Malta|Virt)$' ;;
+powercut) systems '^TestPowerCut$' ;;
+all)
+	scripts/qemu-user.sh
+	systems '^Test(Malta|Virt)$'
+	;;
+*)
+	echo "qemu: unknown: $1" >&2
+	exit 2
+	;;
+esac
