@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"flag"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -257,6 +259,7 @@ func (w *world) duplicate(*rapid.T) {
 // TestAnything drives thousands of interleavings, and then lets the link work:
 // whatever happened, every device must then get to its key.
 func TestAnything(t *testing.T) {
+	interleave(t)
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		t.Repeat(map[string]func(*rapid.T){
@@ -310,6 +313,23 @@ func TestAnything(t *testing.T) {
 		})
 		w.settle(t)
 	})
+}
+
+// interleave has rapid try thousands of interleavings, unless the command line
+// gives a number; hundreds where the processor may be an emulated one.
+func interleave(t *testing.T) {
+	t.Helper()
+	checks, steps := "3000", "80"
+	if runtime.GOARCH != "amd64" {
+		checks = "300"
+	}
+	for name, value := range map[string]string{"rapid.checks": checks, "rapid.steps": steps} {
+		if f := flag.Lookup(name); f.Value.String() == f.DefValue {
+			if err := flag.Set(name, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // settle lets everything work again, and wants each device to hold the key that
