@@ -1,0 +1,93 @@
+package hooks
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// find lists the hooks, in the order of their names. The folder is read for
+// each event, so that a hook counts from when it is put there. What is refused
+// is said once, and again when the reason changes.
+func (r *Runner) find() (paths []string) {
+	refused := map[string]string{}
+	entries, reason := list(r.cfg.Dir)
+	if reason != "" {
+		refused[r.cfg.Dir] = reason
+	}
+	for _, e := range entries {
+		path := r.cfg.Dir + "/" + e.Name()
+		if reason := unfit(e); reason != "" {
+			refused[path] = reason
+		} else {
+			paths = append(paths, path)
+		}
+	}
+	for path, reason := range refused {
+		if r.refused[path] != reason {
+			r.cfg.Log.Warn("hook not run", "hook", path, "reason", reason)
+		}
+	}
+	r.refused = refused
+	return paths
+}
+
+// list reads the folder, and says why not. One that is not there is empty.
+func list(dir string) (entries []fs.DirEntry, reason string) {
+	info, err := os.Stat(dir)
+	if err == nil {
+		if reason := mayChange(info); reason != "" {
+			return nil, reason
+		}
+		entries, err = os.ReadDir(dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err.Error()
+	}
+	return entries, ""
+}
+
+// unfit says why a file is not run, "" if it is. A symbolic link is not: its
+// target may lie where others can exchange it.
+func unfit(e fs.DirEntry) string {
+	if !isHookName(e.Name()) {
+		return "its name has other characters than letters, digits, _ and -"
+	}
+	info, err := e.Info()
+	switch {
+	case err != nil:
+		return err.Error()
+	case !info.Mode().IsRegular():
+		return "it is not a regular file"
+	case info.Mode()&0o100 == 0:
+		return "it is not executable"
+	}
+	return mayChange(info)
+}
+
+// mayChange says who could change a file or folder and so have the agent run
+// something else, "" where that is only root and the agent's own user.
+func mayChange(info fs.FileInfo) string {
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != 0 && int(owner) != os.Getuid() {
+		return fmt.Sprintf("it belongs to user %d: want root or the agent's own user", owner)
+	}
+	if info.Mode()&0o022 != 0 {
+		return fmt.Sprintf("its mode is %04o: others than its owner may write to it", info.Mode().Perm())
+	}
+	return ""
+}
+
+// isHookName is the rule of run-parts, which leaves out what editors and
+// package managers put beside a file.
+func isHookName(name string) bool {
+	for _, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
