@@ -48,6 +48,7 @@ func commands() []command {
 	return []command{
 		initCommand, runCommand,
 		provisionCommand, listCommand, showCommand, forgetCommand, discoveredCommand,
+		authenticateCommand, resolveCommand,
 		linksCommand, statusCommand, versionCommand,
 	}
 }

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-
-	"golang.org/x/term"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -35,21 +31,15 @@ func forget(ctx context.Context, c *call) error {
 	if err != nil {
 		return usageError("%v", err)
 	}
-	if !*yes && !term.IsTerminal(int(c.stdin.Fd())) {
-		return usageError("nobody to ask on standard input: say --yes")
+	if err := c.canAsk(*yes); err != nil {
+		return err
 	}
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
-	if !*yes {
-		fmt.Fprintf(c.stderr, "Delete the keys of %s from this gateway? [y/N] ", entity)
-		answer, _ := bufio.NewReader(c.stdin).ReadString('\n')
-		switch strings.ToLower(strings.TrimSpace(answer)) {
-		case "y", "yes":
-		default:
-			return errors.New("nothing was deleted")
-		}
+	if !*yes && !c.confirm(fmt.Sprintf("Delete the keys of %s from this gateway?", entity)) {
+		return errors.New("nothing was deleted")
 	}
 	if err := client.Forget(ctx, entity); err != nil {
 		return c.explain(err)

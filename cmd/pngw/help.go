@@ -23,7 +23,7 @@ exit codes: 0 done, 1 failed, 2 usage or configuration; of provision also
 func printUsage(w io.Writer) {
 	io.WriteString(w, usageHead)
 	for _, cmd := range commands() {
-		fmt.Fprintf(w, "  %-12s%s\n", cmd.name, cmd.summary)
+		fmt.Fprintf(w, "  %-14s%s\n", cmd.name, cmd.summary)
 	}
 	io.WriteString(w, usageTail)
 }

@@ -15,11 +15,12 @@ var listCommand = command{
 said hello and that nobody has provisioned.
 
   --json   only the former, as an array of objects with entity_id, user, state,
-           epoch, index, length, link and last_seen
+           epoch, index, length, link, last_seen and note
 
 States: requested (asked the server), assigned (keys are here, the device has
 none yet), delivered (the device proved that it holds a key), used_up (it holds
-the last one), alarm (it proved an older key than before: rolled back or cloned).
+the last one), alarm (it proved an older key than before: rolled back or cloned;
+it gets no key until pngw resolve).
 
 example: pngw list --json | jq -r '.[] | select(.state != "delivered") | .entity_id'
 `,
@@ -76,7 +77,7 @@ func keyOf(p agent.PNE) string {
 
 var showCommand = command{
 	name: "show", usage: "ENTITY_ID [--json]", summary: "show one device",
-	help: `Shows one device that was provisioned here.
+	help: `Shows one device that was provisioned here, and what to do about it.
 
   --json   as an object, with the fields that list has
 
@@ -121,7 +122,23 @@ func show(ctx context.Context, c *call) error {
 			[2]string{"Epoch", strconv.FormatUint(uint64(p.Epoch), 10)},
 			[2]string{"Key in use", keyOf(p)})
 	}
+	pairs = append(pairs, [2]string{"Next", next(p)})
 	return sheet(c.stdout, pairs)
+}
+
+// next is what a person can do about a device, "" where all is well.
+func next(p agent.PNE) string {
+	switch p.State {
+	case agent.StateRequested:
+		return fmt.Sprintf("no keys have come: pngw provision --user %s %s", p.User, p.Entity)
+	case agent.StateAssigned:
+		return "the device gets its key at its next hello: switch it on, and see pngw links"
+	case agent.StateAlarm:
+		return fmt.Sprintf("see whether there are two devices of this name, exchange or reset the wrong one, then pngw resolve %s --readmit, or --reassign --user %s for a new set", p.Entity, p.User)
+	case agent.StateUsedUp:
+		return fmt.Sprintf("pngw provision --user %s %s, for a new set; with --remember the gateway renews it by itself from then on", p.User, p.Entity)
+	}
+	return ""
 }
 
 var discoveredCommand = command{

@@ -9,11 +9,14 @@
 //     the agent refuses to be without
 //   - provision.go, with password.go and progress.go, is the user's side of
 //     the procedure: clause 7.4.2.2.1, request, steps 1 to 3
+//   - authenticate.go and resolve.go are what follows: the mutual
+//     authentication, and what a person does about a device that was cloned
 //   - list.go, forget.go, links.go, status.go, version.go are the other
 //     commands
 //   - command.go dispatches, and says which exit code means what
 //   - internal/config reads /etc/config/pngw; internal/api is what commands
-//     and agent say to each other over the unix socket
+//     and agent say to each other over the unix socket; internal/hooks tells
+//     the router's other software
 package main
 
 import (

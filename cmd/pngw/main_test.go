@@ -96,6 +96,7 @@ func (s *testServer) configure(dir, tty string) error {
 	option store 'DIR/keys'
 	option root_key 'DIR/root.key'
 	option socket 'DIR/pngw.sock'
+	option hook_dir 'DIR/hooks.d'
 
 config link 'rs232'
 	option type 'serial'

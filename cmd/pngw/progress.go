@@ -10,7 +10,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// progress shows the steps of a provision command.
+// progress shows the steps of a provision command, line by line.
 type progress struct {
 	w      io.Writer
 	json   bool

@@ -25,6 +25,11 @@ hands each device its first key when it says hello. Shows each step as it happen
   --wait TIME           how long to wait for the devices, 60s unless given; what is
                         not delivered by then stays pending and needs no further
                         command
+  --remember            let the gateway renew the devices' sets by itself when 90 %
+                        of their keys are used. It keeps the Hash(Password) for
+                        that, sealed in its store: to whoever opens the store that
+                        is worth the password. Provisioning a device again without
+                        --remember deletes it, and so does forget
   --json                print steps and outcomes as JSON, one object a line: steps
                         have a field step, outcomes a field result
 
@@ -42,15 +47,25 @@ func provision(ctx context.Context, c *call) error {
 	user := c.flags.String("user", "", "")
 	passwordFile := c.flags.String("password-file", "", "")
 	wait := c.flags.Duration("wait", time.Minute, "")
+	remember := c.flags.Bool("remember", false, "")
 	asJSON := c.flags.Bool("json", false, "")
 	args, err := c.parse(1, -1)
 	if err != nil {
 		return err
 	}
-	req, err := provisionRequest(*user, *wait, args)
+	req, err := c.provisionRequest(*user, *wait, args)
 	if err != nil {
 		return err
 	}
+	if req.Remember = *remember; req.Remember {
+		fmt.Fprintf(c.stderr, "pngw: the Hash(Password) of %s stays on this router, sealed in its store: it is worth the password to whoever opens the store\n", req.User)
+	}
+	return c.request(ctx, req, *passwordFile, *asJSON)
+}
+
+// request has the agent carry a request out, with the user's password, and
+// shows what comes of it.
+func (c *call) request(ctx context.Context, req agent.ProvisionRequest, passwordFile string, asJSON bool) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -67,14 +82,14 @@ func provision(ctx context.Context, c *call) error {
 	if _, err := client.Status(ctx); err != nil {
 		return c.explain(err)
 	}
-	password, err := c.password(ctx, req.User, *passwordFile)
+	password, err := c.password(ctx, req.User, passwordFile)
 	if err != nil {
 		return err
 	}
 	req.PasswordHash = cpns.HashPassword(req.User, password)
 	clear(password)
 
-	p := newProgress(c.stdout, *asJSON, cfg.Gateway.Server)
+	p := newProgress(c.stdout, asJSON, cfg.Gateway.Server)
 	outcomes, err := client.Provision(ctx, req, p.step)
 	clear(req.PasswordHash[:])
 	if errors.As(err, new(*api.ConnectError)) || errors.As(err, new(*api.AnswerError)) {
@@ -85,7 +100,7 @@ func provision(ctx context.Context, c *call) error {
 		return p.interrupted(req.Entities, err)
 	}
 	if code := exitCode(outcomes); code != 0 {
-		if links, err := client.Links(ctx); err == nil && code == exitPending && !*asJSON {
+		if links, err := client.Links(ctx); err == nil && code == exitPending && !asJSON {
 			p.absent(links)
 		}
 		return &exit{code: code}
@@ -94,9 +109,9 @@ func provision(ctx context.Context, c *call) error {
 }
 
 // provisionRequest checks what was typed.
-func provisionRequest(user string, wait time.Duration, entities []string) (r agent.ProvisionRequest, err error) {
+func (c *call) provisionRequest(user string, wait time.Duration, entities []string) (r agent.ProvisionRequest, err error) {
 	if user == "" {
-		return r, usageError("--user USER is missing; see pngw provision --help")
+		return r, usageError("--user USER is missing; see pngw %s --help", c.name)
 	}
 	if r.User, err = cpns.ParseUserID(user); err != nil {
 		return r, usageError("--user: %v", err)
@@ -105,22 +120,17 @@ func provisionRequest(user string, wait time.Duration, entities []string) (r age
 		return r, usageError("--wait %v: want a time from 0s to %v", wait, api.MaxWait)
 	}
 	r.Wait = wait
-	seen := map[cpns.EntityID]bool{}
-	for i, v := range entities {
-		e, err := cpns.ParseEntityID(v)
-		if err != nil {
-			return r, usageError("device %d of %d: %v", i+1, len(entities), err)
-		}
-		if seen[e] {
-			return r, usageError("%s is there twice", e)
-		}
-		seen[e] = true
-		r.Entities = append(r.Entities, e)
+	r.Entities, err = parseEntities(entities)
+	return r, err
+}
+
+// parseEntities checks devices as they were typed.
+func parseEntities(args []string) ([]cpns.EntityID, error) {
+	entities, err := api.ParseEntities(args)
+	if err != nil {
+		return nil, &exit{exitUsage, err}
 	}
-	if len(r.Entities) > api.MaxEntities {
-		return r, usageError("%d devices at once: want at most %d", len(r.Entities), api.MaxEntities)
-	}
-	return r, nil
+	return entities, nil
 }
 
 // exitCode sums the outcomes up as the help says.

@@ -16,6 +16,7 @@ import (
 	"cpns.example.net/pngw/board"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/keystore"
 	"cpns.example.net/pngw/transport/https"
@@ -56,8 +57,9 @@ func run(ctx context.Context, c *call) error {
 	// The socket is opened to the group once it is there; nothing else is for
 	// others' eyes.
 	syscall.Umask(0o077)
-	// A log that has gone away is no reason to stop.
-	signal.Ignore(syscall.SIGPIPE)
+	// A log that has gone away is no reason to stop. Not by signal.Ignore, which
+	// hooks would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
@@ -76,6 +78,7 @@ type daemon struct {
 	log      *slog.Logger
 	store    *keystore.Store
 	agent    *agent.Agent
+	hooks    *hooks.Runner
 	api      *api.Server
 	listener net.Listener
 }
@@ -114,6 +117,8 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 	if d.store, err = openStore(g); err != nil {
 		return nil, err
 	}
+	events := new(api.Events)
+	d.hooks = hooks.New(hooks.Config{Dir: g.HookDir, Gateway: g.ID, SessionKey: g.HookSessionKey, Timeout: g.HookTimeout, Log: log})
 	d.agent, err = agent.New(agent.Config{
 		Gateway: g.ID,
 		PSK:     psk,
@@ -122,6 +127,11 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 		Clock:   clock,
 		Links:   links,
 		Log:     log,
+		Reauth:  g.Reauth,
+		Observe: func(e agent.Event) {
+			events.Count(e.Kind)
+			d.hooks.Observe(e)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -132,7 +142,10 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 		}
 		return nil, err
 	}
-	d.api = api.New(api.Config{Agent: d.agent, Version: programVersion(), Server: g.Server, LinkTypes: types, Log: log})
+	d.api = api.New(api.Config{
+		Agent: d.agent, Version: programVersion(), Server: g.Server, LinkTypes: types,
+		Events: events, Hooks: d.hooks, Log: log,
+	})
 	return d, nil
 }
 
@@ -171,6 +184,11 @@ func (d *daemon) run(ctx context.Context) error {
 	agentCtx, stopAgent := context.WithCancel(context.WithoutCancel(ctx))
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	defer stopAPI()
+	hooksDone := make(chan struct{})
+	go func() {
+		defer close(hooksDone)
+		d.hooks.Run(agentCtx)
+	}()
 	agentErr := make(chan error, 1)
 	go func() {
 		agentErr <- d.agent.Run(agentCtx)
@@ -180,7 +198,9 @@ func (d *daemon) run(ctx context.Context) error {
 	d.log.Info("ready", "gateway", d.cfg.Gateway.ID, "socket", d.cfg.Gateway.Socket, "version", programVersion())
 	apiErr := d.api.Serve(apiCtx, d.listener)
 	stopAgent()
-	return errors.Join(<-agentErr, apiErr)
+	err := errors.Join(<-agentErr, apiErr)
+	<-hooksDone
+	return err
 }
 
 func (d *daemon) close() {

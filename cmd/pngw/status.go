@@ -8,13 +8,15 @@ import (
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 )
 
 var statusCommand = command{
 	name: "status", usage: "[--json]", summary: "show how the agent is doing",
 	help: `Shows how the agent is doing: its clock, server, links, devices, and what is wrong.
 
-  --json   as an object, without the links
+  --json   as an object, without the links; events and hooks are counted since
+           the agent started
 
 example: pngw status
 `,
@@ -54,6 +56,9 @@ func statusPairs(s api.Status, all []api.Link) [][2]string {
 		{"Discovered", fmt.Sprintf("%d that nobody has provisioned", s.Discovered)},
 		{"Store", "in order"},
 		{"Dropped", fmt.Sprintf("%d malformed, %d misplaced, %d unproved messages", s.Dropped.Malformed, s.Dropped.Misplaced, s.Dropped.Unproved)},
+	}
+	if h := s.Hooks; h != (hooks.Counts{}) {
+		pairs = append(pairs, [2]string{"Hooks", fmt.Sprintf("%d went well, %d failed, %d killed; %d events dropped, %d waiting", h.OK, h.Failed, h.TimedOut, h.Dropped, h.Waiting)})
 	}
 	if !s.ClockSet {
 		pairs[3][1] = fmt.Sprintf("not set (it says %s): requests wait for NTP", s.Time)

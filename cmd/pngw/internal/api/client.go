@@ -115,6 +115,8 @@ func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step f
 		User:         string(r.User),
 		PasswordHash: hex.EncodeToString(r.PasswordHash[:]),
 		WaitMS:       r.Wait.Milliseconds(),
+		Remember:     r.Remember,
+		Reassign:     r.Reassign,
 	}
 	for _, e := range r.Entities {
 		body.Entities = append(body.Entities, string(e))
@@ -129,7 +131,24 @@ func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step f
 		return nil, err
 	}
 	defer resp.Body.Close()
-	outcomes, err := readProvision(resp.Body, step)
+	var outcomes []agent.Outcome
+	err = readStream(resp.Body, func(kind lineKind, line []byte) error {
+		switch {
+		case kind.Step != "":
+			var v agent.Step
+			if err := json.Unmarshal(line, &v); err != nil {
+				return fmt.Errorf("reading a step: %w", err)
+			}
+			step(v)
+		case kind.Result != "":
+			var v agent.Outcome
+			if err := json.Unmarshal(line, &v); err != nil {
+				return fmt.Errorf("reading an outcome: %w", err)
+			}
+			outcomes = append(outcomes, v)
+		}
+		return nil
+	})
 	if err == nil && len(outcomes) != len(r.Entities) {
 		err = fmt.Errorf("the agent told %d outcomes of %d", len(outcomes), len(r.Entities))
 	}
@@ -139,36 +158,77 @@ func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step f
 	return outcomes, err
 }
 
-func readProvision(r io.Reader, step func(agent.Step)) ([]agent.Outcome, error) {
-	var outcomes []agent.Outcome
+// Authenticate has PNEs prove their keys: those given, all of them where none
+// are. It calls done for each as it is known.
+func (c *Client) Authenticate(ctx context.Context, entities []cpns.EntityID, done func(agent.Proof)) error {
+	body := authenticateRequest{All: len(entities) == 0}
+	for _, e := range entities {
+		body.Entities = append(body.Entities, string(e))
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(ctx, http.MethodPost, "/v1/authenticate", text)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	told := 0
+	err = readStream(resp.Body, func(_ lineKind, line []byte) error {
+		var p agent.Proof
+		if err := json.Unmarshal(line, &p); err != nil {
+			return fmt.Errorf("reading a result: %w", err)
+		}
+		told++
+		done(p)
+		return nil
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil && len(entities) > 0 && told != len(entities):
+		return fmt.Errorf("the agent told %d results of %d", told, len(entities))
+	}
+	return err
+}
+
+// Readmit ends a PNE's alarm.
+func (c *Client) Readmit(ctx context.Context, e cpns.EntityID) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	text, err := json.Marshal(readmitRequest{string(e)})
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(ctx, http.MethodPost, "/v1/readmit", text)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// readStream hands each line of a stream on, up to one that says that the stream
+// ended early.
+func readStream(r io.Reader, each func(kind lineKind, line []byte) error) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxLine)
 	for s.Scan() {
-		var kind provisionLine
+		var kind lineKind
 		if err := json.Unmarshal(s.Bytes(), &kind); err != nil {
-			return outcomes, fmt.Errorf("reading the agent's answer: %w", err)
+			return fmt.Errorf("reading the agent's answer: %w", err)
 		}
-		switch {
-		case kind.Step != "":
-			var v agent.Step
-			if err := json.Unmarshal(s.Bytes(), &v); err != nil {
-				return outcomes, fmt.Errorf("reading a step: %w", err)
-			}
-			step(v)
-		case kind.Result != "":
-			var v agent.Outcome
-			if err := json.Unmarshal(s.Bytes(), &v); err != nil {
-				return outcomes, fmt.Errorf("reading an outcome: %w", err)
-			}
-			outcomes = append(outcomes, v)
-		case kind.Error != "":
-			return outcomes, errors.New(kind.Error)
+		if kind.Error != "" {
+			return errors.New(kind.Error)
+		}
+		if err := each(kind, s.Bytes()); err != nil {
+			return err
 		}
 	}
 	if err := s.Err(); err != nil {
-		return outcomes, fmt.Errorf("the agent went away: %w", err)
+		return fmt.Errorf("the agent went away: %w", err)
 	}
-	return outcomes, nil
+	return nil
 }
 
 func get[T any](ctx context.Context, c *Client, path string) (v T, err error) {

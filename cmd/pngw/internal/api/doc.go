@@ -11,23 +11,32 @@
 //	GET    /v1/pnes/{entity}   one of them
 //	DELETE /v1/pnes/{entity}   forget it: its keys are gone from the store; 204
 //	GET    /v1/discovered      PNEs that said hello and nobody asked for: agent.Discovered, an array
+//	GET    /v1/metrics         counters in Prometheus' text format: metrics.go
 //	POST   /v1/provision       take a user's request: see below
+//	POST   /v1/authenticate    have PNEs prove their keys: see below
+//	POST   /v1/readmit         {"entity_id": "urn:dev:1"}: end its alarm; 204
 //
 // The body of a provision request is
 //
 //	{"user": "alice", "password_hash": "<64 hex digits>", "entity_ids": ["urn:dev:1"], "wait_ms": 60000}
 //
 // where password_hash is the Hash(Password) of clause 7.4.2.2.1, which whoever
-// asked for the password makes: the daemon never sees a password. The answer
+// asked for the password makes: the daemon never sees a password. It may have
+// "remember": true, to have the agent keep the hash, sealed, and renew sets with
+// it, and "reassign": true, to give a new set to PNEs under alarm too. The answer
 // is a stream, application/x-ndjson: one agent.Step a line, as they happen,
 // then one agent.Outcome a line, in the order of entity_ids, and at the end of
 // an unsuccessful stream a line {"error": "..."}. Closing the connection ends
 // the waiting, not the assignments: keys that are sealed are delivered when
 // their device says hello.
 //
+// The body of an authenticate request is {"entity_ids": ["urn:dev:1"]}, or
+// {"all": true}. The answer is a stream like the other, of one agent.Proof a line,
+// in the order in which they are known.
+//
 // Every other answer than 200 and 204 has a body {"error": "..."}: 400 for a
-// request that is malformed, 404 for an Entity ID that is not known, 413 for a
-// body over 256 KiB, 500 for what went wrong inside.
+// request that is malformed, 404 for an Entity ID that is not known, 409 for a
+// PNE to readmit that is not under alarm, 413 for a body over 256 KiB, 500 for what went wrong inside.
 package api
 
 import (
@@ -36,6 +45,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -45,6 +55,8 @@ type Status struct {
 	Uptime  int64  `json:"uptime_s"` // whole seconds, counted without the clock
 	Server  string `json:"server"`   // base URL of the CPNS Server
 	agent.Status
+	Events map[agent.EventKind]int64 `json:"events"` // since the start
+	Hooks  hooks.Counts              `json:"hooks"`
 }
 
 // Link is one link of the answer to GET /v1/links.
@@ -64,20 +76,33 @@ type provisionRequest struct {
 	PasswordHash string   `json:"password_hash"`
 	Entities     []string `json:"entity_ids"`
 	WaitMS       int64    `json:"wait_ms"`
+	Remember     bool     `json:"remember,omitempty"`
+	Reassign     bool     `json:"reassign,omitempty"`
 }
 
-// provisionLine tells the kinds of line in a provision answer apart.
-type provisionLine struct {
-	Step   agent.StepKind `json:"step"`
-	Result agent.Result   `json:"result"`
-	Error  string         `json:"error"`
+// authenticateRequest is the body of POST /v1/authenticate.
+type authenticateRequest struct {
+	Entities []string `json:"entity_ids,omitempty"`
+	All      bool     `json:"all,omitempty"`
+}
+
+// readmitRequest is the body of POST /v1/readmit.
+type readmitRequest struct {
+	Entity string `json:"entity_id"`
+}
+
+// lineKind tells the kinds of line in a stream apart.
+type lineKind struct {
+	Step   string `json:"step"`
+	Result string `json:"result"`
+	Error  string `json:"error"`
 }
 
 type problem struct {
 	Error string `json:"error"`
 }
 
-// Limits of one provision request.
+// Limits of one request.
 const (
 	MaxEntities = 1024           // devices
 	MaxWait     = 24 * time.Hour // for them

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/keystore"
@@ -66,14 +67,17 @@ func startRig(t *testing.T, l net.Listener, c *Client) *rig {
 	}
 	log := slog.New(slog.DiscardHandler)
 	near, far := transport.NewPair("memory", "memory")
+	events := new(Events)
+	runner := hooks.New(hooks.Config{Dir: dir, Gateway: "gw-0001", Timeout: time.Minute, Log: log})
 	a, err := agent.New(agent.Config{
 		Gateway: "gw-0001", PSK: psk{}, Server: cpnsServer{}, Store: store, Clock: clock{},
 		Links: []transport.Link{near}, Log: log,
+		Observe: func(e agent.Event) { events.Count(e.Kind); runner.Observe(e) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Agent: a, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Log: log})
+	s := New(Config{Agent: a, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Events: events, Hooks: runner, Log: log})
 
 	agentCtx, stopAgent := context.WithCancel(context.Background())
 	apiCtx, stopAPI := context.WithCancel(context.Background())

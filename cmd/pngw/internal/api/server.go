@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -20,6 +21,8 @@ type Config struct {
 	Version   string
 	Server    string            // base URL of the CPNS Server, for people
 	LinkTypes map[string]string // by link name
+	Events    *Events
+	Hooks     *hooks.Runner
 	Log       *slog.Logger
 }
 
@@ -84,7 +87,10 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/pnes/{entity...}", s.show)
 	mux.HandleFunc("DELETE /v1/pnes/{entity...}", s.forget)
 	mux.HandleFunc("GET /v1/discovered", s.discovered)
+	mux.HandleFunc("GET /v1/metrics", s.metrics)
 	mux.HandleFunc("POST /v1/provision", s.provision)
+	mux.HandleFunc("POST /v1/authenticate", s.authenticate)
+	mux.HandleFunc("POST /v1/readmit", s.readmit)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, problem{"no such resource or method"})
 	})
@@ -102,8 +108,11 @@ func answer(w http.ResponseWriter, status int, v any) {
 // fail answers with what an agent's error means to a client.
 func (s *Server) fail(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		status = http.StatusNotFound
+	case errors.Is(err, fs.ErrInvalid):
+		status = http.StatusConflict
 	}
 	answer(w, status, problem{err.Error()})
 }

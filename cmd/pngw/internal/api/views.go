@@ -18,6 +18,8 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		Uptime:  int64(time.Since(s.start) / time.Second),
 		Server:  s.Config.Server,
 		Status:  st,
+		Events:  s.Events.counts(),
+		Hooks:   s.Hooks.Counts(),
 	})
 }
 

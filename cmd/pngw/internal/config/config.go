@@ -9,12 +9,16 @@
 //		option server 'https://cpns.example.net:8443'     # required
 //		option ca '/etc/pngw/ca.pem'                      # else the system's roots
 //		option pin 'BASE64'                               # SHA-256 of the server's SPKI
-//		option psk_file '/etc/pngw/psk1'                  # this and the next four:
+//		option psk_file '/etc/pngw/psk1'                  # this and all that follow:
 //		option psk_identity 'gw-0001'                     # the values shown are
 //		option store '/etc/pngw/keys'                     # what holds when the
 //		option root_key '/etc/pngw/root.key'              # option is not there
 //		option socket '/var/run/pngw.sock'
 //		option log_level 'info'                           # debug, info, warn, error
+//		option reauth '24h'                               # 1m or more; 0 for never
+//		option hook_dir '/etc/pngw/hooks.d'
+//		option hook_session_key '0'                       # 1: hooks get session keys
+//		option hook_timeout '30s'                         # 1s to 1h
 //
 //	config link 'rs232'
 //		option enabled '1'
@@ -51,6 +55,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"cpns.example.net/pngw/board/uci"
 	"cpns.example.net/pngw/cpns"
@@ -79,6 +84,11 @@ type Gateway struct {
 	RootKey     string
 	Socket      string
 	LogLevel    slog.Level
+	Reauth      time.Duration // how often PNEs are authenticated, 0 for never
+
+	HookDir        string
+	HookSessionKey bool // hooks get session keys
+	HookTimeout    time.Duration
 
 	section uci.Section
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cpns.example.net/pngw/board/uci"
 )
@@ -24,6 +25,10 @@ config gateway 'main'
 	option root_key '/overlay/root.key'
 	option socket '/tmp/pngw.sock'
 	option log_level 'debug'
+	option reauth '6h'
+	option hook_dir '/overlay/hooks.d'
+	option hook_session_key '1'
+	option hook_timeout '5s'
 
 config link 'rs232'
 	option type 'serial'
@@ -64,6 +69,7 @@ func TestParse(t *testing.T) {
 		Pin:     "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 		PSKFile: "/etc/pngw/psk", PSKIdentity: "factory-7", Store: "/overlay/keys",
 		RootKey: "/overlay/root.key", Socket: "/tmp/pngw.sock", LogLevel: slog.LevelDebug,
+		Reauth: 6 * time.Hour, HookDir: "/overlay/hooks.d", HookSessionKey: true, HookTimeout: 5 * time.Second,
 	}
 	if got, want := show(g), show(wantGateway); got != want {
 		t.Errorf("gateway:\n got %s\nwant %s", got, want)
@@ -106,6 +112,7 @@ config link b
 	want := Gateway{
 		ID: "gw", Server: "https://cpns.example.net", PSKFile: "/etc/pngw/psk1", PSKIdentity: "gw",
 		Store: "/etc/pngw/keys", RootKey: "/etc/pngw/root.key", Socket: "/var/run/pngw.sock",
+		Reauth: 24 * time.Hour, HookDir: "/etc/pngw/hooks.d", HookTimeout: 30 * time.Second,
 	}
 	if show(g) != show(want) {
 		t.Errorf("gateway:\n got %s\nwant %s", show(g), show(want))
@@ -140,7 +147,7 @@ func TestMistakes(t *testing.T) {
 		{"service, procs", head + "config service 's'\n\toption gomaxprocs '0'\n", `pngw:5: option gomaxprocs: `},
 		{"service, unknown", head + "config service 's'\n\toption gomemlimits '12MiB'\n", `pngw:5: `},
 		{"two services", head + "config service\nconfig service\n", `pngw:5: a second section service, the first is in line 4`},
-		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes ca, id, `},
+		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes ca, hook_dir, `},
 		{"gateway list", head + " list ca /a\n", "pngw:4: option ca: is a list here"},
 		{"no id", "config gateway\n option server https://a\n", "pngw:1: section gateway needs an option id"},
 		{"no server", "config gateway\n option id gw\n", "pngw:1: section gateway needs an option server"},
@@ -156,6 +163,10 @@ func TestMistakes(t *testing.T) {
 		{"relative", head + " option store keys\n", `pngw:4: option store: "keys": want an absolute path`},
 		{"socket", head + " option socket /" + long + long + "\n", "pngw:4: option socket: 131 bytes: a socket's path has at most 107"},
 		{"log_level", head + " option log_level loud\n", `pngw:4: option log_level: "loud": want debug, info, warn or error`},
+		{"reauth", head + " option reauth 30s\n", "pngw:4: option reauth: 30s: want 1m0s or more, or 0 for never"},
+		{"hook_dir", head + " option hook_dir hooks.d\n", `pngw:4: option hook_dir: "hooks.d": want an absolute path`},
+		{"hook_session_key", head + " option hook_session_key fd3\n", `pngw:4: option hook_session_key: "fd3": want 1 or 0`},
+		{"hook_timeout", head + " option hook_timeout 0\n", "pngw:4: option hook_timeout: 0s: want a time from 1s to 1h0m0s"},
 		{"link name", head + "config link\n option type serial\n", "pngw:4: a link needs a name"},
 		{"link twice", head + serial + "config link a\n option type serial\n option device /dev/ttyS2\n", `pngw:7: a second section named "a"`},
 		{"link type", head + "config link a\n option device /dev/ttyS1\n", "pngw:4: option type: missing: want serial or mqtt"},
@@ -261,7 +272,7 @@ func TestFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.Links[0].Fault(errors.New("no such speed")).Error(), "pngw:14: no such speed"; got != want {
+	if got, want := c.Links[0].Fault(errors.New("no such speed")).Error(), "pngw:18: no such speed"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got, want := c.Gateway.Fault("psk_file", errors.New("too short")).Error(), "pngw:7: option psk_file: too short"; got != want {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"cpns.example.net/pngw/board/uci"
 	"cpns.example.net/pngw/cpns"
@@ -13,6 +14,13 @@ import (
 // maxSocketPath is what sockaddr_un has room for, in bytes, without the final
 // zero.
 const maxSocketPath = 107
+
+// Bounds of times.
+const (
+	minReauth      = time.Minute // as in package agent
+	minHookTimeout = time.Second
+	maxHookTimeout = time.Hour
+)
 
 func parseGateway(s uci.Section) (Gateway, error) {
 	d := &decoder{uci.NewDecoder(s)}
@@ -25,7 +33,13 @@ func parseGateway(s uci.Section) (Gateway, error) {
 		RootKey:  d.path("root_key", "/etc/pngw/root.key"),
 		Socket:   d.path("socket", "/var/run/pngw.sock"),
 		LogLevel: d.logLevel("log_level"),
-		section:  s,
+		Reauth:   d.reauth("reauth"),
+
+		HookDir:        d.path("hook_dir", "/etc/pngw/hooks.d"),
+		HookSessionKey: d.Bool("hook_session_key", false),
+		HookTimeout:    d.hookTimeout("hook_timeout"),
+
+		section: s,
 	}
 	if v := d.Required("id"); v != "" {
 		id, err := cpns.ParseGatewayID(v)
@@ -88,6 +102,24 @@ func (d *decoder) logLevel(name string) slog.Level {
 		d.Errorf(name, "%q: want debug, info, warn or error", v)
 	}
 	return level
+}
+
+// reauth is the schedule of mutual authentications. Each of them uses a key of
+// the PNE's set up.
+func (d *decoder) reauth(name string) time.Duration {
+	v := d.Duration(name, 24*time.Hour)
+	if v != 0 && v < minReauth {
+		d.Errorf(name, "%s: want %s or more, or 0 for never; each time uses up a key of each device", v, minReauth)
+	}
+	return v
+}
+
+func (d *decoder) hookTimeout(name string) time.Duration {
+	v := d.Duration(name, 30*time.Second)
+	if v < minHookTimeout || v > maxHookTimeout {
+		d.Errorf(name, "%s: want a time from %s to %s", v, minHookTimeout, maxHookTimeout)
+	}
+	return v
 }
 
 // path is an option that names a file or folder. A relative path is refused:
