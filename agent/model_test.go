@@ -319,7 +319,7 @@ func TestAnything(t *testing.T) {
 // gives a number; hundreds where the processor may be an emulated one.
 func interleave(t *testing.T) {
 	t.Helper()
-	checks, steps := "3000", "80"
+	checks, steps := "2000", "60"
 	if runtime.GOARCH != "amd64" {
 		checks = "300"
 	}
