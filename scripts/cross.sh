@@ -13,7 +13,6 @@ ldflags=$(scripts/ldflags.sh)
 if [ $# -eq 0 ]; then
 	# shellcheck disable=SC2046 # a list of words
 	set -- $(awk -v usb="${USB:-1}" '!/^#/ && NF && (usb != 0 || $1 !~ /-usb$/) { print $1 }' build/size-budget)
-	rm -f "$out"/pngw-*-*
 fi
 
 for target in "$@"; do
@@ -43,10 +42,14 @@ for target in "$@"; do
 		-o "$out/pngw-$target" ./cmd/pngw
 done
 
-# shellcheck disable=SC2046 # a list of words, none with a blank
-go run ./scripts/elfcheck -path "$PWD/" -path "${HOME:-/root}/" -path "${TMPDIR:-/tmp}/go-" \
-	$(printf "$out/pngw-%s " "$@")
-
+# From here on the list is of files.
+for target in "$@"; do
+	shift
+	set -- "$@" "pngw-$target"
+done
+go build -o "$out/elfcheck" ./scripts/elfcheck
+top=$PWD
 cd "$out"
-sha256sum pngw-*-* >SHA256SUMS
+./elfcheck -path "$top/" -path "${HOME:-/root}/" -path "${TMPDIR:-/tmp}/go-" "$@"
+sha256sum "$@" >SHA256SUMS
 cat SHA256SUMS

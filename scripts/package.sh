@@ -14,6 +14,10 @@ if [ "${1:-}" = -d ]; then
 	bin=$2
 	shift 2
 fi
+if [ ! -f "$bin/SHA256SUMS" ]; then
+	echo "package: $bin/SHA256SUMS is not there: run make cross first" >&2
+	exit 1
+fi
 out=$bin/packages
 time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH="$time"
@@ -40,12 +44,13 @@ cp -R build/openwrt/files/. build/package/. "$stage/"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
-# pack NAME ELF WITH OTHER: both kinds of package for ARCH.
+# pack NAME ELF WITH OTHER: both kinds of package for ARCH, if ELF has been built.
 pack() {
-	if [ ! -f "$2" ]; then
+	# What lies there from another run is another version.
+	if ! grep -q "  $2\$" "$bin/SHA256SUMS"; then
 		return 0
 	fi
-	cp "$2" "$stage/pngw"
+	cp "$bin/$2" "$stage/pngw"
 	# Two packages of one commit are the same bytes.
 	find "$stage" -exec touch -h -d "@$time" {} +
 	export NAME="$1" WITH="$3" OTHER="$4"
@@ -68,11 +73,11 @@ for ARCH in "$@"; do
 		echo "package: unknown architecture $ARCH: see $table" >&2
 		exit 2
 	fi
-	pack pngw "$bin/pngw-$target-usb" with pngw-nousb
-	pack pngw-nousb "$bin/pngw-$target" without pngw
+	pack pngw "pngw-$target-usb" with pngw-nousb
+	pack pngw-nousb "pngw-$target" without pngw
 done
 if [ "$packed" -eq 0 ]; then
-	echo 'package: there is nothing to pack: run make cross first' >&2
+	echo 'package: nothing has been built for that: run make cross first' >&2
 	exit 1
 fi
 (cd "$out" && sha256sum -- *.ipk *.apk >SHA256SUMS)

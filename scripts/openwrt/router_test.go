@@ -192,10 +192,12 @@ func (b *built) make() error {
 	if !ok {
 		return fmt.Errorf("no OpenWrt package for linux/%s", runtime.GOARCH)
 	}
+	program := "pngw-linux-" + runtime.GOARCH
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", "-ldflags=-s -w",
-		"-o", filepath.Join(b.dir, "pngw-linux-"+runtime.GOARCH), "./cmd/pngw")
+		"-o", filepath.Join(b.dir, program), "./cmd/pngw")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	for _, cmd := range []*exec.Cmd{build, exec.Command("scripts/package.sh", "-d", b.dir, arch)} {
+	sums := exec.Command("sh", "-c", `cd "$1" && sha256sum "$2" >SHA256SUMS`, "sh", b.dir, program)
+	for _, cmd := range []*exec.Cmd{build, sums, exec.Command("scripts/package.sh", "-d", b.dir, arch)} {
 		cmd.Dir = "../.."
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", cmd, err, out)
