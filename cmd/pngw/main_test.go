@@ -25,7 +25,9 @@ func TestMain(m *testing.M) {
 // with a real serial line. Beside testscript's commands there are:
 //
 //	exits N COMMAND ARGS...   runs the command, wants exit code N
-//	plugin ENTITY_ID          puts a device at the far end of the serial line $TTY
+//	plugin ENTITY_ID [STATE]  puts a device at the far end of the serial line $TTY,
+//	                          which holds what was saved under STATE
+//	clone STATE COPY          copies what a device has saved
 //	until TEXT COMMAND...     repeats the command until its output has the text
 func TestScripts(t *testing.T) {
 	server := startServer(t)
@@ -40,11 +42,13 @@ func TestScripts(t *testing.T) {
 			env.Values["line"] = line
 			env.Setenv("TTY", line.tty)
 			env.Setenv("ESC", "\x1b")
+			env.Setenv("SERVER", server.url)
+			env.Setenv("SMALL_SERVER", server.small)
 			env.Setenv("GORACE", raceOptions)
 			return server.configure(env.WorkDir, line.tty)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "plugin": plugIn, "until": until,
+			"exits": exits, "plugin": plugIn, "clone": clone, "until": until,
 		},
 	})
 }
@@ -70,10 +74,17 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func plugIn(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: plugin ENTITY_ID")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: plugin ENTITY_ID [STATE]")
 	}
-	ts.Check(ts.Value("line").(*line).plugIn(args[0]))
+	ts.Check(ts.Value("line").(*line).plugIn(args[0], append(args, "")[1]))
+}
+
+func clone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: clone STATE COPY")
+	}
+	ts.Check(ts.Value("line").(*line).copyState(args[0], args[1]))
 }
 
 func until(ts *testscript.TestScript, neg bool, args []string) {

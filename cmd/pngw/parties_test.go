@@ -31,12 +31,13 @@ const (
 	tkHex    = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 )
 
-var devices = []string{"urn:dev:lamp-1", "urn:dev:lamp-2", "PNE/7+#%~:A", "urn:dev:bobs"}
+var devices = []string{"urn:dev:lamp-1", "urn:dev:lamp-2", "PNE/7+#%~:A", "urn:dev:bobs", "urn:dev:lock-1", "urn:dev:fan-1", "urn:dev:lamp-3"}
 
 // testServer is a CPNS Server on SQLite behind HTTPS on the loopback.
 type testServer struct {
-	url string
-	ca  []byte // PEM
+	url   string
+	small string // the same server's, where sets have 2 keys
+	ca    []byte // PEM
 }
 
 func startServer(t *testing.T) *testServer {
@@ -73,19 +74,28 @@ func startServer(t *testing.T) *testServer {
 	check(err)
 	https := httptest.NewTLSServer(s)
 	t.Cleanup(https.Close)
+	s, err = server.New(ctx, server.Config{Store: store, MasterKey: &key, SetLength: 2, Log: slog.New(slog.DiscardHandler)})
+	check(err)
+	small := httptest.NewTLSServer(s)
+	t.Cleanup(small.Close)
 	return &testServer{
-		url: https.URL,
-		ca:  pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw}),
+		url:   https.URL,
+		small: small.URL,
+		ca:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw}),
 	}
 }
 
 // line is a serial line: tty is the gateway's end, and a device can be put at
 // the other.
 type line struct {
-	tty    string
-	far    *os.File
-	near   *os.File // keeps the far end open while the gateway's is closed
-	device sync.WaitGroup
+	tty     string
+	far     *os.File
+	near    *os.File // keeps the far end open while the gateway's is closed
+	reading sync.WaitGroup
+
+	mu     sync.Mutex
+	device *pne.Device          // at the far end
+	states map[string]pne.State // what devices have saved, by name
 }
 
 func openLine() (*line, error) {
@@ -109,22 +119,23 @@ func openLine() (*line, error) {
 	}
 	tty := fmt.Sprintf("/dev/pts/%d", number)
 	near, err := os.OpenFile(tty, os.O_RDWR|unix.O_NOCTTY, 0)
-	return &line{tty: tty, far: far, near: near}, err
+	return &line{tty: tty, far: far, near: near, states: map[string]pne.State{}}, err
 }
 
 func (l *line) close() {
 	l.far.Close()
 	l.near.Close()
-	l.device.Wait()
+	l.reading.Wait()
 }
 
-// plugIn runs a device until the line is closed.
-func (l *line) plugIn(entity string) error {
+// plugIn puts a device at the far end until the line is closed or another one
+// takes its place. It holds what was saved under a name before.
+func (l *line) plugIn(entity, state string) error {
 	tk, err := hex.DecodeString(tkHex)
 	if err != nil {
 		return err
 	}
-	d, err := pne.New(pne.Config{Entity: cpns.EntityID(entity), TK: tk, Storage: pne.Volatile{}, Rand: rand.Reader})
+	d, err := pne.New(pne.Config{Entity: cpns.EntityID(entity), TK: tk, Storage: saved{l, state}, Rand: rand.Reader})
 	if err != nil {
 		return err
 	}
@@ -132,27 +143,65 @@ func (l *line) plugIn(entity string) error {
 	if err != nil {
 		return err
 	}
+	l.mu.Lock()
+	first := l.device == nil
+	l.device = d
+	l.mu.Unlock()
 	if _, err := l.far.Write(transport.EncodeFrame(nil, hello)); err != nil {
 		return err
 	}
-	l.device.Go(func() {
-		var in transport.Deframer
-		buf := make([]byte, 4096)
-		for {
-			n, err := l.far.Read(buf)
-			if errors.Is(err, fs.ErrClosed) {
-				return
-			}
-			in.Feed(buf[:n], func(msg []byte) {
-				reply, ev := d.Handle(msg)
-				if ev.Kind == pne.Identify {
-					reply, _ = d.Hello() // crypto/rand does not fail
-				}
-				if reply != nil {
-					l.far.Write(transport.EncodeFrame(nil, reply)) // the line may be gone by now
-				}
-			})
+	if first {
+		l.reading.Go(l.read)
+	}
+	return nil
+}
+
+func (l *line) read() {
+	var in transport.Deframer
+	buf := make([]byte, 4096)
+	for {
+		n, err := l.far.Read(buf)
+		if errors.Is(err, fs.ErrClosed) {
+			return
 		}
-	})
+		in.Feed(buf[:n], func(msg []byte) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			reply, ev := l.device.Handle(msg)
+			if ev.Kind == pne.Identify {
+				reply, _ = l.device.Hello() // crypto/rand does not fail
+			}
+			if reply != nil {
+				l.far.Write(transport.EncodeFrame(nil, reply)) // the line may be gone by now
+			}
+		})
+	}
+}
+
+// saved is the storage of a line's devices, by name. Nothing is saved without a
+// name.
+type saved struct {
+	*line
+	name string
+}
+
+func (s saved) Load() (pne.State, error) { return s.states[s.name], nil }
+
+func (s saved) Save(state *pne.State) error {
+	if s.name != "" {
+		s.states[s.name] = *state
+	}
+	return nil
+}
+
+// copyState makes what a device holds into what another one holds.
+func (l *line) copyState(from, to string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state, ok := l.states[from]
+	if !ok {
+		return fmt.Errorf("nothing is saved under %s", from)
+	}
+	l.states[to] = state
 	return nil
 }

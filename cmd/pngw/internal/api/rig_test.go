@@ -149,7 +149,7 @@ func (clock) Now() (time.Time, bool) { return time.Now(), true }
 func (clock) Raise(time.Time)        {}
 
 // cpnsServer answers as a CPNS Server does that knows alice, and every device
-// but one whose Entity ID begins with "unknown".
+// but "unknown". The sets of "short" have 2 keys, and their epoch is the time.
 type cpnsServer struct{}
 
 func (cpnsServer) Assign(ctx context.Context, body []byte) ([]byte, time.Duration, error) {
@@ -170,6 +170,9 @@ func (cpnsServer) Assign(ctx context.Context, body []byte) ([]byte, time.Duratio
 		resp.Status = cpns.UnknownPNE
 	default:
 		resp.Epoch, resp.TK, resp.EUKeys = 1, tk, make([]cpns.EUKey, cpns.DefaultSetLength)
+		if req.EntityID == "short" {
+			resp.Epoch, resp.EUKeys = cpns.Epoch(req.Time), make([]cpns.EUKey, cpns.MinSetLength)
+		}
 		cpns.DeriveSet(resp.EUKeys, &req.RandPNGW)
 	}
 	var iv [cpns.IVSize]byte
