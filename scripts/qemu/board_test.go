@@ -88,7 +88,7 @@ var virt = board{
 		args: func(file string) []string {
 			return []string{"-drive", "if=none,id=disk,format=raw,file=" + file, "-device", "virtio-blk-pci,drive=disk"}
 		},
-		setup: "busybox blkid /dev/vda | grep -q TYPE || busybox mke2fs -q /dev/vda",
+		setup: "[ $(dd if=/dev/vda bs=1k skip=1 count=1 2>/dev/null | tr -d \\\\000 | wc -c) != 0 ] || mke2fs /dev/vda >/dev/null",
 		mount: "-t ext4 -o noatime /dev/vda",
 	},
 }
