@@ -59,6 +59,10 @@ func (h *Hotplug) Run(ctx context.Context) error {
 			close(w.wake)
 		}
 	}()
+	if len(h.watchers) == 0 {
+		<-ctx.Done()
+		return nil
+	}
 	events, err := openUevents()
 	if err != nil {
 		h.log.Warn("the kernel does not tell about devices that come and go: looking from time to time", "reason", err)

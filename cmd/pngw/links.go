@@ -41,7 +41,11 @@ func links(ctx context.Context, c *call) error {
 		fmt.Fprintf(c.stdout, "No links: %s has no section link that is enabled.\n", c.configFile)
 		return nil
 	}
-	return table(c.stdout, linkRows(all))
+	if err := table(c.stdout, linkRows(all)); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.stdout, "\nUSB: %s\n", usbSupport())
+	return err
 }
 
 func linkRows(all []api.Link) [][]string {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -79,6 +80,7 @@ type daemon struct {
 	store    *keystore.Store
 	agent    *agent.Agent
 	hooks    *hooks.Runner
+	hotplug  *board.Hotplug
 	api      *api.Server
 	listener net.Listener
 }
@@ -106,7 +108,8 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 	if err != nil {
 		return nil, &exit{exitUsage, g.Fault("ca", err)} // config has checked the rest
 	}
-	links, types, err := openLinks(cfg, log)
+	d.hotplug = board.NewHotplug(log)
+	links, types, err := openLinks(cfg, d.hotplug, log)
 	if err != nil {
 		return nil, &exit{exitUsage, err}
 	}
@@ -184,11 +187,10 @@ func (d *daemon) run(ctx context.Context) error {
 	agentCtx, stopAgent := context.WithCancel(context.WithoutCancel(ctx))
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	defer stopAPI()
-	hooksDone := make(chan struct{})
-	go func() {
-		defer close(hooksDone)
-		d.hooks.Run(agentCtx)
-	}()
+	var beside sync.WaitGroup // what the agent has for as long as it runs
+	beside.Go(func() { d.hooks.Run(agentCtx) })
+	var hotplugErr error
+	beside.Go(func() { hotplugErr = d.hotplug.Run(agentCtx) })
 	agentErr := make(chan error, 1)
 	go func() {
 		agentErr <- d.agent.Run(agentCtx)
@@ -198,9 +200,9 @@ func (d *daemon) run(ctx context.Context) error {
 	d.log.Info("ready", "gateway", d.cfg.Gateway.ID, "socket", d.cfg.Gateway.Socket, "version", programVersion())
 	apiErr := d.api.Serve(apiCtx, d.listener)
 	stopAgent()
-	err := errors.Join(<-agentErr, apiErr)
-	<-hooksDone
-	return err
+	err := <-agentErr
+	beside.Wait()
+	return errors.Join(err, apiErr, hotplugErr)
 }
 
 func (d *daemon) close() {

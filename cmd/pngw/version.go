@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+
+	"cpns.example.net/pngw/transport/usb"
 )
 
 var versionCommand = command{
@@ -26,9 +28,21 @@ func showVersion(ctx context.Context, c *call) error {
 	if t, ok := buildMoment(); ok {
 		built = t.UTC().Format(time.RFC3339)
 	}
-	_, err := fmt.Fprintf(c.stdout, "pngw %s\nbuilt %s, %s %s\nlinks: serial, mqtt\nUSB: not in this build\n",
-		programVersion(), built, runtime.Version(), target())
+	links := "serial, mqtt"
+	if usb.Available() {
+		links = "serial, usb, mqtt"
+	}
+	_, err := fmt.Fprintf(c.stdout, "pngw %s\nbuilt %s, %s %s\nlinks: %s\nUSB: %s\n",
+		programVersion(), built, runtime.Version(), target(), links, usbSupport())
 	return err
+}
+
+// usbSupport says plainly whether a link of type usb can work.
+func usbSupport() string {
+	if usb.Available() {
+		return "in this build"
+	}
+	return "not in this build"
 }
 
 // programVersion is what the linker was told, else what the go command knows.

@@ -26,6 +26,12 @@
 //		option device '/dev/ttyUSB0'                      # required
 //		option baud '115200'
 //
+//	config link 'stick'
+//		option type 'usb'
+//		option id '1209:0001'                             # else by the PNE's class;
+//		option serial 'A1'                                # ID:N is interface N
+//		option port '1-1.2'                               # where it is plugged in
+//
 //	config link 'broker'
 //		option type 'mqtt'
 //		option url 'mqtt://127.0.0.1:1883'                # required; or mqtts://
@@ -102,6 +108,10 @@ type Link struct {
 	Device string // serial
 	Baud   int    // serial
 
+	USBID     string // usb, as this and the next two
+	USBSerial string
+	USBPort   string
+
 	URL          string // mqtt, as this and all that follow
 	Prefix       string
 	Username     string
@@ -119,6 +129,7 @@ type LinkType string
 // The link types.
 const (
 	Serial LinkType = "serial"
+	USB    LinkType = "usb"
 	MQTT   LinkType = "mqtt"
 )
 

@@ -48,7 +48,9 @@ config link 'broker'
 config link 'later'
 	option enabled '0'
 	option type 'usb'
-	option vidpid '1234:5678'
+	option id '1209:0001:2'
+	option serial 'A 1'
+	option port '1-1.2'
 
 config service 'service'
 	option enabled '1'
@@ -79,7 +81,7 @@ func TestParse(t *testing.T) {
 		{Name: "broker", Enabled: true, Type: MQTT, URL: "mqtts://127.0.0.1:8883", Prefix: "home/cpns",
 			Username: "gw", PasswordFile: "/etc/pngw/mqtt", CA: "/etc/pngw/mqtt-ca.pem",
 			Cert: "/etc/pngw/mqtt-cert.pem", Key: "/etc/pngw/mqtt-key.pem"},
-		{Name: "later", Type: "usb"},
+		{Name: "later", Type: USB, USBID: "1209:0001:2", USBSerial: "A 1", USBPort: "1-1.2"},
 	}
 	if len(c.Links) != len(wantLinks) {
 		t.Fatalf("got %d links, want %d", len(c.Links), len(wantLinks))
@@ -169,11 +171,11 @@ func TestMistakes(t *testing.T) {
 		{"hook_timeout", head + " option hook_timeout 0\n", "pngw:4: option hook_timeout: 0s: want a time from 1s to 1h0m0s"},
 		{"link name", head + "config link\n option type serial\n", "pngw:4: a link needs a name"},
 		{"link twice", head + serial + "config link a\n option type serial\n option device /dev/ttyS2\n", `pngw:7: a second section named "a"`},
-		{"link type", head + "config link a\n option device /dev/ttyS1\n", "pngw:4: option type: missing: want serial or mqtt"},
-		{"link unknown type", head + "config link a\n option type ble\n", `pngw:5: option type: "ble": want serial or mqtt`},
+		{"link type", head + "config link a\n option device /dev/ttyS1\n", "pngw:4: option type: missing: want serial, usb or mqtt"},
+		{"link unknown type", head + "config link a\n option type ble\n", `pngw:5: option type: "ble": want serial, usb or mqtt`},
 		{"link option", head + serial + " option speed 9600\n", `pngw:7: section link 'a' has no option "speed": it takes baud, device, enabled, type`},
 		{"option of another type", head + serial + " option url mqtt://a\n", `pngw:7: section link 'a' has no option "url"`},
-		{"usb", head + "config link a\n option type usb\n", "pngw:5: option type: this pngw was built without USB"},
+		{"usb option", head + "config link a\n option type usb\n option vidpid 1209:0001\n", `pngw:6: section link 'a' has no option "vidpid": it takes enabled, id, port, serial, type`},
 		{"enabled", head + serial + " option enabled maybe\n", `pngw:7: option enabled: "maybe": want 1 or 0`},
 		{"no device", head + "config link a\n option type serial\n", "pngw:4: section link 'a' needs an option device"},
 		{"device", head + "config link a\n option type serial\n option device ttyS1\n", `pngw:6: option device: "ttyS1": want an absolute path`},

@@ -40,17 +40,16 @@ func parseLink(s uci.Section) (Link, error) {
 		l.Baud = d.Int("baud", defaultBaud, minBaud, maxBaud)
 	case MQTT:
 		l.mqtt(d)
-	case "usb":
-		// A file that is shared with a build that has USB can switch the link
-		// off; its options are that build's to check.
-		if !l.Enabled {
-			return l, nil
-		}
-		return l, faultf(s, "type", "this pngw was built without USB: use another build, or set option enabled '0'")
+	case USB:
+		// Whether there is USB in this build, and what is a good ID or port, is
+		// for the transport to say.
+		l.USBID = d.String("id", "")
+		l.USBSerial = d.String("serial", "")
+		l.USBPort = d.String("port", "")
 	case "":
-		return l, faultf(s, "type", "missing: want serial or mqtt")
+		return l, faultf(s, "type", "missing: want serial, usb or mqtt")
 	default:
-		return l, faultf(s, "type", "%q: want serial or mqtt", l.Type)
+		return l, faultf(s, "type", "%q: want serial, usb or mqtt", l.Type)
 	}
 	return l, d.Err()
 }
