@@ -27,9 +27,10 @@ libusb=$(scripts/libusb.sh $c)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# Only USB is C's: names are looked up by Go, as in the builds without USB.
 # The build id would tell where the compiler is, and differ with it.
 ZIG_LOCAL_CACHE_DIR=$work ZIG_GLOBAL_CACHE_DIR=${XDG_CACHE_HOME:-$HOME/.cache}/pngw/zig-cache \
 	PKG_CONFIG_LIBDIR=$libusb PKG_CONFIG_PATH='' CC="$zig cc -target $c" CGO_CFLAGS='-O2 -g0' \
 	GOOS=linux GOARCH=$arch GOARM=$arm GOMIPS=softfloat CGO_ENABLED=1 \
-	go build -trimpath -buildvcs=false -tags nethttpomithttp2 -o "$file" \
+	go build -trimpath -buildvcs=false -tags nethttpomithttp2,netgo,osusergo -o "$file" \
 	-ldflags "$(scripts/ldflags.sh) -buildid= -linkmode external -extldflags '-static -s'" ./cmd/pngw

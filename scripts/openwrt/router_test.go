@@ -187,28 +187,44 @@ func TestMain(m *testing.M) {
 // architectures are OpenWrt's names for what Go can build here and run.
 var architectures = map[string]string{"amd64": "x86_64", "arm64": "aarch64_generic"}
 
+func (b *built) program() string { return "pngw-linux-" + runtime.GOARCH }
+
+// make builds pngw, packs it, and takes the packages apart.
 func (b *built) make() error {
-	arch, ok := architectures[runtime.GOARCH]
-	if !ok {
-		return fmt.Errorf("no OpenWrt package for linux/%s", runtime.GOARCH)
-	}
-	program := "pngw-linux-" + runtime.GOARCH
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", "-ldflags=-s -w",
-		"-o", filepath.Join(b.dir, program), "./cmd/pngw")
+		"-o", filepath.Join(b.dir, b.program()), "./cmd/pngw")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	sums := exec.Command("sh", "-c", `cd "$1" && sha256sum "$2" >SHA256SUMS`, "sh", b.dir, program)
-	for _, cmd := range []*exec.Cmd{build, sums, exec.Command("scripts/package.sh", "-d", b.dir, arch)} {
+	sums := exec.Command("sh", "-c", `cd "$1" && sha256sum "$2" >SHA256SUMS`, "sh", b.dir, b.program())
+	for _, cmd := range []*exec.Cmd{build, sums} {
 		cmd.Dir = "../.."
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", cmd, err, out)
 		}
 	}
-	var err error
+	err := b.pack()
+	if err != nil {
+		return err
+	}
 	if b.ipk, err = b.open("ipk", openIPK); err != nil {
 		return err
 	}
 	b.apk, err = b.open("apk", openAPK)
 	return err
+}
+
+func (b *built) pack() error {
+	arch, ok := architectures[runtime.GOARCH]
+	if !ok {
+		return fmt.Errorf("no OpenWrt package for linux/%s", runtime.GOARCH)
+	}
+	cmd := exec.Command("scripts/package.sh", "-d", b.dir, arch)
+	cmd.Dir = "../.."
+	// What is packed need not be what was committed last.
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return nil
 }
 
 func (b *built) open(kind string, open func([]byte) (unpacked, error)) (unpacked, error) {
