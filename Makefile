@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo bench fuzz cross package reproduce size qemu powercut setup clean
+.PHONY: help build test demo bench fuzz cross package repro size qemu powercut setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -26,7 +26,7 @@ cross: ## static pngw for six kinds of router, into build/out; USB=0 without USB
 package: ## .ipk and .apk of what make cross has built, into build/out/packages
 	@scripts/package.sh
 
-reproduce: ## build one target twice, elsewhere, and compare the bytes
+repro: ## build one target twice, elsewhere, and compare the bytes
 	@scripts/reproduce.sh
 
 size: ## hold the cross builds against build/size-budget
