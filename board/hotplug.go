@@ -8,8 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // A Hotplug wakes whoever waits for a device when the kernel says that one has come
@@ -118,13 +117,13 @@ func openUevents() (*ueventSocket, error) {
 	if ns, err := os.Readlink("/proc/self/ns/user"); err == nil && ns != initialUserNamespace {
 		return nil, errors.New("in a user namespace of its own the kernel sends none")
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
+	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, syscall.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket: %w", err)
 	}
 	const kernelGroup = 1 // 2 is udev's, which repeats them to those who need its opinion
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: kernelGroup}); err != nil {
-		unix.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK, Groups: kernelGroup}); err != nil {
+		syscall.Close(fd)
 		return nil, fmt.Errorf("joining the kernel's uevents: %w", err)
 	}
 	s := &ueventSocket{file: os.NewFile(uintptr(fd), "uevents")}

@@ -7,10 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestParseUevent(t *testing.T) {
@@ -51,13 +50,13 @@ func FuzzParseUevent(f *testing.F) {
 
 func TestFromKernel(t *testing.T) {
 	for _, tt := range []struct {
-		from unix.Sockaddr
+		from syscall.Sockaddr
 		want bool
 	}{
-		{&unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1}, true},
-		{&unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: 4711, Groups: 1}, false},
-		{&unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: 4711}, false},
-		{&unix.SockaddrUnix{}, false},
+		{&syscall.SockaddrNetlink{Family: syscall.AF_NETLINK, Groups: 1}, true},
+		{&syscall.SockaddrNetlink{Family: syscall.AF_NETLINK, Pid: 4711, Groups: 1}, false},
+		{&syscall.SockaddrNetlink{Family: syscall.AF_NETLINK, Pid: 4711}, false},
+		{&syscall.SockaddrUnix{}, false},
 		{nil, false},
 	} {
 		if got := fromKernel(tt.from); got != tt.want {
@@ -177,18 +176,18 @@ func TestKernelEvent(t *testing.T) {
 // TestForgedEvent sends what looks like an event from this process.
 func TestForgedEvent(t *testing.T) {
 	s := uevents(t)
-	var to unix.Sockaddr
-	if err := s.conn.Control(func(fd uintptr) { to, _ = unix.Getsockname(int(fd)) }); err != nil {
+	var to syscall.Sockaddr
+	if err := s.conn.Control(func(fd uintptr) { to, _ = syscall.Getsockname(int(fd)) }); err != nil {
 		t.Fatal(err)
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_KOBJECT_UEVENT)
+	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
+	defer syscall.Close(fd)
 	forged := []byte("add@/forged\x00ACTION=add\x00DEVPATH=/forged\x00SUBSYSTEM=usb\x00")
-	target := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: to.(*unix.SockaddrNetlink).Pid}
-	if err := unix.Sendto(fd, forged, 0, target); errors.Is(err, unix.EPERM) {
+	target := &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK, Pid: to.(*syscall.SockaddrNetlink).Pid}
+	if err := syscall.Sendto(fd, forged, 0, target); errors.Is(err, syscall.EPERM) {
 		return // not root: the kernel does not let us either
 	} else if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A uevent is what the kernel says about a device.
@@ -45,7 +43,8 @@ func parseUevent(msg []byte) (e uevent, ok bool) {
 	return e, e.action != "" && e.subsystem != ""
 }
 
-// A ueventSocket receives uevents.
+// A ueventSocket receives uevents. It is package syscall's, as what that has for
+// sockets is in every program that uses net; x/sys/unix would bring it again.
 type ueventSocket struct {
 	file *os.File
 	conn syscall.RawConn
@@ -61,13 +60,13 @@ func (s *ueventSocket) next() (uevent, error) {
 	for {
 		n, flags, from, err := s.receive()
 		switch {
-		case errors.Is(err, unix.ENOBUFS):
+		case errors.Is(err, syscall.ENOBUFS):
 			return uevent{}, errMissed
 		case err != nil:
 			return uevent{}, err
 		case !fromKernel(from):
 			continue
-		case flags&unix.MSG_TRUNC != 0:
+		case flags&syscall.MSG_TRUNC != 0:
 			return uevent{}, errMissed
 		}
 		if e, ok := parseUevent(s.buf[:n]); ok {
@@ -79,17 +78,17 @@ func (s *ueventSocket) next() (uevent, error) {
 // fromKernel tells whether the kernel sent a message. Any process that may can
 // send to the socket, and its messages are told by the port, which the kernel
 // fills in: its own is 0.
-func fromKernel(from unix.Sockaddr) bool {
-	sender, ok := from.(*unix.SockaddrNetlink)
+func fromKernel(from syscall.Sockaddr) bool {
+	sender, ok := from.(*syscall.SockaddrNetlink)
 	return ok && sender.Pid == 0
 }
 
-func (s *ueventSocket) receive() (n, flags int, from unix.Sockaddr, err error) {
+func (s *ueventSocket) receive() (n, flags int, from syscall.Sockaddr, err error) {
 	waitErr := s.conn.Read(func(fd uintptr) bool {
 		for {
-			n, _, flags, from, err = unix.Recvmsg(int(fd), s.buf[:], nil, 0)
-			if !errors.Is(err, unix.EINTR) {
-				return !errors.Is(err, unix.EAGAIN)
+			n, _, flags, from, err = syscall.Recvmsg(int(fd), s.buf[:], nil, 0)
+			if !errors.Is(err, syscall.EINTR) {
+				return !errors.Is(err, syscall.EAGAIN)
 			}
 		}
 	})

@@ -71,9 +71,10 @@ type Link struct {
 
 var _ transport.Link = (*Link)(nil)
 
-// New returns a Link for cfg. The device need not be there, but USB support must
-// be in this build.
-func New(cfg Config) (*Link, error) {
+// New returns a [Link] for cfg. The device need not be there, but USB support must
+// be in this build. Its result is not a *Link so that a build without USB has
+// nothing of it: 64 kB, where there is least room for them.
+func New(cfg Config) (transport.Link, error) {
 	if cfg.Name == "" {
 		return nil, errors.New("USB link without a name")
 	}

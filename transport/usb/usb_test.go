@@ -103,7 +103,7 @@ func TestNoBus(t *testing.T) {
 		t.Log("this machine has USB, or this build has not; nothing to see")
 		return
 	}
-	l, err := New(Config{Name: "usb"})
+	l, err := newLink(Config{Name: "usb"}, openDevice)
 	if err != nil {
 		t.Fatal(err)
 	}

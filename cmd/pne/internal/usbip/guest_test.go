@@ -111,7 +111,7 @@ func until(t *testing.T, what string, cond func() bool) {
 }
 
 // gateway returns a gateway's link that the kernel's uevents wake.
-func gateway(t *testing.T, cfg usb.Config) *usb.Link {
+func gateway(t *testing.T, cfg usb.Config) transport.Link {
 	t.Helper()
 	hotplug := board.NewHotplug(nil)
 	cfg.Changed = hotplug.Watch("usb")

@@ -4,10 +4,10 @@
 #
 #   guest.sh ROOT [TEST_FLAG…]
 #
-# ROOT is an unpacked linux-image package of this machine's architecture:
-# ROOT/boot/vmlinuz-VERSION and ROOT/lib/modules/VERSION, which gets its
-# modules.dep here. It ends with 0 only if the guest has said that the tests
-# passed. Needed: go, cgo, libusb, qemu-system-x86, busybox-static, cpio, kmod.
+# ROOT has unpacked the packages linux-image-* and busybox-static of this machine's
+# architecture: boot/vmlinuz-VERSION, lib/modules/VERSION with its modules.dep
+# (depmod -b ROOT VERSION), bin/busybox. It ends with 0 only if the guest has said
+# that the tests passed. Needed: go, cgo, libusb, qemu-system-x86, cpio, kmod.
 set -eu
 root=$(realpath "$1")
 shift
@@ -18,11 +18,10 @@ trap 'rm -rf "$tmp"' EXIT
 
 kernel=$(ls "$root"/boot/vmlinuz-*)
 version=${kernel##*/vmlinuz-}
-[ -f "$root/lib/modules/$version/modules.dep" ] || depmod -b "$root" "$version"
 
 guest=$tmp/guest
 mkdir -p "$guest/bin" "$guest/dev" "$guest/etc" "$guest/modules" "$guest/proc" "$guest/sys" "$guest/tmp"
-cp "$(command -v busybox)" "$guest/bin/busybox"
+cp "$root/bin/busybox" "$guest/bin/busybox"
 printf 'root:x:0:\ndialout:x:20:\n' >"$guest/etc/group"
 printf 'root:x:0:0:root:/:/bin/sh\n' >"$guest/etc/passwd"
 
@@ -34,7 +33,7 @@ ldd "$guest/usb.test" | grep -o '/[^ ]*' | while read -r lib; do
 done
 
 # Modules in the order in which they need each other.
-modprobe -d "$root" -S "$version" --show-depends vhci-hcd | while read -r _ module; do
+PATH=$PATH:/usr/sbin modprobe -d "$root" -S "$version" --show-depends vhci-hcd | while read -r _ module; do
 	cp "$module" "$guest/modules/"
 	echo "${module##*/}"
 done >"$guest/modules/order"
