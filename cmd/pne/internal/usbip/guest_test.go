@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -289,4 +290,52 @@ func TestGuestTwoDevices(t *testing.T) {
 		first.up()
 		run(t, gateway(t, usb.Config{Name: "other", Serial: names[0]})).detail("is in use by another")
 	})
+}
+
+// TestGuestOverTCP attaches the device as the usbip program does: over TCP, with an
+// operation before the transfers.
+func TestGuestOverTCP(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	ln.Close()
+	serial := newSerial()
+	link, err := New(Config{Name: "pne", At: address, Serial: serial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := run(t, link)
+	gw := run(t, gateway(t, usb.Config{Name: "gateway", Serial: serial}))
+
+	var conn net.Conn
+	until(t, "listening", func() bool { conn, err = net.Dial("tcp", address); return err == nil })
+	defer conn.Close()
+	if _, err := conn.Write(append(unhex(t, "0111 8003 00000000"), padded(busID, busIDSize)...)); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 320)
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		t.Fatal(err)
+	}
+	handle, err := conn.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile(vhciFolder + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := fmt.Sprintf("%d %d %d %d", freePorts(status)[0], handle.Fd(), busNumber<<16|deviceNumber, highSpeed)
+	if err := os.WriteFile(vhciFolder+"/attach", []byte(line), 0o200); err != nil {
+		t.Fatal(err)
+	}
+	handle.Close()
+	device.up()
+	gw.up()
+	gw.send("down")
+	device.expect("down")
+	device.send("up")
+	gw.expect("up")
 }
