@@ -11,6 +11,7 @@ import (
 	"cpns.example.net/pngw/board"
 	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/keystore"
+	"cpns.example.net/pngw/transport/usb"
 )
 
 var initCommand = command{
@@ -31,6 +32,9 @@ func initialize(ctx context.Context, c *call) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
+	}
+	if err := checkUSB(cfg); err != nil {
+		return &exit{exitUsage, err}
 	}
 	if err := keepSecrets(); err != nil {
 		return err
@@ -81,6 +85,22 @@ func initialize(ctx context.Context, c *call) error {
 	}
 	fmt.Fprintln(c.stdout, "\nNext: "+plain(c.startCommand()))
 	return nil
+}
+
+// checkUSB finds USB links that this build cannot have, or that name no device:
+// what a service manager would otherwise try again and again.
+func checkUSB(cfg *config.Config) error {
+	var faults []error
+	for i := range cfg.Links {
+		l := &cfg.Links[i]
+		if !l.Enabled || l.Type != config.USB {
+			continue
+		}
+		if _, err := usb.New(usb.Config{Name: l.Name, ID: l.USBID, Serial: l.USBSerial, Port: l.USBPort}); err != nil {
+			faults = append(faults, l.Fault(err))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func enabledLinks(cfg *config.Config) (n int) {
