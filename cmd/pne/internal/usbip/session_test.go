@@ -192,9 +192,14 @@ func TestUnlink(t *testing.T) {
 	second := h.submit(2, false, "", transport.EncodeFrame(nil, []byte("second")))
 	h.expect(retUnlink, h.unlink(second), statusUnlinked, 0, false)
 	h.expect(retUnlink, h.unlink(first), statusUnlinked, 0, false)
-	release <- struct{}{}
+	// What the handler had is not taken for what has come since.
 	third := h.submit(2, false, "", transport.EncodeFrame(nil, []byte("third")))
-	<-inside
+	release <- struct{}{}
+	select {
+	case <-inside:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the third message does not come")
+	}
 	release <- struct{}{}
 	h.expect(retSubmit, third, 0, len("third")+4, false)
 }
