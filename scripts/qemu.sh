@@ -3,7 +3,8 @@
 #   scripts/qemu.sh            unit tests by processor, then whole routers
 #   scripts/qemu.sh user       only the former
 #   scripts/qemu.sh system     only the latter: TESTFLAGS='-run TestMalta -v'
-#   scripts/qemu.sh powercut   routers without power at random moments, ROUNDS times
+#   scripts/qemu.sh powercut   routers without power at random moments, ROUNDS times,
+#                              and what goes to flash
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -23,7 +24,7 @@ systems() {
 case ${1:-all} in
 user) scripts/qemu-user.sh ;;
 system) systems '^Test(Malta|Virt)$' ;;
-powercut) systems '^TestPowerCut$' ;;
+powercut) systems '^Test(PowerCut|FlashWear)$' ;;
 all)
 	scripts/qemu-user.sh
 	systems '^Test(Malta|Virt)$'

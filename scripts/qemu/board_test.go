@@ -13,9 +13,10 @@ import (
 // A board is a kind of router that QEMU knows.
 type board struct {
 	name    string
-	debian  string // Debian's name of the architecture
-	target  string // as in build/size-budget
-	program string // QEMU's
+	debian  string   // Debian's name of the architecture
+	target  string   // of scripts/cross.sh, without -usb
+	goarch  []string // what go build calls the target
+	program string   // QEMU's
 	args    []string
 	append  string   // to the kernel's command line
 	console string   // the device that standard input and output are
@@ -38,7 +39,8 @@ type flash struct {
 const eraseBlock = 64 << 10
 
 // The malta board's flash is RAM that a file keeps, and which the kernel takes
-// for a memory chip.
+// for a memory chip; the router's 64 MB come on top. It is not at the end, where
+// QEMU puts the initramfs.
 const (
 	phramStart = 0x2c00000
 	phramSize  = 8 << 20
@@ -48,22 +50,23 @@ var malta = board{
 	name:    "malta",
 	debian:  "mipsel",
 	target:  "linux-mipsle",
+	goarch:  []string{"GOARCH=mipsle", "GOMIPS=softfloat"},
 	program: "qemu-system-mipsel",
-	args:    []string{"-m", "64M", "-nic", "user,model=e1000"},
+	args:    []string{"-m", "72M", "-nic", "user,model=e1000"},
 	append:  "console=ttyS0 nokaslr memmap=8M$0x2c00000",
 	console: "ttyS0",
 	serials: []string{"-serial", "stdio", "-chardev", "pty,id=pne", "-serial", "chardev:pne"},
 	line:    "/dev/ttyS1",
 	modules: []string{"e1000", "vhci-hcd", "jffs2", "mtdblock"},
 	flash: flash{
-		size: 64 << 20,
+		size: 72 << 20,
 		blank: func(p []byte) {
 			erase(p[phramStart : phramStart+phramSize])
 		},
 		args: func(file string) []string {
 			return []string{
 				"-machine", "malta,memory-backend=nv",
-				"-object", "memory-backend-file,id=nv,share=on,size=64M,mem-path=" + file,
+				"-object", "memory-backend-file,id=nv,share=on,size=72M,mem-path=" + file,
 			}
 		},
 		setup: "insmod /modules/phram.ko phram=overlay,0x2c00000,0x800000,0x10000",
@@ -76,6 +79,7 @@ var virt = board{
 	name:    "virt",
 	debian:  "armhf",
 	target:  "linux-armv7",
+	goarch:  []string{"GOARCH=arm", "GOARM=7"},
 	program: "qemu-system-arm",
 	args:    []string{"-M", "virt,highmem=off", "-cpu", "cortex-a7", "-m", "64M", "-nic", "user,model=virtio-net-pci"},
 	append:  "console=ttyAMA0",
@@ -98,6 +102,7 @@ var sabrelite = board{
 	name:    "sabrelite",
 	debian:  "armhf",
 	target:  "linux-armv7",
+	goarch:  []string{"GOARCH=arm", "GOARM=7"},
 	program: "qemu-system-arm",
 	args:    []string{"-M", "sabrelite", "-m", "128M", "-nic", "user"},
 	append:  "console=ttymxc1",
@@ -126,10 +131,29 @@ func (b *board) root(t *testing.T) string {
 	return strings.TrimSpace(script(t, "qemu-fetch.sh", b.debian))
 }
 
-// program builds pngw as make cross does and returns its file.
+// withUSB is whether the routers have a pngw with USB, which takes a C compiler.
+func withUSB() bool { return os.Getenv("USB") != "0" }
+
+// pngw builds it as make cross does and returns its file.
 func (b *board) pngw(t *testing.T) string {
-	script(t, "cross.sh", b.target)
-	return filepath.Join("../../build/out", "pngw-"+b.target)
+	target := b.target
+	if withUSB() {
+		target += "-usb"
+	}
+	script(t, "cross.sh", target)
+	return filepath.Join("../../build/out", "pngw-"+target)
+}
+
+// usbattach builds the program that plugs this machine's devices into the guest.
+func (b *board) usbattach(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "usbattach")
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", file, "./usbattach")
+	cmd.Env = append(append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0"), b.goarch...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return file
 }
 
 // script runs one of the scripts above this folder; what it says on standard

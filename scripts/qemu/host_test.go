@@ -68,7 +68,8 @@ func newHost(t *testing.T, devices ...string) *host {
 	return h
 }
 
-// files are what a person copies onto the router.
+// files are what a person copies onto the router, and for a router with a second
+// serial line, links over that and USB.
 func (h *host) files(serial string) map[string]string {
 	config := fmt.Sprintf(`config service 'service'
 	option enabled '1'
@@ -87,6 +88,9 @@ config link 'broker'
 `, gateway, h.server, h.mqtt)
 	if serial != "" {
 		config += "\nconfig link 'rs232'\n\toption type 'serial'\n\toption device '" + serial + "'\n"
+	}
+	if serial != "" && withUSB() {
+		config += "\nconfig link 'usb'\n\toption type 'usb'\n"
 	}
 	return map[string]string{
 		"etc/config/pngw":      config,
@@ -135,7 +139,7 @@ func (h *host) start(program string, args ...string) *exec.Cmd {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if text, _ := os.ReadFile(log.Name()); h.t.Failed() && len(text) > 0 {
-			h.t.Logf("%s %s:\n%s", program, strings.Join(args, " "), text[max(0, len(text)-2000):])
+			h.t.Logf("%s %s:\n%s", program, strings.Join(args, " "), text[max(0, len(text)-500):])
 		}
 	})
 	return cmd

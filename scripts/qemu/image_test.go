@@ -79,6 +79,9 @@ func (b *board) build(t *testing.T, files map[string]string) (kernel, initrd str
 	m.copy(t, "init", 0o755, "testdata/init")
 	m.copy(t, "bin/busybox", 0o755, root+"/bin/busybox")
 	m.copy(t, "usr/bin/pngw", 0o755, b.pngw(t))
+	if b.line != "" && withUSB() {
+		m.copy(t, "usr/bin/usbattach", 0o755, b.usbattach(t))
+	}
 	m.file("etc/passwd", 0o644, []byte("root:x:0:0:root:/:/bin/sh\npngw:x:453:453:pngw:/var/run:/bin/sh\n"))
 	m.file("etc/group", 0o644, []byte("root:x:0:\ndialout:x:20:pngw\npngw:x:453:\n"))
 	version := strings.TrimPrefix(filepath.Base(kernel), "vmlinuz-")

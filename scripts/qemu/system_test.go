@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,11 @@ func TestMalta(t *testing.T) { testSystem(t, &malta) }
 func TestVirt(t *testing.T) { testSystem(t, &virt) }
 
 func testSystem(t *testing.T, b *board) {
-	h := newHost(t, "meter-1", "pump-1", "late-1")
+	devices := []string{"meter-1", "pump-1", "late-1", "usb-1"}
+	for i := range crowd {
+		devices = append(devices, fmt.Sprintf("c-%d", i))
+	}
+	h := newHost(t, devices...)
 	r := newRouter(t, b, h.files(b.line))
 
 	// The clock stands at 2000, as that of a router without a battery.
@@ -45,6 +50,12 @@ func testSystem(t *testing.T, b *board) {
 		}
 	}
 
+	if withUSB() {
+		overUSB(t, h, g)
+	} else {
+		t.Log("USB=0: not tested over USB")
+	}
+
 	// A device that is not there yet, and a reboot before it comes.
 	g.exits(3, "pngw provision --user alice --password-file /etc/pngw/alice.pw --wait 0s late-1")
 	g.send("reboot -f")
@@ -54,9 +65,52 @@ func testSystem(t *testing.T, b *board) {
 	g.sh("date -s @%d", time.Now().Unix())
 	g.agent()
 	g.until("pngw list | grep late-1 | grep delivered")
-	if text := g.sh("pngw list"); strings.Count(text, "delivered") != 3 {
+	if text := g.sh("pngw list"); strings.Count(text, "delivered") != strings.Count(text, "alice") {
 		t.Errorf("after the reboot:\n%s", text)
+	}
+	if b == &malta {
+		many(t, h, g)
 	}
 	g.send("poweroff -f")
 	g.off()
+}
+
+// overUSB plugs a device into the guest's kernel, and gives the agent the right
+// to it only once it has asked.
+func overUSB(t *testing.T, h *host, g *guest) {
+	t.Helper()
+	port := freePort(t)
+	h.pne("usb-1", "--usbip", "127.0.0.1:"+port)
+	h.listens(port)
+	g.sh("usbattach 10.0.2.2:%s 1-1", port)
+	g.until("pngw links | grep '^usb' | grep dialout")
+	g.sh("chgrp -R dialout /dev/bus/usb && chmod 0660 /dev/bus/usb/*/*")
+	g.until("pngw links | grep '^usb .* up '")
+	if text := g.sh("%s usb-1", provision); !strings.Contains(text, "by usb)") {
+		t.Errorf("over USB:\n%s", text)
+	}
+}
+
+// crowd is how many devices are provisioned by one command.
+const crowd = 100
+
+// many provisions the crowd, and logs what memory that takes.
+func many(t *testing.T, h *host, g *guest) {
+	t.Helper()
+	var names []string
+	for i := range crowd {
+		names = append(names, fmt.Sprintf("c-%d", i))
+		h.pne(names[i], h.overMQTT()...)
+	}
+	idle, _ := g.resident()
+	start := time.Now()
+	text := g.sh("%s --wait 5m %s | tail -n 1", provision, strings.Join(names, " "))
+	if want := fmt.Sprintf("%d of %d delivered", crowd, crowd); !strings.Contains(text, want) {
+		t.Errorf("not %q in:\n%s", want, text)
+	}
+	_, most := g.resident()
+	t.Logf("%d devices in %.0f s: from %d kB resident to %d kB at most", crowd, time.Since(start).Seconds(), idle, most)
+	if most > 24<<10 {
+		t.Errorf("%d kB resident: too much for a router with 64 MB", most)
+	}
 }
