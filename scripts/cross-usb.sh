@@ -26,11 +26,18 @@ zig=$(scripts/zig.sh)
 libusb=$(scripts/libusb.sh $c)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export ZIG_LOCAL_CACHE_DIR="$work" ZIG_GLOBAL_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/pngw/zig-cache"
+
+link='-static -s'
+if [ "$arm" = 5 ]; then
+	# shellcheck disable=SC2086
+	"$zig" cc -target $c -O2 -g0 -c -o "$work/sync.o" build/tools/zig/sync-armv5.c
+	link="$link $work/sync.o"
+fi
 
 # Only USB is C's: names are looked up by Go, as in the builds without USB.
 # The build id would tell where the compiler is, and differ with it.
-ZIG_LOCAL_CACHE_DIR=$work ZIG_GLOBAL_CACHE_DIR=${XDG_CACHE_HOME:-$HOME/.cache}/pngw/zig-cache \
-	PKG_CONFIG_LIBDIR=$libusb PKG_CONFIG_PATH='' CC="$zig cc -target $c" CGO_CFLAGS='-O2 -g0' \
+PKG_CONFIG_LIBDIR=$libusb PKG_CONFIG_PATH='' CC="$zig cc -target $c" CGO_CFLAGS='-O2 -g0' \
 	GOOS=linux GOARCH=$arch GOARM=$arm GOMIPS=softfloat CGO_ENABLED=1 \
 	go build -trimpath -buildvcs=false -tags nethttpomithttp2,netgo,osusergo -o "$file" \
-	-ldflags "$(scripts/ldflags.sh) -buildid= -linkmode external -extldflags '-static -s'" ./cmd/pngw
+	-ldflags "$(scripts/ldflags.sh) -buildid= -linkmode external -extldflags '$link'" ./cmd/pngw
