@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 out=build/out
 mkdir -p "$out"
 ldflags=$(scripts/ldflags.sh)
+gcflags=$(scripts/gcflags.sh)
 
 if [ $# -eq 0 ]; then
 	# shellcheck disable=SC2046 # a list of words
@@ -37,8 +38,9 @@ for target in "$@"; do
 		;;
 	esac
 	# Routers' MIPS cores have no FPU: a hard-float binary dies there of SIGILL.
+	# shellcheck disable=SC2086 # a list of flags
 	GOOS=$os GOARCH=$arch GOARM=$arm GOMIPS=softfloat CGO_ENABLED=0 \
-		go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" \
+		go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" $gcflags \
 		-o "$out/pngw-$target" ./cmd/pngw
 done
 
