@@ -35,9 +35,10 @@ if [ "$arm" = 5 ]; then
 	link="$link $work/sync.o"
 fi
 
+# shellcheck disable=SC2046 # a list of flags
 # Only USB is C's: names are looked up by Go, as in the builds without USB.
 # The build id would tell where the compiler is, and differ with it.
 PKG_CONFIG_LIBDIR=$libusb PKG_CONFIG_PATH='' CC="$zig cc -target $c" CGO_CFLAGS='-O2 -g0' \
 	GOOS=linux GOARCH=$arch GOARM=$arm GOMIPS=softfloat CGO_ENABLED=1 \
-	go build -trimpath -buildvcs=false -tags nethttpomithttp2,netgo,osusergo -o "$file" \
+	go build -trimpath -buildvcs=false -tags nethttpomithttp2,netgo,osusergo $(scripts/gcflags.sh) -o "$file" \
 	-ldflags "$(scripts/ldflags.sh) -buildid= -linkmode external -extldflags '$link'" ./cmd/pngw
