@@ -1,14 +1,18 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/keystore"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -196,5 +200,50 @@ func TestStoreFailsAtUpdate(t *testing.T) {
 	g.want("pne-1", StateDelivered, 1, 2)
 	if !slices.Contains(g.kinds(), EventAuthenticated) {
 		t.Error("no event of the authentication")
+	}
+}
+
+// A device that was given to another gateway of its user: the gateway that had it
+// before finds out from the device's hello, and says so; the other one serves it.
+func TestMoved(t *testing.T) {
+	p := newParty(t)
+	tk := p.importPNE("pne-1")
+	gw, dev := transport.NewPair("wire", "device")
+	old := p.gateway(gw)
+	var mem flash
+	stop := runDevice(t, dev, pne.Config{Entity: "pne-1", TK: tk, Storage: &mem})
+	old.provision(goodPassword, 10*time.Second, "pne-1")
+	old.stop()
+	stop()
+
+	psk := cpns.PSK1(bytes.Repeat([]byte{7}, 32))
+	if err := p.op.AddGateway(t.Context(), "gw-0002", "gw-0002", psk); err != nil {
+		t.Fatal(err)
+	}
+	second := &party{t: t, url: p.url, op: p.op, secret: p.secret, dir: filepath.Join(filepath.Dir(p.dir), "other keys")}
+	if err := keystore.Create(second.dir, &second.secret); err != nil {
+		t.Fatal(err)
+	}
+	gw2, dev2 := transport.NewPair("wire", "device")
+	g := second.gatewayWith(func(c *Config) { c.Gateway, c.PSK = "gw-0002", &filePSK{"gw-0002", psk} }, gw2)
+	stop = runDevice(t, dev2, pne.Config{Entity: "pne-1", TK: tk, Storage: &mem})
+	if _, out := g.provision(goodPassword, 10*time.Second, "pne-1"); out[0].Result != ResultDelivered {
+		t.Fatalf("at the second gateway: %+v", out[0])
+	}
+	g.want("pne-1", StateDelivered, 2, 1)
+	if mem.s.Gateway != "gw-0002" {
+		t.Errorf("the device holds a key of %s", mem.s.Gateway)
+	}
+	stop()
+
+	old = p.gateway(gw)
+	runDevice(t, dev, pne.Config{Entity: "pne-1", TK: tk, Storage: &mem})
+	eventually(t, "the first gateway says that its epoch is past", func() bool {
+		v, err := old.Show(t.Context(), "pne-1")
+		return err == nil && strings.Contains(v.Note, "another gateway")
+	})
+	old.want("pne-1", StateDelivered, 1, 1) // a claim is no proof
+	if mem.s.Gateway != "gw-0002" || mem.s.Epoch != 2 {
+		t.Error("the first gateway took the device back without its user")
 	}
 }
