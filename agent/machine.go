@@ -205,10 +205,12 @@ func (s state) note() string {
 		return s.ses.remark
 	case r.next != nil && r.current != nil:
 		return fmt.Sprintf("holds key %d of epoch %d until it takes the new set", r.current.proved, r.current.epoch)
-	case r.target() != nil && r.target().usedUp():
-		return "the set is used up: provision it again for a new one"
 	case r.target() != nil && r.target().runningOut():
-		return fmt.Sprintf("%d of %d keys are used: provision it again for a new set", r.target().proved, r.target().length)
+		what := "provision it again for a new set"
+		if r.remember != nil {
+			what = "the gateway is getting a new set"
+		}
+		return fmt.Sprintf("%d of %d keys are used: %s", r.target().proved, r.target().length, what)
 	}
 	return ""
 }

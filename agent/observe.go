@@ -13,7 +13,7 @@ type Event struct {
 	Link   string
 
 	// Session is the key that a mutual authentication has left with both
-	// sides, nil with every other kind.
+	// sides, nil with every other kind. It is the observer's to wipe.
 	Session *cpns.SessionKey
 }
 
