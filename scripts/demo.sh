@@ -3,6 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+CGO_ENABLED=0
+export CGO_ENABLED
 out=build/out/demo
 scripts/build.sh "$out/bin"
 go build -o "$out/demo" ./scripts/demo

@@ -57,10 +57,10 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	}
 	defer os.RemoveAll(folder)
 	raceBin, plainBin = filepath.Join(folder, "race"), filepath.Join(folder, "plain")
-	if err := build(plainBin); err != nil {
+	if err := build(plainBin, "CGO_ENABLED=0"); err != nil {
 		return 0, err
 	}
-	if err := build(raceBin, "-race"); err != nil {
+	if err := build(raceBin, "CGO_ENABLED=1", "-race"); err != nil {
 		if os.Getenv("CI") == "true" {
 			return 0, err
 		}
@@ -70,9 +70,10 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-func build(folder string, flags ...string) error {
+func build(folder, cgo string, flags ...string) error {
 	args := append([]string{"build", "-buildvcs=false", "-tags=nethttpomithttp2"}, flags...)
 	cmd := exec.Command("go", append(args, "-o", folder+"/", "../../cmd/...")...)
+	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w\n%s", strings.Join(cmd.Args[1:], " "), err, out)
 	}
