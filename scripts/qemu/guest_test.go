@@ -62,8 +62,9 @@ type guest struct {
 func (r *router) boot(t *testing.T, args ...string) *guest {
 	t.Helper()
 	b := r.board
+	// In a ramfs, programs take what they take; a tmpfs is half of the RAM at most.
 	all := append([]string{
-		"-kernel", r.kernel, "-initrd", r.initrd, "-append", b.append + " quiet panic=-1",
+		"-kernel", r.kernel, "-initrd", r.initrd, "-append", b.append + " rootfstype=ramfs quiet panic=-1",
 		"-display", "none", "-monitor", "none", "-no-reboot",
 	}, b.args...)
 	if b.dtb != "" {
