@@ -38,6 +38,10 @@ need libusb-1.0-0-dev 'links with USB' pkg-config --exists libusb-1.0
 need mosquitto 'the broker that the MQTT tests talk to' have mosquitto
 need mosquitto-clients 'publishes what a hostile device would' have mosquitto_pub
 need openssl 'an independent look at certificates' have openssl
+need qemu-system-mips 'routers, whole: MIPS' have qemu-system-mipsel
+need qemu-system-arm 'the same: ARM' have qemu-system-arm
+need qemu-user-static "the unit tests on routers' processors" have qemu-mips-static
+need kmod 'the order of a kernel module and those it needs' have depmod
 need shellcheck 'checks the scripts' have shellcheck
 need xz-utils 'the size budget counts compressed bytes' have xz
 
