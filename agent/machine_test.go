@@ -440,6 +440,25 @@ func TestOneAhead(t *testing.T) {
 	b.wantState(StateDelivered, 1, 1)
 }
 
+// A hello in a device's name has it refuse a notification that it did not ask
+// for. Its TK is right all the same: it has proved a key.
+func TestRefusalOfAProvenDevice(t *testing.T) {
+	s := newSet(1, 4)
+	b := newBench(t, s)
+	b.one(b.hello(0, 0))
+	b.none(cpns.NewFailedAcknowledgement(cpns.AckCannotDecrypt, testEntity, 1, 1))
+	if view(b.s).Note == "" {
+		t.Error("nobody is told that a new device cannot decrypt")
+	}
+	s.proved = 1
+	b = newBench(t, s)
+	b.one(b.hello(0, 0))
+	b.none(cpns.NewFailedAcknowledgement(cpns.AckCannotDecrypt, testEntity, 1, 2))
+	if n := view(b.s).Note; n != "" {
+		t.Errorf("a proven device is said to be wrong: %s", n)
+	}
+}
+
 // A copy of the hello that a device took its key under brings no further key:
 // the device would take it, because that hello is still its latest.
 func TestReplayedHello(t *testing.T) {

@@ -53,7 +53,12 @@ func (s state) sendNotification(t *set, h *cpns.Hello, w around) (state, []effec
 // Only a valid MAC under a key that is waited for moves the index.
 func (s state) acknowledgement(m *cpns.Acknowledgement, w around) (state, []effect) {
 	if m.Status != cpns.AckSuccess {
-		// Anybody can have said it: it is shown, and the repeats go on.
+		// Anybody can have said it: it is shown, and the repeats go on. A PNE that
+		// has proved a key cannot decrypt what somebody else's hello led to, and
+		// there is nothing wrong with its TK.
+		if n := &s.ses.notify; m.Epoch == n.epoch && m.Index == n.index && s.rec.target().proved > 0 && m.Status == cpns.AckCannotDecrypt {
+			return s, nil
+		}
 		s.ses.remark = refusal(m.Status)
 		return s, []effect{tell{kind: refused, status: m.Status}}
 	}

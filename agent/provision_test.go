@@ -28,7 +28,7 @@ func TestProvision(t *testing.T) {
 		d, err := g.Discovered(t.Context())
 		return err == nil && len(d) == 1 && d[0].Entity == "pne-1" && d[0].Link == "wire"
 	})
-	steps, out := g.provision(goodPassword, 20*time.Second, "pne-1")
+	steps, out := g.provision(goodPassword, time.Minute, "pne-1")
 	if out[0].Result != ResultDelivered {
 		t.Fatalf("outcome %+v", out[0])
 	}

@@ -106,6 +106,7 @@ func TestBackoff(t *testing.T) {
 		{"asks for more than is left to the caller", later("20", 429), 30 * second, 2, 20500 * time.Millisecond, 21 * second},
 		{"says nothing for ever", func(_ http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
+			panic(http.ErrAbortHandler) // a handler that returns has answered 200
 		}, 0, 4, 123500 * time.Millisecond, 127 * second},
 	}
 	for _, tt := range tests {
