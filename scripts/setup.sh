@@ -42,6 +42,8 @@ need qemu-system-mips 'routers, whole: MIPS' have qemu-system-mipsel
 need qemu-system-arm 'the same: ARM' have qemu-system-arm
 need qemu-user-static "the unit tests on routers' processors" have qemu-mips-static
 need kmod 'the order of a kernel module and those it needs' have depmod
+need cpio "packs a router's first file system" have cpio
+need busybox-static "the shell of the router that the package's tests make" test -x /bin/busybox
 need shellcheck 'checks the scripts' have shellcheck
 need xz-utils 'the size budget counts compressed bytes' have xz
 
