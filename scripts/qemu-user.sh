@@ -15,7 +15,9 @@ left_out='/cpns/server|/cmd/cpns-server|/scripts/|/keystore/comparison'
 
 # TestUnreadableID needs a second user, and the namespace below has only one.
 # TestCrowd wants a thousand devices served within a time that is no emulator's.
-skipped='^(TestUnreadableID|TestCrowd)$'
+# TestScripts/living opens a serial line again that another end keeps exclusive,
+# which only root may, and the namespace's root is none to the kernel.
+skipped='^TestUnreadableID$|^TestCrowd$|^TestScripts$/^living$'
 
 for emulator in mips mipsel arm aarch64; do
 	if ! command -v qemu-$emulator-static >/dev/null; then
