@@ -80,7 +80,7 @@ func (s state) authResponse(m *cpns.AuthResponse, w around) (state, []effect) {
 	if a.epoch != 0 && m.RandPNE == a.randPNE {
 		return s, nil // the response that the eukey-update under way answers, once more
 	}
-	if !a.open() || a.epoch != 0 || t == nil || m.Index > t.length {
+	if !a.open() || a.epoch != 0 || t == nil || m.Index > t.length || s.rec.alarm != nil {
 		return s, []effect{tell{kind: unproved}}
 	}
 	held := t.key(m.Index)

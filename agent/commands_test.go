@@ -30,16 +30,23 @@ func TestAuthenticateCommand(t *testing.T) {
 	tk := p.importPNE("pne-1")
 	p.importPNE("away")
 	gw, dev := transport.NewPair("wire", "device")
-	g := p.gateway(gw)
+	disk := &fullStore{after: 1000}
+	g := p.gatewayWith(func(c *Config) { disk.Store = c.Store; c.Store = disk }, gw)
 	var mem flash
 	runDevice(t, dev, pne.Config{Entity: "pne-1", TK: tk, Storage: &mem})
 	g.provision(goodPassword, 10*time.Second, "pne-1")
 	g.provision(goodPassword, 0, "away")
 
+	var before, after int
+	g.do(t.Context(), func() { before = disk.after })
 	for i := range 3 {
 		if got := g.proof("pne-1"); len(got) != 1 || got[0].Result != ProofAuthenticated || got[0].Index != cpns.Index(i+2) {
 			t.Errorf("authentication %d: %+v", i+1, got)
 		}
+	}
+	g.do(t.Context(), func() { after = disk.after })
+	if before-after != 3 {
+		t.Errorf("3 authentications wrote %d records, want one each", before-after)
 	}
 	if got := g.proof("away"); got[0].Result != ProofNotDelivered {
 		t.Errorf("of a device that was never there: %+v", got)

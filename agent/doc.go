@@ -30,7 +30,31 @@
 //	                              │                │                         ▼ last key proved
 //	                              └────────────────┴─────────────────── used_up
 //
-// alarm lies over assigned, delivered and used_up: a PNE that proved a key older than one
+// alarm lies over delivered and used_up: a PNE that proved a key older than one
 // that it had proved before has been rolled back or cloned, and gets no key
 // until a person says so.
+//
+// # Every state by every event
+//
+// A cell says what is sent, and behind > the state after it; delivered > delivered
+// is with a later key. A - sends nothing and stays. TestTable holds it.
+//
+//	                                 requested   assigned                  delivered                 used_up         alarm
+//	hello, holds nothing             -           notification              notification              -               -
+//	hello, older epoch               -           notification              notification              -               -
+//	hello, this epoch                -           auth-challenge            auth-challenge            auth-challenge  -
+//	hello, newer epoch               -           -                         -                         -               -
+//	acknowledgement of the next key  -           > delivered               > delivered               -               -
+//	response, the key proved last    -           -                         eukey-update              eukey-update    -
+//	response, a later key            -           eukey-update > delivered  eukey-update > delivered  -               -
+//	response, an older key           -           -                         > alarm                   > alarm         -
+//	authenticate                     -           -                         auth-challenge            auth-challenge  -
+//	timeout                          -           -                         -                         -               -
+//	set of a newer epoch             > assigned  -                         > assigned                > assigned      -
+//	set of a newer epoch, reassign   > assigned  -                         > assigned                > assigned      > assigned
+//	readmit                                                                                                          identify > delivered
+//
+// A timeout repeats what waits for an answer, five times. A response that a hello
+// led to brings an eukey-update at most once a day. A key that proves the last of
+// a set leads to used_up where delivered stands.
 package agent

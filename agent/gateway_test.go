@@ -264,14 +264,28 @@ func runDevice(t testing.TB, link transport.Link, c pne.Config) (stop func()) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	in, ended := make(chan []byte, 16), make(chan struct{})
-	hello := make(chan struct{}, 1)
-	go link.Run(ctx, transport.Handler{
-		Message: func(m transport.Message) { in <- m.Data },
-		Up:      func() { hello <- struct{}{} },
+	in, hello := make(chan []byte, 16), make(chan struct{}, 1)
+	var running sync.WaitGroup
+	running.Go(func() {
+		err := link.Run(ctx, transport.Handler{
+			Message: func(m transport.Message) {
+				select {
+				case in <- m.Data:
+				case <-ctx.Done():
+				}
+			},
+			Up: func() {
+				select {
+				case hello <- struct{}{}:
+				default:
+				}
+			},
+		})
+		if err != nil {
+			t.Errorf("the device's link: %v", err)
+		}
 	})
-	go func() {
-		defer close(ended)
+	running.Go(func() {
 		for {
 			var out []byte
 			select {
@@ -289,8 +303,8 @@ func runDevice(t testing.TB, link transport.Link, c pne.Config) (stop func()) {
 				link.Send(ctx, "", out)
 			}
 		}
-	}()
-	stop = sync.OnceFunc(func() { cancel(); <-ended })
+	})
+	stop = sync.OnceFunc(func() { cancel(); running.Wait() })
 	t.Cleanup(stop)
 	return stop
 }

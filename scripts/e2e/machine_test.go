@@ -59,6 +59,6 @@ func fill(ts *testscript.TestScript, r *rig, args []string) {
 	ts.Check(os.WriteFile(ballast, nil, 0o600))
 	var fs unix.Statfs_t
 	ts.Check(unix.Statfs(r.path(args[0]), &fs))
-	size := int64(fs.Bavail)*fs.Bsize - int64(spare)*page
+	size := int64(fs.Bavail)*int64(fs.Bsize) - int64(spare)*page
 	ts.Check(os.WriteFile(ballast, make([]byte, size), 0o600))
 }
