@@ -49,8 +49,7 @@ type Link struct {
 
 	running atomic.Bool
 	tally   transport.Tally
-	line    atomic.Pointer[line] // nil while down
-	turn    chan struct{}        // holds one token; who has it writes
+	out     *transport.Sender[line]
 }
 
 var _ transport.Link = (*Link)(nil)
@@ -71,15 +70,16 @@ func New(cfg Config) (*Link, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Link{
+	l := &Link{
 		name:    cfg.Name,
 		device:  cfg.Device,
 		baud:    cfg.Baud,
 		changed: cfg.Changed,
 		log:     cfg.Log.With("link", cfg.Name, "device", cfg.Device),
 		wait:    transport.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second},
-		turn:    make(chan struct{}, 1),
-	}, nil
+	}
+	l.out = transport.NewSender[line](&l.tally)
+	return l, nil
 }
 
 func (l *Link) Name() string { return l.name }
@@ -121,7 +121,7 @@ func (l *Link) session(ctx context.Context, h transport.Handler) {
 	defer ln.close()
 
 	l.tally.Set(transport.Up, fmt.Sprintf("%s at %d baud", l.device, l.baud))
-	l.line.Store(ln)
+	l.out.Up(ln)
 	l.log.Info("serial line open", "baud", l.baud)
 	if h.Up != nil {
 		h.Up()
@@ -130,7 +130,7 @@ func (l *Link) session(ctx context.Context, h transport.Handler) {
 	if ctx.Err() == nil {
 		l.absent(explain(l.device, err))
 	}
-	l.line.Store(nil)
+	l.out.Down() // closing the port ends a write under way
 }
 
 // absent says why the link is down, in the log only if that is news.
@@ -149,14 +149,7 @@ func (l *Link) receive(ctx context.Context, ln *line, h transport.Handler) error
 	buf := make([]byte, 4096)
 	for {
 		n, err := ln.port.Read(buf)
-		before := d.Dropped()
-		d.Feed(buf[:n], func(msg []byte) {
-			if ctx.Err() == nil {
-				l.tally.AddReceived(1)
-				h.Message(transport.Message{Data: slices.Clone(msg)})
-			}
-		})
-		l.tally.AddDropped(d.Dropped() - before)
+		d.Deliver(ctx, buf[:n], h, &l.tally)
 		if err != nil {
 			return err
 		}
@@ -164,34 +157,16 @@ func (l *Link) receive(ctx context.Context, ln *line, h transport.Handler) error
 }
 
 func (l *Link) Send(ctx context.Context, _ string, msg []byte) error {
-	if len(msg) > transport.MaxMessage {
-		return &transport.TooLongError{Size: len(msg)}
-	}
-	if l.line.Load() == nil {
-		return transport.ErrLinkDown
-	}
-	select {
-	case l.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-l.turn }()
-	ln := l.line.Load() // it may have gone while others were writing
-	if ln == nil {
-		return transport.ErrLinkDown
-	}
-	err := ln.write(ctx, msg)
-	switch {
-	case err == nil:
-		l.tally.AddSent(1)
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("sending on %s: the line takes no bytes", l.device)
-	default:
+	return l.out.Send(ctx, msg, func(ln *line) error {
+		err := ln.write(ctx, msg)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return fmt.Errorf("sending on %s: the line takes no bytes", l.device)
+		}
 		return fmt.Errorf("sending: %w", err) // Run is about to find out too
-	}
-	return nil
+	})
 }
 
 // settle is how long a device gets to become usable after a change: it appears

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"cpns.example.net/pngw/transport"
@@ -38,8 +37,8 @@ func (l *Link) session(ctx context.Context, h transport.Handler) error {
 	defer s.dev.close()
 
 	l.tally.Set(transport.Up, dev.String())
-	l.stream.Store(s)
-	defer l.stream.Store(nil)
+	l.out.Up(s)
+	defer l.out.Down()
 	l.log.Info("USB device open", "device", dev.String())
 	if h.Up != nil {
 		h.Up()
@@ -49,9 +48,8 @@ func (l *Link) session(ctx context.Context, h transport.Handler) error {
 		l.absent(explain(&l.want, err))
 	}
 	// Whoever writes is done with the device before it is closed.
-	l.stream.Store(nil)
-	l.turn <- struct{}{}
-	<-l.turn
+	l.out.Down()
+	l.out.Settle()
 	return err
 }
 
@@ -67,18 +65,14 @@ func (l *Link) absent(detail string) {
 func (l *Link) receive(ctx context.Context, s *stream, h transport.Handler) error {
 	var d transport.Deframer
 	var f fruitless
+	fruitful := transport.Handler{Message: func(m transport.Message) {
+		f.reset()
+		h.Message(m)
+	}}
 	buf := make([]byte, s.dev.packetSize())
 	for {
 		n, err := s.read(ctx, buf)
-		before := d.Dropped()
-		d.Feed(buf[:n], func(msg []byte) {
-			f.reset()
-			if ctx.Err() == nil {
-				l.tally.AddReceived(1)
-				h.Message(transport.Message{Data: slices.Clone(msg)})
-			}
-		})
-		l.tally.AddDropped(d.Dropped() - before)
+		d.Deliver(ctx, buf[:n], fruitful, &l.tally)
 		if err == nil {
 			err = f.count(ctx)
 		}
@@ -89,32 +83,14 @@ func (l *Link) receive(ctx context.Context, s *stream, h transport.Handler) erro
 }
 
 func (l *Link) Send(ctx context.Context, _ string, msg []byte) error {
-	if len(msg) > transport.MaxMessage {
-		return &transport.TooLongError{Size: len(msg)}
-	}
-	if l.stream.Load() == nil {
-		return transport.ErrLinkDown
-	}
-	select {
-	case l.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-l.turn }()
-	s := l.stream.Load() // it may have gone while others were writing
-	if s == nil {
-		return transport.ErrLinkDown
-	}
-	err := s.writeFrame(ctx, msg)
-	switch {
-	case err == nil:
-		l.tally.AddSent(1)
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("sending to %s: the device takes no bytes", s.dev)
-	default:
+	return l.out.Send(ctx, msg, func(s *stream) error {
+		err := s.writeFrame(ctx, msg)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, context.DeadlineExceeded):
+			return fmt.Errorf("sending to %s: the device takes no bytes", s.dev)
+		}
 		return fmt.Errorf("sending to %s: %w", s.dev, err) // Run finds out too if it has gone
-	}
-	return nil
+	})
 }

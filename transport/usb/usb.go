@@ -65,8 +65,7 @@ type Link struct {
 
 	running atomic.Bool
 	tally   transport.Tally
-	stream  atomic.Pointer[stream] // nil while down
-	turn    chan struct{}          // holds one token; who has it writes
+	out     *transport.Sender[stream]
 }
 
 var _ transport.Link = (*Link)(nil)
@@ -92,7 +91,7 @@ func newLink(cfg Config, open func(*match) (device, error)) (*Link, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Link{
+	l := &Link{
 		name:    cfg.Name,
 		want:    want,
 		changed: cfg.Changed,
@@ -100,8 +99,9 @@ func newLink(cfg Config, open func(*match) (device, error)) (*Link, error) {
 		open:    open,
 		poll:    transport.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second},
 		patient: transport.Backoff{Min: 250 * time.Millisecond, Max: time.Minute},
-		turn:    make(chan struct{}, 1),
-	}, nil
+	}
+	l.out = transport.NewSender[stream](&l.tally)
+	return l, nil
 }
 
 func (l *Link) Name() string { return l.name }

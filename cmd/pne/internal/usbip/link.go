@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"cpns.example.net/pngw/transport"
@@ -82,7 +81,7 @@ func (l *Link) live(ctx context.Context, s *session, h transport.Handler) error 
 	var d transport.Deframer
 	for {
 		configured, t, ok := s.look()
-		switch up := l.carrier.Load() != nil; {
+		switch up := l.out.IsUp(); {
 		case configured && !up:
 			d = transport.Deframer{}
 			l.up(s, h)
@@ -90,7 +89,7 @@ func (l *Link) live(ctx context.Context, s *session, h transport.Handler) error 
 			l.absent(errUnconfigured.Error())
 			l.down()
 		case ok:
-			l.deliver(ctx, &d, t.data, h)
+			d.Deliver(ctx, t.data, h, &l.tally)
 			if err := s.finish(t); err != nil {
 				return fmt.Errorf("unplugged: %w", err)
 			}
@@ -109,7 +108,7 @@ func (l *Link) live(ctx context.Context, s *session, h transport.Handler) error 
 
 func (l *Link) up(s *session, h transport.Handler) {
 	l.tally.Set(transport.Up, fmt.Sprintf("a USB device, %04x:%04x, serial number %q", vendorID, productID, l.serial))
-	l.carrier.Store(newCarrier(s))
+	l.out.Up(newCarrier(s))
 	l.log.Info("USB device configured by the host")
 	if h.Up != nil {
 		h.Up()
@@ -118,54 +117,21 @@ func (l *Link) up(s *session, h transport.Handler) {
 
 // down ends the carrier, and returns once nobody writes to it.
 func (l *Link) down() {
-	if l.carrier.Swap(nil) != nil {
-		l.turn <- struct{}{}
-		<-l.turn
+	if l.out.Down() {
+		l.out.Settle()
 	}
-}
-
-func (l *Link) deliver(ctx context.Context, d *transport.Deframer, data []byte, h transport.Handler) {
-	before := d.Dropped()
-	d.Feed(data, func(msg []byte) {
-		if ctx.Err() == nil {
-			l.tally.AddReceived(1)
-			h.Message(transport.Message{Data: slices.Clone(msg)})
-		}
-	})
-	l.tally.AddDropped(d.Dropped() - before)
 }
 
 func (l *Link) Send(ctx context.Context, _ string, msg []byte) error {
-	if len(msg) > transport.MaxMessage {
-		return &transport.TooLongError{Size: len(msg)}
-	}
-	if l.carrier.Load() == nil {
-		return transport.ErrLinkDown
-	}
-	select {
-	case l.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-l.turn }()
-	c := l.carrier.Load() // it may have gone while others were writing
-	if c == nil {
-		return transport.ErrLinkDown
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	c.put = func(p []byte) error { return c.session.send(ctx, p) }
-	err := c.frames.WriteFrame(msg)
-	switch {
-	case err == nil:
-		l.tally.AddSent(1)
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, errUnconfigured):
-		return transport.ErrLinkDown
-	default:
+	return l.out.Send(ctx, msg, func(c *carrier) error {
+		c.put = func(p []byte) error { return c.session.send(ctx, p) }
+		err := c.frames.WriteFrame(msg)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errUnconfigured):
+			return transport.ErrLinkDown
+		}
 		return fmt.Errorf("sending to the USB host: %w", err)
-	}
-	return nil
+	})
 }

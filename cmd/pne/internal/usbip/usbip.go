@@ -50,8 +50,7 @@ type Link struct {
 
 	running atomic.Bool
 	tally   transport.Tally
-	carrier atomic.Pointer[carrier] // nil while down
-	turn    chan struct{}           // holds one token; who has it writes
+	out     *transport.Sender[carrier]
 }
 
 var _ transport.Link = (*Link)(nil)
@@ -78,14 +77,15 @@ func newLink(cfg Config, plugIn func(context.Context) (net.Conn, error)) *Link {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Link{
+	l := &Link{
 		name:   cfg.Name,
 		serial: cfg.Serial,
 		log:    cfg.Log.With("link", cfg.Name),
 		plugIn: plugIn,
 		retry:  transport.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second},
-		turn:   make(chan struct{}, 1),
 	}
+	l.out = transport.NewSender[carrier](&l.tally)
+	return l
 }
 
 func (l *Link) Name() string { return l.name }
