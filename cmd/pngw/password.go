@@ -74,7 +74,7 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 	}
 	typed := make(chan line, 1)
 	go func() { // ends with the program where ctx ends first: a terminal's read cannot be stopped
-		text, err := term.ReadPassword(fd)
+		text, err := readLine(tty)
 		typed <- line{text, err}
 	}()
 	var l line
@@ -90,8 +90,30 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 	return l.text, errors.Join(l.err, restore())
 }
 
+// readLine reads what is typed up to the end of a line, which is not part of it.
+// The terminal gives whole lines.
+func readLine(tty io.Reader) ([]byte, error) {
+	buf := make([]byte, 0, maxPassword+1)
+	for len(buf) <= maxPassword {
+		n, err := tty.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if text, ended := bytes.CutSuffix(buf, []byte("\n")); ended {
+			return text, nil
+		}
+		if err == io.EOF && len(buf) > 0 {
+			return buf, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	clear(buf)
+	return nil, fmt.Errorf("the password is longer than %d bytes", maxPassword)
+}
+
 // echoOff switches a terminal's echo off. term.ReadPassword does so too, but
-// after the prompt, when a quick typist has begun.
+// after the prompt, when a quick typist has begun, and at a moment of its own,
+// which can be after an interruption has given the echo back.
 func echoOff(fd int) (restore func() error, err error) {
 	before, err := term.GetState(fd)
 	if err != nil {
@@ -102,6 +124,8 @@ func echoOff(fd int) (restore func() error, err error) {
 		return nil, err
 	}
 	mode.Lflag &^= unix.ECHO
+	mode.Lflag |= unix.ICANON | unix.ISIG
+	mode.Iflag |= unix.ICRNL
 	if err := unix.IoctlSetTermios(fd, unix.TCSETS, mode); err != nil {
 		return nil, err
 	}
