@@ -31,7 +31,7 @@ type device interface {
 
 const (
 	// maxStalls is how often in a row a device may stall before it is given up
-	// for now.
+	// until then.
 	maxStalls = 5
 
 	// writeLimit is how long a device may take for a frame.
