@@ -30,8 +30,8 @@ type device interface {
 }
 
 const (
-	// maxStalls is how often in a row a device may stall before it is given up
-	// until then.
+	// maxStalls is how often in a row a device may stall before it is given up,
+	// until the next look.
 	maxStalls = 5
 
 	// writeLimit is how long a device may take for a frame.
