@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,4 +61,25 @@ func groupOf(path string) string {
 		return g.Name
 	}
 	return gid
+}
+
+// report is a command that asks the agent one thing, and prints the answer as
+// JSON with --json, or else shows it.
+func report[T any](ctx context.Context, c *call, ask func(*api.Client, context.Context) (T, error), show func(*api.Client, T) error) error {
+	asJSON := c.flags.Bool("json", false, "")
+	if _, err := c.parse(0, 0); err != nil {
+		return err
+	}
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	answer, err := ask(client, ctx)
+	if err != nil {
+		return c.explain(err)
+	}
+	if *asJSON {
+		return printJSON(c.stdout, answer)
+	}
+	return show(client, answer)
 }

@@ -22,30 +22,17 @@ example: pngw links
 }
 
 func links(ctx context.Context, c *call) error {
-	asJSON := c.flags.Bool("json", false, "")
-	if _, err := c.parse(0, 0); err != nil {
+	return report(ctx, c, (*api.Client).Links, func(_ *api.Client, all []api.Link) error {
+		if len(all) == 0 {
+			fmt.Fprintf(c.stdout, "No links: %s has no section link that is enabled.\n", c.configFile)
+			return nil
+		}
+		if err := table(c.stdout, linkRows(all)); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(c.stdout, "\nUSB: %s\n", usbSupport())
 		return err
-	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	all, err := client.Links(ctx)
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(c.stdout, all)
-	}
-	if len(all) == 0 {
-		fmt.Fprintf(c.stdout, "No links: %s has no section link that is enabled.\n", c.configFile)
-		return nil
-	}
-	if err := table(c.stdout, linkRows(all)); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(c.stdout, "\nUSB: %s\n", usbSupport())
-	return err
+	})
 }
 
 func linkRows(all []api.Link) [][]string {

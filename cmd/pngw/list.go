@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -28,35 +29,22 @@ example: pngw list --json | jq -r '.[] | select(.state != "delivered") | .entity
 }
 
 func list(ctx context.Context, c *call) error {
-	asJSON := c.flags.Bool("json", false, "")
-	if _, err := c.parse(0, 0); err != nil {
-		return err
-	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	pnes, err := client.List(ctx)
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(c.stdout, pnes)
-	}
-	found, err := client.Discovered(ctx)
-	if err != nil {
-		return c.explain(err)
-	}
-	if len(pnes) == 0 {
-		fmt.Fprintln(c.stdout, "No devices yet. Provision one: pngw provision --user USER ENTITY_ID")
-	} else if err := table(c.stdout, pneRows(pnes)); err != nil {
-		return err
-	}
-	if len(found) == 0 {
-		return nil
-	}
-	fmt.Fprintln(c.stdout, "\nDiscovered, not provisioned (what they say of themselves is not proved):")
-	return table(c.stdout, discoveredRows(found))
+	return report(ctx, c, (*api.Client).List, func(client *api.Client, pnes []agent.PNE) error {
+		found, err := client.Discovered(ctx)
+		if err != nil {
+			return c.explain(err)
+		}
+		if len(pnes) == 0 {
+			fmt.Fprintln(c.stdout, "No devices yet. Provision one: pngw provision --user USER ENTITY_ID")
+		} else if err := table(c.stdout, pneRows(pnes)); err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return nil
+		}
+		fmt.Fprintln(c.stdout, "\nDiscovered, not provisioned (what they say of themselves is not proved):")
+		return table(c.stdout, discoveredRows(found))
+	})
 }
 
 func pneRows(pnes []agent.PNE) [][]string {
@@ -154,26 +142,13 @@ example: pngw discovered
 }
 
 func discovered(ctx context.Context, c *call) error {
-	asJSON := c.flags.Bool("json", false, "")
-	if _, err := c.parse(0, 0); err != nil {
-		return err
-	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	found, err := client.Discovered(ctx)
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(c.stdout, found)
-	}
-	if len(found) == 0 {
-		fmt.Fprintln(c.stdout, "None.")
-		return nil
-	}
-	return table(c.stdout, discoveredRows(found))
+	return report(ctx, c, (*api.Client).Discovered, func(_ *api.Client, found []agent.Discovered) error {
+		if len(found) == 0 {
+			fmt.Fprintln(c.stdout, "None.")
+			return nil
+		}
+		return table(c.stdout, discoveredRows(found))
+	})
 }
 
 func discoveredRows(found []agent.Discovered) [][]string {

@@ -24,26 +24,13 @@ example: pngw status
 }
 
 func status(ctx context.Context, c *call) error {
-	asJSON := c.flags.Bool("json", false, "")
-	if _, err := c.parse(0, 0); err != nil {
-		return err
-	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	s, err := client.Status(ctx)
-	if err != nil {
-		return c.explain(err)
-	}
-	if *asJSON {
-		return printJSON(c.stdout, s)
-	}
-	all, err := client.Links(ctx)
-	if err != nil {
-		return c.explain(err)
-	}
-	return sheet(c.stdout, statusPairs(s, all))
+	return report(ctx, c, (*api.Client).Status, func(client *api.Client, s api.Status) error {
+		all, err := client.Links(ctx)
+		if err != nil {
+			return c.explain(err)
+		}
+		return sheet(c.stdout, statusPairs(s, all))
+	})
 }
 
 func statusPairs(s api.Status, all []api.Link) [][2]string {
