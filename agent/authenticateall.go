@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
-	"io/fs"
 	"slices"
 
 	"cpns.example.net/pngw/cpns"
@@ -155,41 +153,4 @@ func (a *Agent) unwatch(ids []cpns.EntityID, c chan<- news) {
 			}
 		}
 	})
-}
-
-// notAlarmedError is fs.ErrInvalid, in words that fit.
-type notAlarmedError struct{ id cpns.EntityID }
-
-func (e *notAlarmedError) Error() string {
-	return string(e.id) + " is not under alarm: there is nothing to resolve"
-}
-func (e *notAlarmedError) Is(target error) bool { return target == fs.ErrInvalid }
-
-// Readmit ends the alarm of a PNE that was rolled back or cloned, without a
-// word to the server: whoever holds TK next gets the next EUKey of the set. The
-// error is fs.ErrNotExist where there is no such PNE, fs.ErrInvalid where it is not
-// under alarm.
-func (a *Agent) Readmit(ctx context.Context, id cpns.EntityID) error {
-	var err error
-	doErr := a.do(ctx, func() {
-		e := a.pnes[id]
-		switch {
-		case e == nil:
-			err = a.unknown(id)
-		case e.rec.alarm == nil:
-			err = &notAlarmedError{id}
-		case e.rec.target().usedUp():
-			err = fmt.Errorf("the set of %s is used up, there is no next key to give: resolve it with a new set", id)
-		default:
-			var sends []send
-			if sends, err = a.apply(e, readmit{}, nil); err == nil {
-				a.log.Warn("device readmitted by a person", "entity_id", id)
-				a.dispatch(sends)
-			}
-		}
-	})
-	if doErr != nil {
-		return doErr
-	}
-	return err
 }
