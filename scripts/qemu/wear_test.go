@@ -26,8 +26,8 @@ func TestFlashWear(t *testing.T) {
 	r := newRouter(t, &sabrelite, h.files(""))
 	log := filepath.Join(t.TempDir(), "chip")
 	g := r.boot(t, "-D", log, "-trace", "m25p80_page_program", "-trace", "m25p80_flash_erase")
-	g.sh("date -s @%d", time.Now().Unix())
-	g.agent()
+	g.ready()
+	g.setClock()
 	g.sh(provision+" --wait 60s %s", "live-1")
 	// A blank chip is erased once more, block by block, after the first mount.
 	for last := -1; ; time.Sleep(3 * time.Second) {
@@ -56,6 +56,13 @@ func TestFlashWear(t *testing.T) {
 	measure("a step to the next key", 1000, func() {
 		g.sh("for i in $(seq %d); do pngw authenticate live-1 || break; done", n)
 	})
+	measure("a reload of the service", 0, func() {
+		g.sh("for i in $(seq %d); do /etc/init.d/pngw reload; done", n)
+	})
+	measure("a start of the service", 0, func() {
+		g.sh("for i in $(seq %d); do /etc/init.d/pngw restart; done; >/tmp/pngw.log", n)
+	})
+	g.until("pngw status")
 	h.pne("stranger", h.overMQTT()...)
 	g.until("pngw discovered | grep stranger")
 	measure("a second in which devices say hello", 0, func() { g.sh("sleep %d", n) })
