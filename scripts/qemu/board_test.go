@@ -15,6 +15,7 @@ type board struct {
 	name    string
 	debian  string   // Debian's name of the architecture
 	target  string   // of scripts/cross.sh, without -usb
+	arch    string   // OpenWrt's name of it
 	goarch  []string // what go build calls the target
 	program string   // QEMU's
 	args    []string
@@ -50,6 +51,7 @@ var malta = board{
 	name:    "malta",
 	debian:  "mipsel",
 	target:  "linux-mipsle",
+	arch:    "mipsel_24kc",
 	goarch:  []string{"GOARCH=mipsle", "GOMIPS=softfloat"},
 	program: "qemu-system-mipsel",
 	args:    []string{"-m", "72M", "-nic", "user,model=e1000"},
@@ -57,7 +59,7 @@ var malta = board{
 	console: "ttyS0",
 	serials: []string{"-serial", "stdio", "-chardev", "pty,id=pne", "-serial", "chardev:pne"},
 	line:    "/dev/ttyS1",
-	modules: []string{"e1000", "vhci-hcd", "jffs2", "mtdblock"},
+	modules: []string{"e1000", "vhci-hcd", "jffs2", "mtdblock", "overlay"},
 	flash: flash{
 		size: 72 << 20,
 		blank: func(p []byte) {
@@ -81,6 +83,7 @@ var virt = board{
 	name:    "virt",
 	debian:  "armhf",
 	target:  "linux-armv7",
+	arch:    "arm_cortex-a7_neon-vfpv4",
 	goarch:  []string{"GOARCH=arm", "GOARM=7"},
 	program: "qemu-system-arm",
 	args:    []string{"-M", "virt,highmem=off", "-cpu", "cortex-a7", "-m", "64M", "-nic", "user,model=virtio-net-pci"},
@@ -88,7 +91,7 @@ var virt = board{
 	console: "ttyAMA0",
 	serials: []string{"-serial", "stdio", "-chardev", "pty,id=pne", "-device", "pci-serial,chardev=pne"},
 	line:    "/dev/ttyS0",
-	modules: []string{"virtio_pci", "virtio_net", "virtio_blk", "ext4", "vhci-hcd"},
+	modules: []string{"virtio_pci", "virtio_net", "virtio_blk", "ext4", "vhci-hcd", "overlay"},
 	flash: flash{
 		size: 16 << 20,
 		args: func(file string) []string {
@@ -104,6 +107,7 @@ var sabrelite = board{
 	name:    "sabrelite",
 	debian:  "armhf",
 	target:  "linux-armv7",
+	arch:    "arm_cortex-a9_neon",
 	goarch:  []string{"GOARCH=arm", "GOARM=7"},
 	program: "qemu-system-arm",
 	args:    []string{"-M", "sabrelite", "-m", "128M", "-nic", "user"},
@@ -111,7 +115,7 @@ var sabrelite = board{
 	console: "ttymxc1",
 	serials: []string{"-serial", "null", "-serial", "stdio"},
 	dtb:     "imx6q-sabrelite.dtb",
-	modules: []string{"fec", "gpio-mxc", "spi-imx", "spi-nor", "jffs2"},
+	modules: []string{"fec", "gpio-mxc", "spi-imx", "spi-nor", "jffs2", "overlay"},
 	flash: flash{
 		size:  2 << 20,
 		blank: erase,
@@ -136,14 +140,23 @@ func (b *board) root(t *testing.T) string {
 // withUSB is whether the routers have a pngw with USB, which takes a C compiler.
 func withUSB() bool { return os.Getenv("USB") != "0" }
 
-// pngw builds it as make cross does and returns its file.
-func (b *board) pngw(t *testing.T) string {
-	target := b.target
+// ipk builds pngw as make cross does, packs it as make package does, and returns
+// the package's file.
+func (b *board) ipk(t *testing.T) string {
+	t.Helper()
+	target, name := b.target, "pngw-nousb"
 	if withUSB() {
-		target += "-usb"
+		target, name = target+"-usb", "pngw"
 	}
 	script(t, "cross.sh", target)
-	return filepath.Join("../../build/out", "pngw-"+target)
+	folder := t.TempDir()
+	for _, file := range []string{"pngw-" + target, "SHA256SUMS"} {
+		if out, err := exec.Command("cp", "../../build/out/"+file, folder).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	script(t, "package.sh", "-d", folder, b.arch)
+	return single(t, folder+"/packages/"+name+"_*.ipk")
 }
 
 // usbattach builds the program that plugs this machine's devices into the guest.

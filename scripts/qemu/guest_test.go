@@ -174,6 +174,11 @@ func (g *guest) run(format string, args ...any) (string, int) {
 	g.send(format, args...)
 	text, groups := g.expect(endedWith)
 	code, _ := strconv.Atoi(groups[1])
+	if code == 137 {
+		g.send("dmesg | grep -A 60 oom-killer")
+		report, _ := g.expect(endedWith)
+		g.t.Fatalf("%s: killed for want of memory:\n%s", fmt.Sprintf(format, args...), report)
+	}
 	return text, code
 }
 
@@ -210,12 +215,16 @@ func (g *guest) until(format string, args ...any) string {
 	}
 }
 
-// agent starts pngw as the package does: as its own user, in the group of the
-// serial lines.
-func (g *guest) agent() {
+// ready waits for the agent, which the router's init script has started.
+func (g *guest) ready() {
 	g.t.Helper()
-	g.sh("su pngw -c 'pngw init'")
-	g.sh("GOMEMLIMIT=12MiB su pngw -c 'exec pngw run' >>/tmp/pngw.log 2>&1 & for i in $(seq 600); do grep -q msg=ready /tmp/pngw.log && break; usleep 50000; done; grep msg=ready /tmp/pngw.log")
+	g.until("grep msg=ready /tmp/pngw.log")
+}
+
+// setClock sets it as the router's NTP client does, and says so as that does.
+func (g *guest) setClock() {
+	g.t.Helper()
+	g.sh("date -s @%d && SUBSYSTEM=ntp ACTION=stratum hotplug", time.Now().Unix())
 }
 
 // resident is the agent's memory in kB: now, and the most it ever was.

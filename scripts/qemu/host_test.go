@@ -93,10 +93,10 @@ config link 'broker'
 		config += "\nconfig link 'usb'\n\toption type 'usb'\n"
 	}
 	return map[string]string{
-		"etc/config/pngw":      config,
-		"etc/factory/ca.pem":   h.read("server/ca.pem"),
-		"etc/factory/psk1":     h.read("psk1"),
-		"etc/factory/alice.pw": password + "\n",
+		"etc/config/pngw":   config,
+		"etc/pngw/ca.pem":   h.read("server/ca.pem"),
+		"etc/pngw/psk1":     h.read("psk1"),
+		"etc/pngw/alice.pw": password + "\n",
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -60,8 +61,64 @@ func (m *image) copy(t *testing.T, name string, mode int, from string) {
 	m.file(name, mode, data)
 }
 
-// build makes the board's initramfs: busybox, the kernel's modules, pngw where
-// the package puts it, and files, which a person would copy onto a router.
+// tree adds a folder of this machine and what is in it.
+func (m *image) tree(t *testing.T, from string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(file string, d fs.DirEntry, err error) error {
+		name := strings.TrimPrefix(strings.TrimPrefix(file, from), "/")
+		switch {
+		case err != nil || name == "":
+			return err
+		case d.IsDir():
+			m.folder(name)
+			return nil
+		case d.Type() == fs.ModeSymlink:
+			target, err := os.Readlink(file)
+			m.folder(path.Dir(name))
+			m.entry(name, 0o120777, 0, 0, []byte(target))
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		m.copy(t, name, int(info.Mode().Perm()), file)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// firmware lays out a router's files in a folder, as OpenWrt's image builder does
+// with a package that comes with the firmware: it unpacks the package and runs what
+// that runs after installation.
+func (b *board) firmware(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, part := range []string{"testdata/root", "../openwrt/testdata/root"} {
+		if err := os.CopyFS(root, os.DirFS(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install := exec.Command("sh", "-euc", `
+		cd "$1"
+		mkdir -p bin dev etc mnt modules overlay proc sys tmp usr/bin
+		ln -s tmp var
+		echo root:x:0:0:root:/:/bin/sh >etc/passwd
+		printf 'root:x:0:\ndialout:x:20:\n' >etc/group
+		tar -xzOf "$2" ./data.tar.gz | tar -xz
+		tar -xzOf "$2" ./control.tar.gz | tar -xzO ./postinst >tmp/postinst
+		IPKG_INSTROOT=$1 sh tmp/postinst
+		rm tmp/postinst`, "sh", root, b.ipk(t))
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("installing the package: %v\n%s", err, out)
+	}
+	return root
+}
+
+// build makes the board's initramfs: its firmware, the kernel's modules, and files,
+// which a person would copy onto a router.
 func (b *board) build(t *testing.T, files map[string]string) (kernel, initrd string) {
 	t.Helper()
 	root := b.root(t)
@@ -72,23 +129,17 @@ func (b *board) build(t *testing.T, files map[string]string) (kernel, initrd str
 		t.Fatal(err)
 	}
 	m := &image{w: zip, made: map[string]bool{}}
-	for _, name := range []string{"bin", "dev", "etc/pngw", "modules", "proc", "run", "sys", "tmp", "usr/bin", "var"} {
-		m.folder(name)
-	}
+	m.folder("dev")
 	m.entry("dev/console", 0o20600, 5, 1, nil)
-	m.copy(t, "init", 0o755, "testdata/init")
+	m.tree(t, b.firmware(t))
 	m.copy(t, "bin/busybox", 0o755, root+"/bin/busybox")
-	m.copy(t, "usr/bin/pngw", 0o755, b.pngw(t))
 	if b.line != "" && withUSB() {
 		m.copy(t, "usr/bin/usbattach", 0o755, b.usbattach(t))
 	}
-	m.file("etc/passwd", 0o644, []byte("root:x:0:0:root:/:/bin/sh\npngw:x:453:453:pngw:/var/run:/bin/sh\n"))
-	m.file("etc/group", 0o644, []byte("root:x:0:\ndialout:x:20:pngw\npngw:x:453:\n"))
-	version := strings.TrimPrefix(filepath.Base(kernel), "vmlinuz-")
-	b.addModules(t, m, root, version)
+	b.addModules(t, m, root, strings.TrimPrefix(filepath.Base(kernel), "vmlinuz-"))
 	m.file("etc/board", 0o644, fmt.Appendf(nil, "CONSOLE=%s\nSETUP='%s'\nMOUNT='%s'\n", b.console, b.flash.setup, b.flash.mount))
 	for name, text := range files {
-		m.file(name, 0o644, []byte(text))
+		m.file(name, 0o600, []byte(text))
 	}
 	m.entry("TRAILER!!!", 0, 0, 0, nil)
 	if err := zip.Close(); err != nil {

@@ -72,8 +72,8 @@ func powerCuts(t *testing.T, b *board, rounds int, random *rand.Rand) {
 	}
 	r := newRouter(t, b, h.files(""))
 	g := r.boot(t)
-	g.sh("date -s @%d", time.Now().Unix())
-	g.agent()
+	g.ready()
+	g.setClock()
 	g.sh(provision+" --wait 60s %s", live)
 
 	known := map[string]told{}
@@ -94,8 +94,8 @@ func powerCuts(t *testing.T, b *board, rounds int, random *rand.Rand) {
 		keys += n
 
 		g = r.boot(t)
-		g.sh("date -s @%d", time.Now().Unix())
-		g.agent()
+		g.ready()
+		g.setClock()
 		g.compare(known)
 		t.Logf("round %d: cut after %d keys told, looked at %.1f s after power on", round+1, n, time.Since(g.started).Seconds())
 	}

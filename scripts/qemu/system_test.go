@@ -16,7 +16,7 @@ func TestMalta(t *testing.T) { testSystem(t, &malta) }
 func TestVirt(t *testing.T) { testSystem(t, &virt) }
 
 func testSystem(t *testing.T, b *board) {
-	devices := []string{"meter-1", "pump-1", "late-1", "usb-1"}
+	devices := []string{"meter-1", "pump-1", "late-1", "usb-1", "full-1"}
 	for i := range crowd {
 		devices = append(devices, fmt.Sprintf("c-%d", i))
 	}
@@ -28,7 +28,7 @@ func testSystem(t *testing.T, b *board) {
 	if year := strings.TrimSpace(g.sh("date +%%Y")); year >= "2026" {
 		t.Fatalf("the guest's year is %s", year)
 	}
-	g.agent()
+	g.ready()
 	t.Logf("ready %.1f s after power on, %.1f s of them since the kernel began", time.Since(g.started).Seconds(), g.uptime())
 	h.pne("meter-1", "--serial", g.line)
 	h.pne("pump-1", h.overMQTT()...)
@@ -42,7 +42,7 @@ func testSystem(t *testing.T, b *board) {
 	if text := g.sh("cat /tmp/provision"); !strings.Contains(text, "clock") || strings.Contains(text, "sent") {
 		t.Errorf("with the clock at 2000:\n%s", text)
 	}
-	g.sh("date -s @%d", time.Now().Unix())
+	g.setClock()
 	text := g.sh("wait $!; code=$?; cat /tmp/provision; (exit $code)")
 	for _, want := range []string{"by rs232)", "by broker)", "2 of 2 delivered"} {
 		if !strings.Contains(text, want) {
@@ -56,14 +56,16 @@ func testSystem(t *testing.T, b *board) {
 		t.Log("USB=0: not tested over USB")
 	}
 
+	fullOverlay(t, h, g)
+
 	// A device that is not there yet, and a reboot before it comes.
 	g.exits(3, "pngw provision --user alice --password-file /etc/pngw/alice.pw --wait 0s late-1")
 	g.send("reboot -f")
 	g.off()
 	h.pne("late-1", h.overMQTT()...)
 	g = r.boot(t)
-	g.sh("date -s @%d", time.Now().Unix())
-	g.agent()
+	g.ready()
+	g.setClock()
 	g.until("pngw list | grep late-1 | grep delivered")
 	if text := g.sh("pngw list"); strings.Count(text, "delivered") != strings.Count(text, "alice") {
 		t.Errorf("after the reboot:\n%s", text)
@@ -75,20 +77,45 @@ func testSystem(t *testing.T, b *board) {
 	g.off()
 }
 
-// overUSB plugs a device into the guest's kernel, and gives the agent the right
-// to it only once it has asked.
+// overUSB plugs a device into the guest's kernel. While the package's hotplug script
+// is away, the agent may not open it, and says who may; then the script opens it.
 func overUSB(t *testing.T, h *host, g *guest) {
 	t.Helper()
 	port := freePort(t)
 	h.pne("usb-1", "--usbip", "127.0.0.1:"+port)
 	h.listens(port)
+	g.sh("mv /etc/hotplug.d/usb/50-pngw /tmp/")
 	g.sh("usbattach 10.0.2.2:%s 1-1", port)
 	g.until("pngw links | grep '^usb' | grep dialout")
-	g.sh("chgrp -R dialout /dev/bus/usb && chmod 0660 /dev/bus/usb/*/*")
+	g.sh("mv /tmp/50-pngw /etc/hotplug.d/usb/")
+	// The kernel says once more that the interface is there.
+	g.sh("for f in /sys/bus/usb/devices/*-1:*/uevent; do echo add >$f; done")
 	g.until("pngw links | grep '^usb .* up '")
 	if text := g.sh("%s usb-1", provision); !strings.Contains(text, "by usb)") {
 		t.Errorf("over USB:\n%s", text)
 	}
+}
+
+// fullOverlay has a device taken in while there is no room left on the flash: the
+// user is told, nothing that was there is lost, and with room again it works.
+func fullOverlay(t *testing.T, h *host, g *guest) {
+	t.Helper()
+	before := g.sh("pngw list")
+	g.sh("for size in 65536 512 1; do dd if=/dev/urandom bs=$size >>/filler; done 2>/tmp/dd; sync; grep -q 'No space' /tmp/dd")
+	text, code := g.run("%s full-1", provision)
+	if code == 0 || !strings.Contains(text, "no space") {
+		t.Errorf("with a full overlay: exit code %d:\n%s", code, text)
+	}
+	if status := g.sh("pngw status"); !strings.Contains(status, "no space") {
+		t.Errorf("not in the status:\n%s", status)
+	}
+	if after := g.sh("pngw list"); after != before {
+		t.Errorf("the list was\n%sand is\n%s", before, after)
+	}
+	g.sh("rm /filler")
+	g.sh("pngw authenticate pump-1")
+	h.pne("full-1", h.overMQTT()...)
+	g.sh("%s full-1", provision)
 }
 
 // crowd is how many devices are provisioned by one command.
