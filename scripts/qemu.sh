@@ -2,9 +2,9 @@
 # Tests pngw on the routers that QEMU knows; needs root for nothing.
 #   scripts/qemu.sh            unit tests by processor, then whole routers
 #   scripts/qemu.sh user       only the former
-#   scripts/qemu.sh system     only the latter: TESTFLAGS='-run TestMalta -v'
-#   scripts/qemu.sh powercut   routers without power at random moments, ROUNDS times,
-#                              and what goes to flash
+#   scripts/qemu.sh system     only the latter, and what they write to flash:
+#                              TESTFLAGS='-run TestMalta'
+#   scripts/qemu.sh powercut   routers without power at random moments, ROUNDS times
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,16 +18,16 @@ done
 # systems PATTERN: the tests in scripts/qemu of that name.
 systems() {
 	# shellcheck disable=SC2086 # a list of words
-	go test -tags qemu -count 1 -timeout 60m -v -run "$1" ${TESTFLAGS:-} ./scripts/qemu
+	go test -tags qemu -count 1 -timeout 120m -v -run "$1" ${TESTFLAGS:-} ./scripts/qemu
 }
 
 case ${1:-all} in
 user) scripts/qemu-user.sh ;;
-system) systems '^Test(Malta|Virt)$' ;;
-powercut) systems '^Test(PowerCut|FlashWear)$' ;;
+system) systems '^Test(Malta|Virt|FlashWear)$' ;;
+powercut) systems '^TestPowerCut$' ;;
 all)
 	scripts/qemu-user.sh
-	systems '^Test(Malta|Virt)$'
+	systems '^Test(Malta|Virt|FlashWear)$'
 	;;
 *)
 	echo "qemu: unknown: $1" >&2

@@ -67,6 +67,16 @@ within_budget() {
 	scripts/size.sh
 }
 
+# routers [GROUP]: scripts/qemu.sh, which takes programs that not everybody may install.
+routers() {
+	if ! command -v qemu-system-mipsel >/dev/null; then
+		echo 'QEMU is not installed: apt-get install qemu-system-mips qemu-system-arm qemu-user-static'
+		[ "${CI:-}" != true ]
+		return
+	fi
+	scripts/qemu.sh "$@"
+}
+
 step gofmt formatted
 step 'go vet' go vet ./...
 step staticcheck staticcheck
@@ -85,6 +95,8 @@ else
 fi
 
 step 'fuzz, briefly' scripts/fuzz.sh 90
+step 'routers under QEMU' routers
+step 'power cuts' routers powercut
 
 echo "$passed passed, $failed failed" >"$out/summary"
 printf '\n%s, %d skipped, in %d s\n' "$(cat "$out/summary")" "$skipped" $(($(date +%s) - start))

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -134,11 +135,16 @@ func erase(p []byte) {
 
 // root is Debian's kernel, modules and busybox for the board.
 func (b *board) root(t *testing.T) string {
+	building.Lock()
+	defer building.Unlock()
 	return strings.TrimSpace(script(t, "qemu-fetch.sh", b.debian))
 }
 
 // withUSB is whether the routers have a pngw with USB, which takes a C compiler.
 func withUSB() bool { return os.Getenv("USB") != "0" }
+
+// building is held where scripts write to build/out, for tests run side by side.
+var building sync.Mutex
 
 // ipk builds pngw as make cross does, packs it as make package does, and returns
 // the package's file.
@@ -148,8 +154,10 @@ func (b *board) ipk(t *testing.T) string {
 	if withUSB() {
 		target, name = target+"-usb", "pngw"
 	}
-	script(t, "cross.sh", target)
 	folder := t.TempDir()
+	building.Lock()
+	defer building.Unlock()
+	script(t, "cross.sh", target)
 	for _, file := range []string{"pngw-" + target, "SHA256SUMS"} {
 		if out, err := exec.Command("cp", "../../build/out/"+file, folder).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)

@@ -62,6 +62,7 @@ func TestPowerCut(t *testing.T) {
 }
 
 func powerCuts(t *testing.T, b *board, rounds int, random *rand.Rand) {
+	t.Parallel()
 	devices := strings.Fields(live)
 	for i := range spare {
 		devices = append(devices, fmt.Sprintf("spare-%d", i))

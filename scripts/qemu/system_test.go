@@ -16,6 +16,7 @@ func TestMalta(t *testing.T) { testSystem(t, &malta) }
 func TestVirt(t *testing.T) { testSystem(t, &virt) }
 
 func testSystem(t *testing.T, b *board) {
+	t.Parallel()
 	devices := []string{"meter-1", "pump-1", "late-1", "usb-1", "full-1"}
 	for i := range crowd {
 		devices = append(devices, fmt.Sprintf("c-%d", i))

@@ -16,6 +16,7 @@ import (
 // a SPI NOR chip through jffs2: the bytes that QEMU's chip is told to program, and
 // the blocks that it is told to erase.
 func TestFlashWear(t *testing.T) {
+	t.Parallel()
 	const n = 20
 	var spares []string
 	for i := range n {
