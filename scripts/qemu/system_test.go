@@ -39,8 +39,9 @@ func testSystem(t *testing.T, b *board) {
 	t.Logf("idle: %d kB resident", now)
 
 	// Nothing is asked of the server before the clock is right.
-	g.sh("pngw provision --user alice --password-file /etc/pngw/alice.pw meter-1 pump-1 >/tmp/provision 2>&1 & sleep 3; cat /tmp/provision")
-	if text := g.sh("cat /tmp/provision"); !strings.Contains(text, "clock") || strings.Contains(text, "sent") {
+	g.sh("pngw provision --user alice --password-file /etc/pngw/alice.pw meter-1 pump-1 >/tmp/provision 2>&1 &")
+	g.until("grep 'waiting for the clock' /tmp/provision")
+	if text := g.sh("sleep 2; cat /tmp/provision"); strings.Contains(text, "sent") {
 		t.Errorf("with the clock at 2000:\n%s", text)
 	}
 	g.setClock()
