@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -41,6 +42,7 @@ type command struct {
 	usage   string // what stands behind the name
 	summary string // one line, for the list of commands
 	help    string // what the options are, and an example
+	gc      int    // the collector's percentage, commandGC unless given
 	run     func(context.Context, *call) error
 }
 
@@ -90,6 +92,7 @@ func dispatch(ctx context.Context, args []string) (code int) {
 		if cmd.name == args[0] {
 			c.command, c.args = cmd, args[1:]
 			c.newFlags(cmd.name)
+			boundMemory(cmp.Or(cmd.gc, commandGC))
 			return c.report(cmd.run(ctx, c))
 		}
 	}

@@ -13,7 +13,8 @@
 //     authentication, and what a person does about a device that was cloned
 //   - list.go, forget.go, links.go, status.go, version.go are the other
 //     commands
-//   - command.go dispatches, and says which exit code means what
+//   - command.go dispatches, and says which exit code means what; memory.go
+//     says how much memory a command may take
 //   - internal/config reads /etc/config/pngw; internal/api is what commands
 //     and agent say to each other over the unix socket; internal/hooks tells
 //     the router's other software

@@ -86,7 +86,7 @@ func (c *call) request(ctx context.Context, req agent.ProvisionRequest, password
 	if err != nil {
 		return err
 	}
-	req.PasswordHash = cpns.HashPassword(req.User, password)
+	req.PasswordHash = hashPassword(req.User, password)
 	clear(password)
 
 	p := newProgress(c.stdout, asJSON, cfg.Gateway.Server)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -33,13 +32,9 @@ garbage collection; the limit is 12MiB unless given.
 
 example: pngw run --config /etc/config/pngw
 `,
+	gc:  agentGC,
 	run: run,
 }
-
-// memoryLimit is what the Go runtime aims to stay below, in bytes, on a
-// router of 64 MB. It makes the collector work harder, it does not make
-// allocations fail.
-const memoryLimit = 12 << 20
 
 func run(ctx context.Context, c *call) error {
 	if _, err := c.parse(0, 0); err != nil {
@@ -51,9 +46,6 @@ func run(ctx context.Context, c *call) error {
 	}
 	if err := keepSecrets(); err != nil {
 		return err
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
 	}
 	// The socket is opened to the group once it is there; nothing else is for
 	// others' eyes.
