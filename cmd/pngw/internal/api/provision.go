@@ -13,14 +13,8 @@ import (
 )
 
 func (s *Server) provision(w http.ResponseWriter, r *http.Request) {
-	text, ok := body(w, r)
-	defer clear(text)
+	req, ok := receiveProvision(w, r)
 	if !ok {
-		return
-	}
-	req, err := parseProvision(text)
-	if err != nil {
-		answer(w, http.StatusBadRequest, problem{err.Error()})
 		return
 	}
 	defer clear(req.PasswordHash[:])
@@ -38,6 +32,21 @@ func (s *Server) provision(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	lines.end(r, err)
+}
+
+// receiveProvision reads a request. Its text, which has the hash in it, is gone
+// when the waiting begins. Where it is not ok it has answered.
+func receiveProvision(w http.ResponseWriter, r *http.Request) (req agent.ProvisionRequest, ok bool) {
+	text, ok := body(w, r)
+	defer clear(text)
+	if !ok {
+		return req, false
+	}
+	req, err := parseProvision(text)
+	if err != nil {
+		answer(w, http.StatusBadRequest, problem{err.Error()})
+	}
+	return req, err == nil
 }
 
 // parseProvision checks all that Provision relies on.
