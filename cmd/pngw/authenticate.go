@@ -72,9 +72,9 @@ func authenticate(ctx context.Context, c *call) error {
 // proofs shows the results of an authenticate command.
 type proofs struct {
 	progress
-	all     bool
-	n, good int
-	failed  bool
+	all    bool
+	good   int
+	failed bool
 }
 
 func (p *proofs) show(r agent.Proof) {

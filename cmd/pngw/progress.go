@@ -10,22 +10,25 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// progress shows the steps of a provision command, line by line.
+// progress shows the steps and outcomes of a provision command, line by line,
+// and counts them.
 type progress struct {
-	w      io.Writer
-	json   bool
-	server string                 // base URL of the CPNS Server
-	sealed map[cpns.EntityID]bool // whose keys are in the store
-	err    error                  // the first of writing
+	w       io.Writer
+	json    bool
+	server  string               // base URL of the CPNS Server
+	sealed  int                  // devices whose keys are in the store
+	n       int                  // outcomes
+	results map[agent.Result]int // how many of them each has
+	err     error                // the first of writing
 }
 
 func newProgress(w io.Writer, asJSON bool, server string) *progress {
-	return &progress{w: w, json: asJSON, server: server, sealed: map[cpns.EntityID]bool{}}
+	return &progress{w: w, json: asJSON, server: server, results: map[agent.Result]int{}}
 }
 
 func (p *progress) step(s agent.Step) {
 	if s.Kind == agent.StepSealed {
-		p.sealed[s.Entity] = true
+		p.sealed++
 	}
 	if p.json {
 		p.keep(printJSONLine(p.w, s))
@@ -65,27 +68,45 @@ func (p *progress) text(s agent.Step) string {
 	return fmt.Sprintf("%s %s", s.Kind, s.Detail)
 }
 
-// outcomes says how each device's request ended, where its steps have not, and
-// what to do next.
-func (p *progress) outcomes(all []agent.Outcome) {
-	delivered := 0
-	for _, o := range all {
-		switch {
-		case p.json:
-			p.keep(printJSONLine(p.w, o))
-		case o.Result == agent.ResultDelivered:
-			delivered++
-		case o.Result == agent.ResultAssigned:
-			p.say(o.Entity, join("assigned, not yet delivered", o.Detail))
-			p.next(o.Advice)
-		default:
-			p.say(o.Entity, join(string(o.Result), o.Detail))
-			p.next(o.Advice)
-		}
+// outcome says how a device's request ended, where its steps have not, and what
+// to do next.
+func (p *progress) outcome(o agent.Outcome) {
+	p.n++
+	p.results[o.Result]++
+	switch {
+	case p.json:
+		p.keep(printJSONLine(p.w, o))
+	case o.Result == agent.ResultDelivered:
+	case o.Result == agent.ResultAssigned:
+		p.say(o.Entity, join("assigned, not yet delivered", o.Detail))
+		p.next(o.Advice)
+	default:
+		p.say(o.Entity, join(string(o.Result), o.Detail))
+		p.next(o.Advice)
 	}
-	if !p.json && len(all) > 1 {
-		p.print(fmt.Sprintf("%d of %d delivered", delivered, len(all)))
+}
+
+func (p *progress) total() {
+	if !p.json && p.n > 1 {
+		p.print(fmt.Sprintf("%d of %d delivered", p.results[agent.ResultDelivered], p.n))
 	}
+}
+
+// code sums the outcomes up as the help says.
+func (p *progress) code() int {
+	switch {
+	case p.results[agent.ResultDelivered] == p.n:
+		return 0
+	case p.results[agent.ResultFailed] > 0:
+		return exitOther
+	case p.results[agent.ResultUnreachable] > 0:
+		return exitUnreachable
+	case p.results[agent.ResultRefused] > 0:
+		return exitRefused
+	case p.results[agent.ResultAssigned] > 0:
+		return exitPending
+	}
+	return exitOther
 }
 
 // absent tells which links a device that is waited for cannot come by.

@@ -90,16 +90,16 @@ func (c *call) request(ctx context.Context, req agent.ProvisionRequest, password
 	clear(password)
 
 	p := newProgress(c.stdout, asJSON, cfg.Gateway.Server)
-	outcomes, err := client.Provision(ctx, req, p.step)
+	err = client.Provision(ctx, req, p.step, p.outcome)
 	clear(req.PasswordHash[:])
 	if errors.As(err, new(*api.ConnectError)) || errors.As(err, new(*api.AnswerError)) {
 		return c.explain(err) // it has not begun
 	}
-	p.outcomes(outcomes)
+	p.total()
 	if err != nil {
-		return p.interrupted(req.Entities, err)
+		return p.interrupted(len(req.Entities), err)
 	}
-	if code := exitCode(outcomes); code != 0 {
+	if code := p.code(); code != 0 {
 		if links, err := client.Links(ctx); err == nil && code == exitPending && !asJSON {
 			p.absent(links)
 		}
@@ -133,52 +133,24 @@ func parseEntities(args []string) ([]cpns.EntityID, error) {
 	return entities, nil
 }
 
-// exitCode sums the outcomes up as the help says.
-func exitCode(outcomes []agent.Outcome) int {
-	has := map[agent.Result]bool{}
-	for _, o := range outcomes {
-		has[o.Result] = true
-	}
-	delete(has, agent.ResultDelivered)
-	switch {
-	case len(has) == 0:
-		return 0
-	case has[agent.ResultFailed]:
-		return exitOther
-	case has[agent.ResultUnreachable]:
-		return exitUnreachable
-	case has[agent.ResultRefused]:
-		return exitRefused
-	case has[agent.ResultAssigned]:
-		return exitPending
-	}
-	return exitOther
-}
-
 // errInterrupted says that the command was stopped from outside, which is not
 // a failure of what it had done by then.
 var errInterrupted = errors.New("interrupted")
 
-// interrupted says what holds where the stream ended early.
-func (p *progress) interrupted(entities []cpns.EntityID, err error) error {
+// interrupted says what holds where the stream of n devices ended early.
+func (p *progress) interrupted(n int, err error) error {
 	if errors.Is(err, context.Canceled) {
 		err = errInterrupted
 	}
-	sealed := 0
-	for _, e := range entities {
-		if p.sealed[e] {
-			sealed++
-		}
-	}
 	code := exitOther
-	if sealed == len(entities) {
+	if p.sealed == n {
 		code = exitPending
 	}
 	switch {
-	case sealed == 0:
+	case p.sealed == 0:
 		return &exit{code, fmt.Errorf("%w: no keys were stored that this command heard of, see pngw list", err)}
-	case sealed == len(entities):
+	case p.sealed == n:
 		return &exit{code, fmt.Errorf("%w: the keys are stored and stay pending; each device gets its key when it says hello, see pngw list", err)}
 	}
-	return &exit{code, fmt.Errorf("%w: the keys of %d of %d devices are stored and stay pending, see pngw list; give the command again for the others", err, sealed, len(entities))}
+	return &exit{code, fmt.Errorf("%w: the keys of %d of %d devices are stored and stay pending, see pngw list; give the command again for the others", err, p.sealed, n)}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -31,11 +32,11 @@ func TestExitCode(t *testing.T) {
 		{[]agent.Result{d, "something new"}, 1},
 	}
 	for _, tt := range tests {
-		var outcomes []agent.Outcome
+		p := newProgress(io.Discard, false, "")
 		for _, r := range tt.results {
-			outcomes = append(outcomes, agent.Outcome{Entity: "e", Result: r})
+			p.outcome(agent.Outcome{Entity: "e", Result: r})
 		}
-		if got := exitCode(outcomes); got != tt.want {
+		if got := p.code(); got != tt.want {
 			t.Errorf("%v: got %d, want %d", tt.results, got, tt.want)
 		}
 	}
@@ -58,11 +59,14 @@ func TestProgress(t *testing.T) {
 	} {
 		p.step(s)
 	}
-	p.outcomes([]agent.Outcome{
+	for _, o := range []agent.Outcome{
 		{Entity: "e", Result: agent.ResultDelivered},
 		{Entity: "f", Result: agent.ResultAssigned, Detail: "it slept", Advice: "wake it"},
 		{Entity: "g", Result: agent.ResultUnreachable, Detail: "no route"},
-	})
+	} {
+		p.outcome(o)
+	}
+	p.total()
 	p.absent([]api.Link{{Name: "broker", State: "up"}, {Name: "rs232", State: "absent", Detail: "plug it in"}})
 	want := `e: waiting for the clock: it is 1970
 e: request sent to https://cpns.example.net
@@ -104,7 +108,7 @@ func TestInterrupted(t *testing.T) {
 			for _, e := range tt.sealed {
 				p.step(agent.Step{Entity: e, Kind: agent.StepSealed})
 			}
-			err := p.interrupted(entities, tt.err)
+			err := p.interrupted(len(entities), tt.err)
 			var e *exit
 			if !errors.As(err, &e) || e.code != tt.code || !strings.HasPrefix(e.Error(), tt.want) {
 				t.Errorf("got %v, want exit code %d and %q", err, tt.code, tt.want)

@@ -25,7 +25,7 @@ func TestProvision(t *testing.T) {
 	r.plugIn(t, entity)
 
 	var steps []agent.StepKind
-	outcomes, err := r.Provision(t.Context(), request(time.Minute, entity), func(s agent.Step) {
+	outcomes, err := r.provision(t.Context(), request(time.Minute, entity), func(s agent.Step) {
 		if s.Entity != entity {
 			t.Errorf("step %s is of %q", s.Kind, s.Entity)
 		}
@@ -53,7 +53,7 @@ func TestProvision(t *testing.T) {
 
 func TestProvisionOutcomes(t *testing.T) {
 	r := newRig(t)
-	got, err := r.Provision(t.Context(), request(0, "absent", "unknown"), func(agent.Step) {})
+	got, err := r.provision(t.Context(), request(0, "absent", "unknown"), func(agent.Step) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestProvisionOutcomes(t *testing.T) {
 	}
 	wrong := request(0, "absent")
 	wrong.PasswordHash = cpns.PasswordHash{}
-	got, err = r.Provision(t.Context(), wrong, func(agent.Step) {})
+	got, err = r.provision(t.Context(), wrong, func(agent.Step) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestProvisionOutcomes(t *testing.T) {
 func TestEntityInPath(t *testing.T) {
 	r := newRig(t)
 	entities := []cpns.EntityID{"PNE/7+#%~:A", "..", ".", "/", "//a//", "a/../b", "%2e%2e", "?a=b", "a;b", "{entity}", `"'\`}
-	if _, err := r.Provision(t.Context(), request(0, entities...), func(agent.Step) {}); err != nil {
+	if _, err := r.provision(t.Context(), request(0, entities...), func(agent.Step) {}); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entities {
@@ -140,7 +140,7 @@ func TestViews(t *testing.T) {
 // The field names are a contract with scripts.
 func TestFieldNames(t *testing.T) {
 	r := newRig(t)
-	if _, err := r.Provision(t.Context(), request(0, "absent"), func(agent.Step) {}); err != nil {
+	if _, err := r.provision(t.Context(), request(0, "absent"), func(agent.Step) {}); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
@@ -243,7 +243,7 @@ func (r *rig) raw(t *testing.T, method, path, body string) (int, string) {
 func TestProvisionInterrupted(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := r.Provision(ctx, request(time.Hour, "absent"), func(s agent.Step) {
+	_, err := r.provision(ctx, request(time.Hour, "absent"), func(s agent.Step) {
 		if s.Kind == agent.StepWaiting {
 			cancel()
 		}
@@ -266,7 +266,7 @@ func TestProvisionInterrupted(t *testing.T) {
 // A stopping agent tells those who wait, with what it has done for them.
 func TestStopWhileWaiting(t *testing.T) {
 	r := newRig(t)
-	outcomes, err := r.Provision(t.Context(), request(time.Hour, "absent"), func(s agent.Step) {
+	outcomes, err := r.provision(t.Context(), request(time.Hour, "absent"), func(s agent.Step) {
 		if s.Kind == agent.StepWaiting {
 			go r.stop()
 		}
@@ -289,7 +289,7 @@ func TestProvisionTakesLong(t *testing.T) {
 		r := newPipeRig(t)
 		defer r.stop()
 		start := time.Now()
-		outcomes, err := r.Provision(t.Context(), request(time.Hour, "absent"), func(agent.Step) {})
+		outcomes, err := r.provision(t.Context(), request(time.Hour, "absent"), func(agent.Step) {})
 		if err != nil || len(outcomes) != 1 || outcomes[0].Result != agent.ResultAssigned {
 			t.Errorf("got %+v, %v, want it assigned", outcomes, err)
 		}

@@ -17,10 +17,10 @@ import (
 func TestAuthenticate(t *testing.T) {
 	r := newRig(t)
 	r.plugIn(t, "lamp")
-	if _, err := r.Provision(t.Context(), request(time.Minute, "lamp"), func(agent.Step) {}); err != nil {
+	if _, err := r.provision(t.Context(), request(time.Minute, "lamp"), func(agent.Step) {}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Provision(t.Context(), request(0, "absent"), func(agent.Step) {}); err != nil {
+	if _, err := r.provision(t.Context(), request(0, "absent"), func(agent.Step) {}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -66,7 +66,7 @@ func TestAuthenticateRefused(t *testing.T) {
 
 func TestReadmitRefused(t *testing.T) {
 	r := newRig(t)
-	if _, err := r.Provision(t.Context(), request(0, "calm"), func(agent.Step) {}); err != nil {
+	if _, err := r.provision(t.Context(), request(0, "calm"), func(agent.Step) {}); err != nil {
 		t.Fatal(err)
 	}
 	for entity, want := range map[cpns.EntityID]int{"nobody": 404, "calm": 409, "a b": 400} {
@@ -84,7 +84,7 @@ func TestRemember(t *testing.T) {
 		r.plugIn(t, "short")
 		req := request(time.Minute, "short")
 		req.Remember = true
-		if _, err := r.Provision(t.Context(), req, func(agent.Step) {}); err != nil {
+		if _, err := r.provision(t.Context(), req, func(agent.Step) {}); err != nil {
 			t.Fatal(err)
 		}
 		first, err := r.Show(t.Context(), "short")
@@ -108,7 +108,7 @@ func TestRemember(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	r := newRig(t)
 	r.plugIn(t, "lamp")
-	if _, err := r.Provision(t.Context(), request(time.Minute, "lamp"), func(agent.Step) {}); err != nil {
+	if _, err := r.provision(t.Context(), request(time.Minute, "lamp"), func(agent.Step) {}); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := r.do(t.Context(), http.MethodGet, "/v1/metrics", nil)

@@ -107,10 +107,10 @@ func (c *Client) Forget(ctx context.Context, e cpns.EntityID) error {
 	return resp.Body.Close()
 }
 
-// Provision has PNEs provisioned. It calls step for each step as it happens
-// and returns the outcomes once the agent has ended the stream; on an error
-// those that had come by then.
-func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step func(agent.Step)) ([]agent.Outcome, error) {
+// Provision has PNEs provisioned. It calls step for each step as it happens,
+// then done for each outcome, and keeps none of them: there may be a thousand
+// devices, and little memory. Its error is nil once all outcomes were told.
+func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step func(agent.Step), done func(agent.Outcome)) error {
 	body := provisionRequest{
 		User:         string(r.User),
 		PasswordHash: hex.EncodeToString(r.PasswordHash[:]),
@@ -123,15 +123,15 @@ func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step f
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	resp, err := c.do(ctx, http.MethodPost, "/v1/provision", text)
 	clear(text)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer resp.Body.Close()
-	var outcomes []agent.Outcome
+	told := 0
 	err = readStream(resp.Body, func(kind lineKind, line []byte) error {
 		switch {
 		case kind.Step != "":
@@ -145,17 +145,18 @@ func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step f
 			if err := json.Unmarshal(line, &v); err != nil {
 				return fmt.Errorf("reading an outcome: %w", err)
 			}
-			outcomes = append(outcomes, v)
+			told++
+			done(v)
 		}
 		return nil
 	})
-	if err == nil && len(outcomes) != len(r.Entities) {
-		err = fmt.Errorf("the agent told %d outcomes of %d", len(outcomes), len(r.Entities))
+	if err == nil && told != len(r.Entities) {
+		err = fmt.Errorf("the agent told %d outcomes of %d", told, len(r.Entities))
 	}
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return outcomes, err
+	return err
 }
 
 // Authenticate has PNEs prove their keys: those given, all of them where none

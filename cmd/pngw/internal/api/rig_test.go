@@ -105,6 +105,12 @@ func startRig(t *testing.T, l net.Listener, c *Client) *rig {
 	return &rig{Client: c, device: far, stop: stop}
 }
 
+// provision is Provision with the outcomes gathered.
+func (r *rig) provision(ctx context.Context, req agent.ProvisionRequest, step func(agent.Step)) (outcomes []agent.Outcome, err error) {
+	err = r.Provision(ctx, req, step, func(o agent.Outcome) { outcomes = append(outcomes, o) })
+	return outcomes, err
+}
+
 // plugIn runs a device at the link's far end until the test ends.
 func (r *rig) plugIn(t *testing.T, e cpns.EntityID) {
 	t.Helper()
