@@ -8,7 +8,7 @@
 // Besides testscript's own, scripts have these commands:
 //
 //	factory ENTITY…              make devices: ENTITY.tk, and a line in tks.csv
-//	server                       a CPNS Server of user alice, gateway gw-0001 and tks.csv
+//	server OPTIONS…              a CPNS Server of user alice, gateway gw-0001 and tks.csv
 //	gateway LINK…                a gateway with these links of: rs232, broker
 //	broker                       mosquitto, the same port each time
 //	plug, unplug LINE            a serial cable, LINE.gw and LINE.pne being its ends
@@ -23,6 +23,8 @@
 //	tap, replay                  record what devices publish; publish it all again
 //	flood FROM TO                publish hellos of invented Entity IDs
 //	memory NAME MB               NAME's resident memory is at most that
+//	crowd N                      make N devices, as factory does
+//	frugal N                     provision N of them at once; it takes as much memory as for one
 //	disk FOLDER PAGES            a file system of that size; needs root
 //	fill FOLDER PAGES            leave that many pages free, of 4096 bytes
 package e2e
@@ -113,6 +115,8 @@ func TestScripts(t *testing.T) {
 			"replay":  positive(replay),
 			"flood":   positive(flood),
 			"memory":  positive(memory),
+			"crowd":   positive(crowd),
+			"frugal":  positive(frugal),
 			"disk":    positive(disk),
 			"fill":    positive(fill),
 		},

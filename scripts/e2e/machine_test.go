@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strconv"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -14,26 +13,6 @@ import (
 )
 
 const page = 4096 // bytes; what a file on a tmpfs takes at least
-
-var resident = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
-
-func memory(ts *testscript.TestScript, r *rig, args []string) {
-	usage(ts, args, 2, "memory NAME MB")
-	most, err := strconv.Atoi(args[1])
-	ts.Check(err)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.daemon(ts, args[0]).cmd.Process.Pid))
-	ts.Check(err)
-	match := resident.FindSubmatch(status)
-	if match == nil {
-		ts.Fatalf("no VmRSS in:\n%s", status)
-	}
-	kB, err := strconv.Atoi(string(match[1]))
-	ts.Check(err)
-	ts.Logf("%s: %.1f MB resident", args[0], float64(kB)/1024)
-	if kB > most*1024 {
-		ts.Fatalf("%s has %.1f MB resident, at most %d MB are allowed", args[0], float64(kB)/1024, most)
-	}
-}
 
 // disk mounts a small file system, for which one must be root.
 func disk(ts *testscript.TestScript, r *rig, args []string) {

@@ -30,7 +30,7 @@ func factory(ts *testscript.TestScript, r *rig, args []string) {
 	}
 }
 
-func server(ts *testscript.TestScript, r *rig, _ []string) {
+func server(ts *testscript.TestScript, r *rig, args []string) {
 	for _, line := range []string{
 		"cpns-server init --data server",
 		"cpns-server user add --data server alice <alice.pw",
@@ -39,7 +39,7 @@ func server(ts *testscript.TestScript, r *rig, _ []string) {
 	} {
 		r.run(ts, 0, strings.Fields(line))
 	}
-	r.start(ts, "server", "cpns-server", "run", "--data", "server", "--listen", r.serve)
+	r.start(ts, "server", "cpns-server", append([]string{"run", "--data", "server", "--listen", r.serve}, args...)...)
 	eventually(ts, "the server to listen", func() bool { return answers("tcp", r.serve) })
 }
 
