@@ -230,18 +230,33 @@ func (g *guest) setClock() {
 // resident is the agent's memory in kB: now, and the most it ever was.
 func (g *guest) resident() (now, most int) {
 	g.t.Helper()
-	text := g.sh("grep -h -e VmRSS -e VmHWM /proc/$(pidof pngw)/status")
-	for _, line := range strings.Split(text, "\n") {
-		if f := strings.Fields(line); len(f) == 3 {
-			n, _ := strconv.Atoi(f[1])
-			if f[0] == "VmRSS:" {
-				now = n
-			} else {
-				most = n
-			}
+	kB := inKB(g.sh("grep -h -e VmRSS -e VmHWM /proc/$(pidof pngw)/status"))
+	return kB["VmRSS"], kB["VmHWM"]
+}
+
+// watched types a command and returns the last line that it prints, its memory's
+// peak in kB, and what it had of its own in the end, without the program's file.
+func (g *guest) watched(format string, args ...any) (last string, most, own int) {
+	g.t.Helper()
+	text := g.sh("%s >/tmp/said & p=$!; while grep -e VmHWM -e RssAnon /proc/$p/status >/tmp/now; do cp /tmp/now /tmp/took; usleep 300000; done; cat /tmp/took; wait $p; code=$?; tail -n 1 /tmp/said; (exit $code)",
+		fmt.Sprintf(format, args...))
+	kB := inKB(text)
+	if kB["VmHWM"] == 0 || kB["RssAnon"] == 0 {
+		g.t.Fatalf("no memory in:\n%s", text)
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1], kB["VmHWM"], kB["RssAnon"]
+}
+
+// inKB takes lines of a /proc/PID/status apart.
+func inKB(status string) map[string]int {
+	kB := make(map[string]int)
+	for _, line := range strings.Split(status, "\n") {
+		if f := strings.Fields(line); len(f) == 3 && f[2] == "kB" {
+			kB[strings.TrimSuffix(f[0], ":")], _ = strconv.Atoi(f[1])
 		}
 	}
-	return now, most
+	return kB
 }
 
 // uptime is how long the kernel has been running.

@@ -133,13 +133,17 @@ func many(t *testing.T, h *host, g *guest) {
 	}
 	idle, _ := g.resident()
 	start := time.Now()
-	text := g.sh("%s --wait 5m %s | tail -n 1", provision, strings.Join(names, " "))
-	if want := fmt.Sprintf("%d of %d delivered", crowd, crowd); !strings.Contains(text, want) {
-		t.Errorf("not %q in:\n%s", want, text)
+	last, peak, own := g.watched("%s --wait 5m %s", provision, strings.Join(names, " "))
+	if want := fmt.Sprintf("%d of %d delivered", crowd, crowd); last != want {
+		t.Errorf("got %q, want %q", last, want)
 	}
 	_, most := g.resident()
 	t.Logf("%d devices in %.0f s: from %d kB resident to %d kB at most", crowd, time.Since(start).Seconds(), idle, most)
 	if most > 24<<10 {
 		t.Errorf("%d kB resident: too much for a router with 64 MB", most)
+	}
+	t.Logf("the command: %d kB resident at most, %d kB of its own in the end", peak, own)
+	if peak > 18<<10 || own > 5<<10 {
+		t.Errorf("the command had %d kB resident, and in the end %d kB of its own: too much beside the agent", peak, own)
 	}
 }
