@@ -38,8 +38,6 @@ type flash struct {
 	mount string // what mount takes
 }
 
-const eraseBlock = 64 << 10
-
 // The malta board's flash is RAM that a file keeps, and which the kernel takes
 // for a memory chip; the router's 64 MB come on top. It is not at the end, where
 // QEMU puts the initramfs.

@@ -21,7 +21,6 @@ type host struct {
 	t            *testing.T
 	folder       string
 	server, mqtt string // addresses as the guest has them
-	tks          strings.Builder
 }
 
 const (
