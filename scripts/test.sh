@@ -78,7 +78,7 @@ routers() {
 }
 
 step gofmt formatted
-step 'go vet' go vet ./...
+step 'go vet' go vet -tags qemu,usbguest ./...
 step staticcheck staticcheck
 step shellcheck scripts_checked
 step 'size budget' within_budget
