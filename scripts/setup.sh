@@ -24,6 +24,11 @@ compiles() {
 	echo 'int main(void){return 0;}' | cc -x c -o /dev/null -
 }
 
+# fetches_zig: npm fetches the C cross compiler, unless ZIG names one.
+fetches_zig() {
+	test -n "${ZIG:-}" || have npm
+}
+
 if ! have go; then
 	echo 'setup: Go is missing: install the version that go.mod names, from https://go.dev/dl/' >&2
 	exit 1
@@ -35,14 +40,19 @@ need gcc 'the race detector is linked by it' have cc
 need libc6-dev 'the same' compiles
 need pkg-config 'finds libusb' have pkg-config
 need libusb-1.0-0-dev 'links with USB' pkg-config --exists libusb-1.0
+need make 'builds libusb for routers, and tests the Makefile of the OpenWrt feed' have make
+need bzip2 'unpacks the source of libusb' have bzip2
+need npm 'fetches zig, the C compiler of the builds with USB, unless ZIG names one' fetches_zig
 need mosquitto 'the broker that the MQTT tests talk to' have mosquitto
 need mosquitto-clients 'publishes what a hostile device would' have mosquitto_pub
 need openssl 'an independent look at certificates' have openssl
 need qemu-system-mips 'routers, whole: MIPS' have qemu-system-mipsel
 need qemu-system-arm 'the same: ARM' have qemu-system-arm
+need ipxe-qemu 'their network cards' test -e /usr/lib/ipxe/qemu/efi-e1000.rom
+need qemu-system-x86 'a real kernel to plug USB devices into' have qemu-system-x86_64
 need qemu-user-static "the unit tests on routers' processors" have qemu-mips-static
 need kmod 'the order of a kernel module and those it needs' have depmod
-need cpio "packs a router's first file system" have cpio
+need cpio "packs that kernel's first file system" have cpio
 need busybox-static "the shell of the router that the package's tests make" test -x /bin/busybox
 need shellcheck 'checks the scripts' have shellcheck
 need xz-utils 'the size budget counts compressed bytes' have xz
