@@ -32,7 +32,7 @@ repro: ## build one target twice, elsewhere, and compare the bytes
 size: ## hold the cross builds against build/size-budget
 	@scripts/size.sh
 
-qemu: ## unit tests on routers' processors, then whole routers, under QEMU
+qemu: ## unit tests on routers' processors, USB on a real kernel, whole routers, by QEMU
 	@scripts/qemu.sh
 
 powercut: ## cut a router's power ROUNDS times (default 20) and look at its keys

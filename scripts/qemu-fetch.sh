@@ -3,13 +3,14 @@
 # kind of board, from the cache or, once, from where this machine has its
 # Debian packages from. apt checks their signatures; what was unpacked is held
 # by its SHA-256 sums from then on.
-#   scripts/qemu-fetch.sh mipsel|armhf
+#   scripts/qemu-fetch.sh mipsel|armhf|amd64
 set -eu
 
 arch=$1
 case $arch in
 mipsel) kernel=linux-image-4kc-malta ;;
 armhf) kernel=linux-image-armmp ;;
+amd64) kernel=linux-image-amd64 ;; # the smaller one for clouds has no vhci-hcd
 *)
 	echo "qemu-fetch: unknown architecture $arch" >&2
 	exit 2
@@ -74,7 +75,7 @@ END
 	apt-get download -q "$versioned" busybox-static
 ) >"$work/log" 2>&1 || {
 	cat "$work/log" >&2
-	echo "qemu-fetch: the packages could not be fetched, and $folder is not there: the tests in a whole system cannot run" >&2
+	echo "qemu-fetch: the packages could not be fetched, and $folder is not there: the tests on a real kernel cannot run" >&2
 	exit 1
 }
 

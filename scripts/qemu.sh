@@ -1,16 +1,18 @@
 #!/bin/sh
 # Tests pngw on the routers that QEMU knows; needs root for nothing.
-#   scripts/qemu.sh            unit tests by processor, then whole routers
-#   scripts/qemu.sh user       only the former
-#   scripts/qemu.sh system     only the latter, and what they write to flash:
+#   scripts/qemu.sh            unit tests by processor, USB on a real kernel, then whole
+#                              routers
+#   scripts/qemu.sh user       only the first
+#   scripts/qemu.sh usb        only the second: scripts/qemu.sh usb -test.run TestGuestStalls
+#   scripts/qemu.sh system     only the third, and what they write to flash:
 #                              TESTFLAGS='-run TestMalta'
 #   scripts/qemu.sh powercut   routers without power at random moments, ROUNDS times
 set -eu
 cd "$(dirname "$0")/.."
 
-for program in qemu-system-mipsel qemu-system-arm; do
+for program in qemu-system-mipsel qemu-system-arm qemu-system-x86_64; do
 	if ! command -v $program >/dev/null; then
-		echo "qemu: $program is missing: apt-get install qemu-system-mips qemu-system-arm qemu-user-static kmod mosquitto" >&2
+		echo "qemu: $program is missing: apt-get install qemu-system-mips qemu-system-arm qemu-system-x86 ipxe-qemu qemu-user-static kmod mosquitto" >&2
 		exit 1
 	fi
 done
@@ -23,10 +25,15 @@ systems() {
 
 case ${1:-all} in
 user) scripts/qemu-user.sh ;;
+usb)
+	shift
+	scripts/qemu-usb.sh "$@"
+	;;
 system) systems '^Test(Malta|Virt|FlashWear)$' ;;
 powercut) systems '^TestPowerCut$' ;;
 all)
 	scripts/qemu-user.sh
+	scripts/qemu-usb.sh
 	systems '^Test(Malta|Virt|FlashWear)$'
 	;;
 *)

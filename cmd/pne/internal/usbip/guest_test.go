@@ -23,7 +23,7 @@ import (
 
 // The tests with the build tag usbguest plug devices of this package into a real kernel
 // and open them with transport/usb, gousb and libusb. They need root and vhci_hcd, and
-// must not run on a machine that is used for anything: testdata/guest.sh boots one
+// must not run on a machine that is used for anything: scripts/qemu-usb.sh boots one
 // for them. Where something is missing they fail.
 
 // A plug puts a device into the kernel and takes it out, as a hand does.
