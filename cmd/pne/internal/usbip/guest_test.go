@@ -241,57 +241,6 @@ func (e *end) detail(want string) {
 	}
 }
 
-// TestGuestTwoDevices has two devices at once, told apart by serial number and by
-// port.
-func TestGuestTwoDevices(t *testing.T) {
-	var devices [2]*end
-	var ports, names [2]string
-	for i := range devices {
-		names[i] = newSerial()
-		link, _ := pne(names[i])
-		devices[i] = run(t, link)
-		devices[i].up()
-		until(t, "plugged in", func() bool { ports[i] = findPort(t, names[i]); return ports[i] != "" })
-	}
-	for i := range devices {
-		for _, cfg := range []usb.Config{
-			{Name: "by serial number", Serial: names[i]},
-			{Name: "by port", Port: ports[i]},
-			{Name: "by all", ID: "1209:0001:0", Serial: names[i], Port: ports[i]},
-		} {
-			t.Run(fmt.Sprint(cfg.Name, " ", i), func(t *testing.T) {
-				gw := run(t, gateway(t, cfg))
-				gw.up()
-				if got := gw.link.Status().Detail; !strings.Contains(got, "1209:0001 at "+ports[i]+", serial number "+names[i]) {
-					t.Errorf("detail is %q", got)
-				}
-				gw.send(cfg.Name)
-				devices[i].expect(cfg.Name)
-				devices[i].send("from " + names[i])
-				gw.expect("from " + names[i])
-			})
-		}
-	}
-	t.Run("by chance", func(t *testing.T) {
-		first, second := run(t, gateway(t, usb.Config{Name: "one"})), run(t, gateway(t, usb.Config{Name: "other"}))
-		first.up()
-		second.up()
-		for _, d := range devices {
-			d.send("hello")
-		}
-		first.expect("hello")
-		second.expect("hello")
-		if got := first.link.Status().Detail; !strings.Contains(got, "1 more like it") {
-			t.Errorf("detail is %q, and does not tell of the other", got)
-		}
-	})
-	t.Run("in use", func(t *testing.T) {
-		first := run(t, gateway(t, usb.Config{Name: "one", Serial: names[0]}))
-		first.up()
-		run(t, gateway(t, usb.Config{Name: "other", Serial: names[0]})).detail("is in use by another")
-	})
-}
-
 // TestGuestOverTCP attaches the device as the usbip program does: over TCP, with an
 // operation before the transfers.
 func TestGuestOverTCP(t *testing.T) {

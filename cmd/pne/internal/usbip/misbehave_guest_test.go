@@ -25,7 +25,8 @@ type rogue struct {
 	dev     *device
 	config  []byte                                  // its configuration descriptor; nil is the honest one
 	in      func(n int) (data []byte, status int32) // answers the n-th IN transfer, from 0; nil leaves it waiting
-	cleared atomic.Int64                            // halts that the host has cleared
+	out     func(data []byte) (int32, bool)         // answers an OUT transfer, unless it returns false; nil takes all
+	cleared [2]atomic.Int64                         // halts that the host has cleared, of OUT and of IN
 	asked   atomic.Int64                            // IN transfers
 	done    chan struct{}
 }
@@ -70,15 +71,21 @@ func (r *rogue) answer(q *request) []byte {
 			data = r.config
 		}
 		if q.setup[0] == toEndpoint && q.setup[1] == clearFeature {
-			r.cleared.Add(1)
+			r.cleared[q.setup[4]>>7].Add(1)
 		}
 		if !ok {
 			return appendReturn(nil, q.seq, statusStall, 0, nil)
 		}
 		data = data[:min(len(data), q.length)]
 		return appendReturn(nil, q.seq, 0, len(data), data)
-	case !q.in:
+	case !q.in && r.out == nil:
 		return appendReturn(nil, q.seq, 0, q.length, nil)
+	case !q.in:
+		status, ok := r.out(q.data)
+		if !ok {
+			return nil
+		}
+		return appendReturn(nil, q.seq, status, q.length, nil)
 	case r.in == nil:
 		return nil
 	}
@@ -104,7 +111,7 @@ func TestGuestStalls(t *testing.T) {
 	r.plugIn(t, serial)
 	gw := run(t, gateway(t, usb.Config{Name: "gateway", Serial: serial}))
 	gw.expect("after all")
-	if got := r.cleared.Load(); got != 3 {
+	if got := r.cleared[1].Load(); got != 3 {
 		t.Errorf("%d halts cleared, want 3", got)
 	}
 	if got := len(gw.ups); got != 1 {
@@ -118,8 +125,50 @@ func TestGuestStallsForEver(t *testing.T) {
 	r.plugIn(t, serial)
 	gw := run(t, gateway(t, usb.Config{Name: "gateway", Serial: serial}))
 	gw.detail("stalls): unplug it")
-	if got := r.cleared.Load(); got > 50 {
+	if got := r.cleared[1].Load(); got > 50 {
 		t.Errorf("%d halts cleared before it was given up", got)
+	}
+}
+
+// A catcher is for a rogue's out: it takes the messages that come.
+type catcher struct {
+	deframer transport.Deframer
+	messages chan string
+}
+
+func newCatcher() *catcher { return &catcher{messages: make(chan string, 100)} }
+
+func (c *catcher) take(data []byte) (int32, bool) {
+	c.deframer.Feed(data, func(msg []byte) { c.messages <- string(msg) })
+	return 0, true
+}
+
+func TestGuestStallsWhenSentTo(t *testing.T) {
+	serial := newSerial()
+	c := newCatcher()
+	stalled := false
+	r := &rogue{out: func(data []byte) (int32, bool) {
+		if !stalled {
+			stalled = true
+			return statusStall, true
+		}
+		return c.take(data)
+	}}
+	r.plugIn(t, serial)
+	gw := run(t, gateway(t, usb.Config{Name: "gateway", Serial: serial}))
+	gw.up()
+	if err := gw.link.Send(t.Context(), "", []byte("refused")); err == nil || !strings.Contains(err.Error(), "endpoint stalled") {
+		t.Errorf("Send: %v", err)
+	}
+	gw.send("taken")
+	if got := await(t, c.messages, "message"); got != "taken" {
+		t.Errorf("the device has %q", got)
+	}
+	if got := r.cleared[0].Load(); got != 1 {
+		t.Errorf("%d halts cleared, want 1", got)
+	}
+	if got := gw.link.Status(); got.State != transport.Up {
+		t.Errorf("status %+v", got)
 	}
 }
 
@@ -184,6 +233,35 @@ func TestGuestUnplugInMidFrame(t *testing.T) {
 	}
 }
 
+// TestGuestUnplugWhileSending pulls a device that has not taken a frame yet.
+func TestGuestUnplugWhileSending(t *testing.T) {
+	serial := newSerial()
+	gw := run(t, gateway(t, usb.Config{Name: "gateway", Serial: serial}))
+	asked := make(chan struct{}, 1)
+	r := &rogue{out: func([]byte) (int32, bool) {
+		asked <- struct{}{}
+		return 0, false
+	}}
+	r.plugIn(t, serial)
+	gw.up()
+	sent := make(chan error, 1)
+	go func() { sent <- gw.link.Send(t.Context(), "", make([]byte, transport.MaxMessage)) }()
+	await(t, asked, "frame")
+	r.conn.Close()
+	if err := await(t, sent, "end of Send"); err == nil || !strings.Contains(err.Error(), "went away") {
+		t.Errorf("Send: %v", err)
+	}
+	gw.detail("no USB device with")
+
+	c := newCatcher()
+	(&rogue{out: c.take}).plugIn(t, serial)
+	gw.up()
+	gw.send("whole")
+	if got := await(t, c.messages, "message"); got != "whole" || c.deframer.Dropped() != 0 {
+		t.Errorf("the device has %q, and dropped %d frames", got, c.deframer.Dropped())
+	}
+}
+
 // descriptorOf returns a configuration descriptor with these descriptors in it.
 func descriptorOf(interfaces byte, parts ...[]byte) []byte {
 	d := []byte{9, configurationDescriptor, 0, 0, interfaces, configuration, 0, 0x80, 50}
@@ -199,9 +277,11 @@ func interfaceOf(number, endpoints byte) []byte {
 }
 
 var (
-	goodIn     = []byte{7, 5, endpointIn, 2, 0, 2, 0}
-	goodOut    = []byte{7, 5, endpointOut, 2, 0, 2, 0}
-	interrupt1 = []byte{7, 5, 0x83, 3, 8, 0, 8}
+	goodIn       = []byte{7, 5, endpointIn, 2, 0, 2, 0}
+	goodOut      = []byte{7, 5, endpointOut, 2, 0, 2, 0}
+	interruptIn  = []byte{7, 5, 0x83, 3, 8, 0, 8}
+	interruptOut = []byte{7, 5, 0x04, 3, 8, 0, 8}
+	emptyIn      = []byte{7, 5, endpointIn, 2, 0, 0, 0}
 )
 
 func TestGuestDescriptors(t *testing.T) {
@@ -211,8 +291,12 @@ func TestGuestDescriptors(t *testing.T) {
 		detail string // "" comes up
 	}{
 		{"no endpoints", descriptorOf(1, interfaceOf(0, 0)), "has no bulk IN and bulk OUT endpoint"},
-		{"interrupt only", descriptorOf(1, interfaceOf(0, 1), interrupt1), "has no bulk IN and bulk OUT endpoint"},
-		{"bulk IN only", descriptorOf(1, interfaceOf(0, 1), goodIn), "has no bulk IN and bulk OUT endpoint"},
+		{"interrupt only", descriptorOf(1, interfaceOf(0, 2), interruptIn, interruptOut), "has no bulk IN and bulk OUT endpoint"},
+		{"bulk IN only", descriptorOf(1, interfaceOf(0, 2), goodIn, interruptOut), "has no bulk IN and bulk OUT endpoint"},
+		{"bulk OUT only", descriptorOf(1, interfaceOf(0, 2), interruptIn, goodOut), "has no bulk IN and bulk OUT endpoint"},
+		{"packets of no size", descriptorOf(1, interfaceOf(0, 2), emptyIn, goodOut), "has no bulk IN and bulk OUT endpoint"},
+		{"bulk in another class", descriptorOf(2,
+			interfaceOf(0, 0), []byte{9, 4, 1, 0, 2, 0xff, 0, 0, 0}, goodIn, goodOut), "has no bulk IN and bulk OUT endpoint"},
 		{"a gap in the interface numbers", descriptorOf(1, interfaceOf(5, 2), goodIn, goodOut), ""},
 		{"the class behind another", descriptorOf(2, []byte{9, 4, 0, 0, 0, 0xff, 0, 0, 0}, interfaceOf(1, 2), goodIn, goodOut), ""},
 		{"an interface that comes twice", descriptorOf(3,
@@ -247,27 +331,40 @@ func TestGuestPermission(t *testing.T) {
 		return n
 	}
 	node := fmt.Sprintf("/dev/bus/usb/%03d/%03d", read("busnum"), read("devnum"))
+	become := func(uid int) {
+		if err := syscall.Setresuid(-1, uid, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const nobody = 65534
 	for _, tt := range []struct {
-		mode fs.FileMode
-		gid  int
-		want string
+		mode     fs.FileMode
+		uid, gid int
+		want     string
 	}{
-		{0o660, 20, "no permission for " + node + ", USB device 1209:0001 at " + port + ": run this program in group dialout (gid 20)"},
-		{0o600, 0, "its group is root and its mode -rw-------: have a hotplug script or udev rule give it to this program's group"},
+		{0o660, 0, 20, "no permission for " + node + ", USB device 1209:0001 at " + port + ": run this program in group dialout (gid 20)"},
+		{0o600, 0, 0, "its group is root and its mode -rw-------: have a hotplug script or udev rule give it to this program's group"},
+		{0o060, nobody, 20, "run this program in group dialout (gid 20)"},
 	} {
-		if err := os.Chown(node, 0, tt.gid); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(node, tt.mode); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Setresuid(-1, 65534, -1); err != nil {
-			t.Fatal(err)
-		}
-		gw := run(t, gateway(t, usb.Config{Name: "gateway", Port: port}))
-		gw.detail(tt.want)
-		if err := syscall.Setresuid(-1, 0, -1); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(fmt.Sprintf("%v %d %d", tt.mode, tt.uid, tt.gid), func(t *testing.T) {
+			if err := os.Chown(node, tt.uid, tt.gid); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(node, tt.mode); err != nil {
+				t.Fatal(err)
+			}
+			become(nobody)
+			defer become(0)
+			gw := run(t, gateway(t, usb.Config{Name: "gateway", Port: port}))
+			gw.detail(tt.want)
+			if tt.uid != nobody {
+				return
+			}
+			// Its owner can put it right, and nothing tells of that.
+			if err := os.Chmod(node, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			gw.up()
+		})
 	}
 }
