@@ -381,3 +381,70 @@ func TestChangedWakes(t *testing.T) {
 		t.Errorf("status does not say the speed: %+v", l.Status())
 	}
 }
+
+// TestNameMovesToAnotherDevice unplugs an adapter whose line is called by a name,
+// as in /dev/serial/by-id and by-path. It comes back under another number, and
+// its old one goes to somebody else: the link has to follow the name.
+func TestNameMovesToAnotherDevice(t *testing.T) {
+	for _, folder := range []string{"by-id", "by-path"} {
+		t.Run(folder, func(t *testing.T) {
+			before, after := openPTY(t), openPTY(t)
+			defer after.hangUp()
+			name := filepath.Join(t.TempDir(), folder, "usb-adapter")
+			point(t, name, before.path)
+
+			changed := make(chan struct{})
+			l := newLink(t, Config{Name: "rs232", Device: name, Changed: changed})
+			ups, messages := run(t, l)
+			await(t, ups, "Up")
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+			before.hangUp()
+			awaitDetail(t, l, transport.Absent, "")
+
+			// The kernel gives the lowest number that is free, once the link has let go.
+			stranger := openPTY(t)
+			for begin := time.Now(); stranger.path != before.path && time.Since(begin) < 15*time.Second; time.Sleep(time.Millisecond) {
+				stranger.hangUp()
+				stranger = openPTY(t)
+			}
+			defer stranger.hangUp()
+			if stranger.path != before.path {
+				t.Logf("somebody else has taken %s: a link that keeps the old number would not be found out", before.path)
+			}
+			point(t, name, after.path)
+			changed <- struct{}{}
+			await(t, ups, "Up under the new number")
+			if _, err := after.master.Write(transport.EncodeFrame(nil, []byte("here"))); err != nil {
+				t.Fatal(err)
+			}
+			if got := await(t, messages, "message"); string(got) != "here" {
+				t.Errorf("got %q", got)
+			}
+			if err := l.Send(t.Context(), "", []byte("to the adapter")); err != nil {
+				t.Error(err)
+			}
+			buf := make([]byte, 100)
+			after.master.SetReadDeadline(time.Now().Add(15 * time.Second))
+			n, err := after.master.Read(buf)
+			var d transport.Deframer
+			var got []string
+			d.Feed(buf[:n], func(m []byte) { got = append(got, string(m)) })
+			if !slices.Equal(got, []string{"to the adapter"}) {
+				t.Errorf("the adapter heard %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// point makes a link that has the name, and the folders on the way.
+func point(t *testing.T, name, device string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(device, name); err != nil {
+		t.Fatal(err)
+	}
+}
