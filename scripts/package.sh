@@ -51,6 +51,7 @@ pack() {
 		return 0
 	fi
 	cp "$bin/$2" "$stage/pngw"
+	sed "s/@ARCH@/$ARCH/" build/package/postinst.sh >"$stage/postinst.sh"
 	# Two packages of one commit are the same bytes.
 	find "$stage" -exec touch -h -d "@$time" {} +
 	export NAME="$1" WITH="$3" OTHER="$4"

@@ -3,12 +3,16 @@
 package openwrt
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +130,59 @@ func TestFeed(t *testing.T) {
 	if !strings.HasPrefix(string(module), "module cpns.example.net/pngw\n") {
 		t.Error("the module is called otherwise")
 	}
+}
+
+// TestOtherProcessor: a program that cannot run on this router is noticed when it
+// is installed.
+func TestOtherProcessor(t *testing.T) {
+	for _, tt := range []struct{ name, program, want string }{
+		{"another kind", program(elf.EM_MIPS, ""), "another kind of processor"},
+		{"illegal instruction", program(machines[runtime.GOARCH], illegal[runtime.GOARCH]), "Illegal instruction"},
+		{"no program", "", "another kind of processor"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRouter(t, "rootfs-openwrt-mips")
+			r.install()
+			check(t, os.Remove(r.path("etc/rc.d/S95pngw")))
+			r.write("etc/openwrt_release", "DISTRIB_ARCH='mips_4kec'\n", 0o644)
+			r.write("usr/bin/pngw", tt.program, 0o755)
+			says, err := r.postinst()
+			want := "it is for " + architectures[runtime.GOARCH] + ", and the router is mips_4kec: " + tt.want + "\n"
+			if err == nil || !strings.Contains(says, want) {
+				t.Errorf("postinst: %v, says\n%swant\n%s", err, says, want)
+			}
+			if _, _, err := r.service("enabled"); err == nil {
+				t.Error("enabled all the same")
+			}
+		})
+	}
+}
+
+// What TestOtherProcessor's programs are made of.
+var (
+	machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+	illegal  = map[string]string{"amd64": "\x0f\x0b", "arm64": "\x00\x00\x00\x00"}
+)
+
+// program is a whole static program with the code.
+func program(machine elf.Machine, code string) string {
+	const at, headers = 0x400000, 64 + 56
+	var b bytes.Buffer
+	for _, part := range []any{
+		elf.Header64{
+			Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+			Type:  uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT),
+			Entry: at + headers, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1,
+		},
+		elf.Prog64{
+			Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: at, Paddr: at,
+			Filesz: headers + uint64(len(code)), Memsz: headers + uint64(len(code)), Align: 0x1000,
+		},
+		[]byte(code),
+	} {
+		binary.Write(&b, binary.LittleEndian, part)
+	}
+	return b.String()
 }
 
 // TestRemove: the service goes, the keys stay.

@@ -131,14 +131,18 @@ func (r *router) credential(user string) *syscall.Credential {
 // install unpacks the package and runs what it runs after that.
 func (r *router) install() {
 	r.t.Helper()
-	p := packages(r.t)
-	for _, f := range p.ipk.data {
+	for _, f := range packages(r.t).ipk.data {
 		r.write(f.name, f.content, f.mode)
 	}
-	cmd := r.command(nil, "/bin/sh", "-c", p.ipk.control["postinst"])
-	if out, err := cmd.CombinedOutput(); err != nil {
-		r.t.Fatalf("postinst: %v\n%s", err, out)
+	if says, err := r.postinst(); err != nil {
+		r.t.Fatalf("postinst: %v\n%s", err, says)
 	}
+}
+
+func (r *router) postinst() (says string, err error) {
+	cmd := r.command(nil, "/bin/sh", "-c", packages(r.t).ipk.control["postinst"])
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // built is what make package makes, for this machine's kind of processor.
