@@ -44,5 +44,6 @@ if ! runs; then
 fi
 
 [ "$PKG_UPGRADE" = 1 ] || /etc/init.d/pngw enable
+/usr/libexec/pngw-serial-names
 # It says what is missing, and that is no fault of the installation.
 /etc/init.d/pngw restart || :

@@ -4,7 +4,9 @@ package openwrt
 
 import (
 	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,5 +116,115 @@ func TestLineComes(t *testing.T) {
 	const mount = "add_jail_mount_rw|/dev/ttyUSB7\n"
 	if strings.Contains(before, mount) || !strings.Contains(after, mount) {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// adapter puts a serial adapter on USB into the router's files as the kernel
+// does, and its line. words are its manufacturer, product and serial number, as
+// many as it has.
+func (r *router) adapter(line, port string, words ...string) {
+	usb := "sys/devices/platform/ehci-platform.0/usb1/1-1/" + port
+	r.write(usb+"/idVendor", "0403\n", 0o444)
+	r.write(usb+"/idProduct", "6001\n", 0o444)
+	for i, word := range words {
+		r.write(usb+"/"+[]string{"manufacturer", "product", "serial"}[i], word+"\n", 0o444)
+	}
+	r.write(usb+"/"+port+":1.0/bInterfaceNumber", "00\n", 0o444)
+	r.write(usb+"/"+port+":1.0/"+line+"/port_number", "0\n", 0o444)
+	r.link("sys/devices/platform/ehci-platform.0/subsystem", "../../../bus/platform")
+	tty := usb + "/" + port + ":1.0/" + line + "/tty/" + line
+	r.link(tty+"/device", "../../../"+line)
+	r.link("sys/class/tty/"+line, "../../../"+tty)
+	r.write("dev/"+line, "", 0o660)
+}
+
+// gone takes an adapter away again.
+func (r *router) gone(line, port string) {
+	for _, name := range []string{"sys/devices/platform/ehci-platform.0/usb1/1-1/" + port, "sys/class/tty/" + line, "dev/" + line} {
+		check(r.t, os.RemoveAll(r.path(name)))
+	}
+}
+
+// names returns what is in /dev/serial and the line that each leads to.
+func (r *router) names() map[string]string {
+	r.t.Helper()
+	names := map[string]string{}
+	for _, folder := range []string{"by-id", "by-path"} {
+		for _, entry := range must(os.ReadDir(r.path("dev/serial/" + folder)))(r.t) {
+			name := folder + "/" + entry.Name()
+			names[name] = filepath.Base(must(os.Readlink(r.path("dev/serial/" + name)))(r.t))
+		}
+	}
+	return names
+}
+
+// TestSerialNames: an adapter keeps its names under another number, adapters that
+// cannot be told apart have only that of their port, and names that somebody
+// else has made stay.
+func TestSerialNames(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips") // which has by-id/usb-meter
+	comes := func(action string) {
+		t.Helper()
+		cmd := r.command(nil, "/bin/sh", "/etc/hotplug.d/tty/50-pngw")
+		cmd.Env = append(cmd.Env, "ACTION="+action)
+		if out, err := cmd.CombinedOutput(); err != nil && action == "add" || len(out) > 0 {
+			t.Errorf("%s: %v: %s", action, err, out)
+		}
+	}
+	holds := func(want map[string]string) {
+		t.Helper()
+		want["by-id/usb-meter"] = "ttyUSB0"
+		if got := r.names(); !maps.Equal(got, want) {
+			t.Errorf("got\n%v\nwant\n%v", got, want)
+		}
+	}
+	const (
+		meter   = "by-id/usb-FTDI_FT232R_USB_UART_A1_.._x-if00-port0"
+		pump    = "by-id/usb-0403_6001-if00-port0"
+		byPort2 = "by-path/platform-ehci-platform.0-usb-0:1.2:1.0-port0"
+		byPort3 = "by-path/platform-ehci-platform.0-usb-0:1.3:1.0-port0"
+	)
+	words := []string{"FTDI", " FT232R USB  UART ", "A1/../x"}
+	r.write("sys/class/tty/ttyS0/dev", "4:64\n", 0o444) // not on USB
+
+	r.adapter("ttyUSB0", "1-1.2", words...)
+	comes("add")
+	holds(map[string]string{meter: "ttyUSB0", byPort2: "ttyUSB0"})
+
+	// Gone, and its number somebody else's by the time that anybody looks.
+	r.gone("ttyUSB0", "1-1.2")
+	r.adapter("ttyUSB0", "1-1.3")
+	comes("remove")
+	holds(map[string]string{pump: "ttyUSB0", byPort3: "ttyUSB0"})
+
+	r.adapter("ttyUSB1", "1-1.2", words...)
+	comes("add")
+	holds(map[string]string{meter: "ttyUSB1", byPort2: "ttyUSB1", pump: "ttyUSB0", byPort3: "ttyUSB0"})
+
+	r.gone("ttyUSB1", "1-1.2")
+	r.adapter("ttyUSB1", "1-1.2") // of the kind of the other
+	comes("add")
+	holds(map[string]string{byPort2: "ttyUSB1", byPort3: "ttyUSB0"})
+}
+
+// TestLineMoves: a line that is called by its name is in the next jail under the
+// number that it has come back with.
+func TestLineMoves(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	const name = "usb-FTDI_FT232R_USB_UART_A1-if00-port0"
+	r.configure(strings.Replace(configured, "usb-meter", name, 1))
+	for number, line := range []string{"ttyUSB3", "ttyUSB4"} {
+		if number > 0 {
+			r.gone("ttyUSB3", "1-1.2")
+		}
+		r.adapter(line, "1-1.2", "FTDI", "FT232R USB UART", "A1")
+		cmd := r.command(nil, "/bin/sh", "/etc/hotplug.d/tty/50-pngw")
+		cmd.Env = append(cmd.Env, "ACTION=add")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if told := r.read("tmp/procd"); !strings.Contains(told, "add_jail_mount_rw|/dev/"+line+"\n") {
+			t.Errorf("the jail lacks /dev/%s:\n%s", line, told)
+		}
 	}
 }

@@ -23,15 +23,16 @@ import (
 func TestPackages(t *testing.T) {
 	p := packages(t)
 	want := map[string]fs.FileMode{
-		"usr/bin/pngw":                0o755,
-		"etc/init.d/pngw":             0o755,
-		"etc/config/pngw":             0o640,
-		"etc/capabilities/pngw.json":  0o644,
-		"etc/hotplug.d/tty/50-pngw":   0o644,
-		"etc/hotplug.d/usb/50-pngw":   0o644,
-		"etc/hotplug.d/ntp/50-pngw":   0o644,
-		"usr/libexec/pngw-usb-access": 0o755,
-		"lib/upgrade/keep.d/pngw":     0o644,
+		"usr/bin/pngw":                  0o755,
+		"etc/init.d/pngw":               0o755,
+		"etc/config/pngw":               0o640,
+		"etc/capabilities/pngw.json":    0o644,
+		"etc/hotplug.d/tty/50-pngw":     0o644,
+		"etc/hotplug.d/usb/50-pngw":     0o644,
+		"etc/hotplug.d/ntp/50-pngw":     0o644,
+		"usr/libexec/pngw-usb-access":   0o755,
+		"usr/libexec/pngw-serial-names": 0o755,
+		"lib/upgrade/keep.d/pngw":       0o644,
 	}
 	for kind, u := range map[string]unpacked{"ipk": p.ipk, "apk": p.apk} {
 		got := map[string]fs.FileMode{}

@@ -69,6 +69,13 @@ func (r *router) write(name, text string, mode fs.FileMode) {
 	check(r.t, os.Chmod(r.path(name), mode))
 }
 
+func (r *router) link(name, target string) {
+	r.t.Helper()
+	check(r.t, os.MkdirAll(filepath.Dir(r.path(name)), 0o755))
+	os.Remove(r.path(name))
+	check(r.t, os.Symlink(target, r.path(name)))
+}
+
 func (r *router) read(name string) string {
 	r.t.Helper()
 	return string(must(os.ReadFile(r.path(name)))(r.t))
