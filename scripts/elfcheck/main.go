@@ -1,19 +1,23 @@
-// Elfcheck holds programs for routers to what every one of them must be: static,
-// stripped, without the paths of the machine that built it, and on MIPS without
-// an FPU instruction, which routers' cores do not have.
+// Elfcheck holds programs for routers to what every one of them must be: for the
+// processor that its name says, static, stripped, without the paths of the machine
+// that built it, and on MIPS without an FPU instruction, which routers' cores do
+// not have.
 //
 //	elfcheck [-path TEXT]… FILE…
 //
-// Script cross.sh runs it on what it has built.
+// Files are named pngw-TARGET. Script cross.sh runs it on what it has built.
 package main
 
 import (
 	"bytes"
+	"debug/buildinfo"
 	"debug/elf"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 func main() {
@@ -48,7 +52,7 @@ func check(name string, paths []string) error {
 	if err != nil {
 		return err
 	}
-	var faults []error
+	faults := []error{checkTarget(filepath.Base(name), f, data)}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
 			faults = append(faults, errors.New("not static: a router has another C library, or none"))
@@ -67,6 +71,53 @@ func check(name string, paths []string) error {
 		faults = append(faults, checkMIPS(f))
 	}
 	return errors.Join(faults...)
+}
+
+// A target is what a program must be built for.
+type target struct {
+	machine elf.Machine
+	class   elf.Class
+	order   elf.Data
+	goarm   string // the oldest ARM that it runs on
+}
+
+func (t target) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%v, %v, %v %s", t.machine, t.class, t.order, t.goarm))
+}
+
+// targets are those of build/size-budget, but for the -usb of some.
+var targets = map[string]target{
+	"linux-mips":   {elf.EM_MIPS, elf.ELFCLASS32, elf.ELFDATA2MSB, ""},
+	"linux-mipsle": {elf.EM_MIPS, elf.ELFCLASS32, elf.ELFDATA2LSB, ""},
+	"linux-armv5":  {elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2LSB, "5"},
+	"linux-armv7":  {elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2LSB, "7"},
+	"linux-arm64":  {elf.EM_AARCH64, elf.ELFCLASS64, elf.ELFDATA2LSB, ""},
+	"linux-amd64":  {elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB, ""},
+}
+
+// checkTarget compares a program with its name: under another's it would be packed
+// for routers on which it ends as an illegal instruction, or is no program at all.
+func checkTarget(name string, f *elf.File, data []byte) error {
+	name, usb := strings.CutSuffix(strings.TrimPrefix(name, "pngw-"), "-usb")
+	want, ok := targets[name]
+	if !ok {
+		return fmt.Errorf("%q is no target", name)
+	}
+	info, err := buildinfo.Read(bytes.NewReader(data))
+	if err != nil {
+		return fmt.Errorf("not a program of Go's: %w", err)
+	}
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	if got := (target{f.Machine, f.Class, f.Data, settings["GOARM"]}); got != want {
+		return fmt.Errorf("built for another processor: %v, want %v", got, want)
+	}
+	if usb && settings["CGO_ENABLED"] != "1" {
+		return errors.New("built without cgo, and so without USB")
+	}
+	return nil
 }
 
 // softFloat is what .MIPS.abiflags calls it (Val_GNU_MIPS_ABI_FP_SOFT).

@@ -22,23 +22,32 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	good := []string{"-trimpath", "-ldflags=-s -w"}
 	for _, tt := range []struct {
 		name string
+		file string
 		args []string
-		env  string
+		env  []string
 		want string // in the error, "" for none
 	}{
-		{"good", []string{"-trimpath", "-ldflags=-s -w"}, "GOMIPS=softfloat", ""},
-		{"hard", []string{"-trimpath", "-ldflags=-s -w"}, "GOMIPS=hardfloat", "hard float"},
-		{"symbols", []string{"-trimpath"}, "GOMIPS=softfloat", "not stripped"},
-		{"paths", []string{"-ldflags=-s -w"}, "GOMIPS=softfloat", "contains the build's path " + dir},
-		{"dynamic", []string{"-trimpath", "-ldflags=-s -w", "-buildmode=pie"}, "GOARCH=amd64", "not static"},
+		{"good", "linux-mips", good, nil, ""},
+		{"hard float", "linux-mips", good, []string{"GOMIPS=hardfloat"}, "hard float"},
+		{"symbols", "linux-mips", []string{"-trimpath"}, nil, "not stripped"},
+		{"paths", "linux-mips", []string{"-ldflags=-s -w"}, nil, "contains the build's path " + dir},
+		{"dynamic", "linux-amd64", append(good, "-buildmode=pie"), []string{"GOARCH=amd64"}, "not static"},
+		{"byte order", "linux-mipsle", good, nil, "another processor"},
+		{"processor", "linux-arm64", good, []string{"GOARCH=amd64"}, "another processor"},
+		{"ARM v5", "linux-armv5", good, []string{"GOARCH=arm", "GOARM=5"}, ""},
+		{"ARM v7 for v5", "linux-armv5", good, []string{"GOARCH=arm", "GOARM=7"}, "another processor"},
+		{"no USB", "linux-mips-usb", good, nil, "without USB"},
+		{"no target", "linux-mips64", good, nil, "no target"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			file := filepath.Join(dir, tt.name)
+			file := filepath.Join(t.TempDir(), "pngw-"+tt.file)
 			cmd := exec.Command("go", append(append([]string{"build", "-o", file}, tt.args...), ".")...)
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=mips", "CGO_ENABLED=0", "GOWORK=off", tt.env)
+			cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=mips", "GOMIPS=softfloat", "CGO_ENABLED=0", "GOWORK=off")
+			cmd.Env = append(cmd.Env, tt.env...)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("go build: %v\n%s", err, out)
 			}
@@ -47,6 +56,29 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestTargets: every line of the size budget is a target, so that a new one is
+// checked too.
+func TestTargets(t *testing.T) {
+	budget, err := os.ReadFile("../../build/size-budget")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for line := range strings.Lines(string(budget)) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		lines++
+		if _, ok := targets[strings.TrimSuffix(fields[0], "-usb")]; !ok {
+			t.Errorf("no target %s", fields[0])
+		}
+	}
+	if lines < len(targets) {
+		t.Errorf("%d lines in the size budget, %d targets", lines, len(targets))
 	}
 }
 
