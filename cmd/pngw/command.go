@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -177,6 +178,9 @@ func (c *call) report(err error) int {
 // command.
 func (c *call) load() (*config.Config, error) {
 	cfg, err := config.Load(c.configFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: bring it back, or say where it is by --config", err)
+	}
 	if err != nil {
 		return nil, &exit{exitUsage, err}
 	}
