@@ -25,9 +25,7 @@ func links(ctx context.Context, c *call) error {
 	return report(ctx, c, (*api.Client).Links, func(_ *api.Client, all []api.Link) error {
 		if len(all) == 0 {
 			fmt.Fprintf(c.stdout, "No links: %s has no section link that is enabled.\n", c.configFile)
-			return nil
-		}
-		if err := table(c.stdout, linkRows(all)); err != nil {
+		} else if err := table(c.stdout, linkRows(all)); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(c.stdout, "\nUSB: %s\n", usbSupport())
