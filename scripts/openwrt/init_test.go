@@ -4,6 +4,7 @@ package openwrt
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -164,7 +165,8 @@ func TestBadConfiguration(t *testing.T) {
 		{"value", "https://127.0.0.1:9", "http://127.0.0.1:9", "/etc/config/pngw:10: option server: "},
 		{"service", "12MiB", "12M", "/etc/config/pngw:4: option gomemlimit: "},
 		{"quote", "'gw-0001'", "'gw-0001", "/etc/config/pngw:"},
-		{"usb without usb", "option type 'serial'", "option type 'usb'", "/etc/config/pngw:"},
+		{"usb without usb", "option type 'serial'\n\toption device '/dev/ttyUSB7'", "option type 'usb'",
+			"/etc/config/pngw:17: USB link gone: this build has no USB support"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newGateway(t, "rootfs-openwrt-mips")
@@ -187,6 +189,12 @@ func TestBadConfiguration(t *testing.T) {
 			}
 			if !strings.Contains(tells, "add_reload_trigger|pngw") {
 				t.Errorf("start leaves no trigger for the configuration's repair:\n%s", tells)
+			}
+
+			// By hand it does not start either.
+			out, err := r.command(r.credential("pngw"), "/usr/bin/pngw", "run").CombinedOutput()
+			if e := new(exec.ExitError); !errors.As(err, &e) || e.ExitCode() != 2 || !strings.Contains(string(out), tt.want) {
+				t.Errorf("pngw run: %v, says\n%swant\n%s", err, out, tt.want)
 			}
 		})
 	}
