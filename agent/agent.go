@@ -181,7 +181,7 @@ func (a *Agent) do(ctx context.Context, f func()) error {
 }
 
 // apply moves one PNE by one event: step, store, then all else. Where the store
-// fails the state stays as it was, and nothing is sent or told.
+// fails the state stays as it was, nothing is sent, and no more is told than that.
 func (a *Agent) apply(e *entry, ev event, from *port) ([]send, error) {
 	w := around{now: time.Now(), gateway: a.cfg.Gateway, retry: a.retry(from)}
 	if from != nil {
@@ -198,6 +198,7 @@ func (a *Agent) apply(e *entry, ev event, from *port) ([]send, error) {
 	next, effects := step(e.state, ev, w)
 	if next.rec != e.rec {
 		if err := a.keep(next.rec); err != nil {
+			a.tell(e, tell{kind: unstored, err: err}, w.link)
 			return nil, err
 		}
 	}

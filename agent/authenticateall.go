@@ -42,7 +42,7 @@ func (a *Agent) Authenticate(ctx context.Context, ids []cpns.EntityID, done func
 		return err
 	}
 	heard := make(chan news, 4*maxChallenges)
-	under := map[cpns.EntityID]bool{}
+	under, storeErrs := map[cpns.EntityID]bool{}, map[cpns.EntityID]error{}
 	defer a.unwatch(ids, heard)
 	for len(ids) > 0 || len(under) > 0 {
 		for len(ids) > 0 && len(under) < maxChallenges {
@@ -66,7 +66,11 @@ func (a *Agent) Authenticate(ctx context.Context, ids []cpns.EntityID, done func
 			if !under[n.entity] {
 				continue
 			}
-			if p := a.proofOf(ctx, n); p != nil {
+			if n.tell.kind == unstored { // the store may work again by the next repeat
+				storeErrs[n.entity] = n.tell.err
+				continue
+			}
+			if p := a.proofOf(ctx, n, storeErrs[n.entity]); p != nil {
 				a.unwatch([]cpns.EntityID{n.entity}, heard)
 				delete(under, n.entity)
 				done(*p)
@@ -122,8 +126,8 @@ func (a *Agent) beginProof(ctx context.Context, id cpns.EntityID, heard chan<- n
 }
 
 // proofOf is what a piece of news says of an authentication under way, nil for
-// nothing yet.
-func (a *Agent) proofOf(ctx context.Context, n news) *Proof {
+// nothing yet. storeErr is why an answer to it could not be stored.
+func (a *Agent) proofOf(ctx context.Context, n news, storeErr error) *Proof {
 	v, err := a.Show(ctx, n.entity)
 	p := &Proof{Entity: n.entity, Epoch: v.Epoch, Index: v.Index, Detail: v.Note}
 	switch {
@@ -133,6 +137,8 @@ func (a *Agent) proofOf(ctx context.Context, n news) *Proof {
 		p.Result = ProofAuthenticated
 	case n.tell.kind == alarmed:
 		p.Result = ProofAlarm
+	case n.tell.kind == unanswered && storeErr != nil:
+		p.Result, p.Detail = ProofFailed, unstoredProof(storeErr)
 	case n.tell.kind == unanswered:
 		p.Result = ProofNoAnswer
 		if p.Detail == "" {
@@ -142,6 +148,11 @@ func (a *Agent) proofOf(ctx context.Context, n news) *Proof {
 		return nil
 	}
 	return p
+}
+
+// unstoredProof says why an answer of a device changed nothing.
+func unstoredProof(err error) string {
+	return "the device has answered, but that could not be stored: " + err.Error()
 }
 
 // unwatch takes a channel off the PNEs.

@@ -84,6 +84,7 @@ type (
 		kind    happening
 		status  cpns.AckStatus   // of refused
 		session *cpns.SessionKey // of authenticated
+		err     error            // of unstored
 	}
 )
 
@@ -97,6 +98,7 @@ const (
 	alarmed                        // an older key has been proved
 	unanswered                     // a challenge or an update was repeated in vain
 	unproved                       // the message proved nothing
+	unstored                       // it did, but the store failed, and nothing has changed; not step's to know
 )
 
 // step is the protocol of one PNE at the gateway: a pure function, the only

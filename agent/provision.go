@@ -85,7 +85,7 @@ func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func
 	p := &provision{
 		a: a, r: r, progress: progress, enough: timer.C,
 		news:     make(chan news, 4*len(r.Entities)+16),
-		outcomes: make([]Outcome, len(r.Entities)), wanted: map[cpns.EntityID]int{},
+		outcomes: make([]Outcome, len(r.Entities)), wanted: map[cpns.EntityID]int{}, unstored: map[cpns.EntityID]error{},
 	}
 	defer a.unwatch(r.Entities, p.news)
 	var dead *Outcome // why no further device is asked for
@@ -140,6 +140,7 @@ type provision struct {
 	news     chan news
 	outcomes []Outcome
 	wanted   map[cpns.EntityID]int // assigned and not delivered yet: place in outcomes
+	unstored map[cpns.EntityID]error
 }
 
 // offer asks the device to say hello, and listens for what comes of it.
@@ -213,6 +214,8 @@ func (p *provision) hear(ctx context.Context, n news) error {
 		return p.look(ctx, n.entity, false)
 	case refused:
 		p.progress(Step{Entity: n.entity, Kind: StepDeviceRefused, Detail: refusal(n.tell.status)})
+	case unstored:
+		p.unstored[n.entity] = n.tell.err
 	}
 	return nil
 }
@@ -231,6 +234,8 @@ func (p *provision) look(ctx context.Context, id cpns.EntityID, last bool) error
 		*o = Outcome{Entity: id, Result: ResultDelivered}
 		delete(p.wanted, id)
 		p.progress(Step{Entity: id, Kind: StepDelivered, Epoch: v.Epoch, Index: v.Index, Keys: v.Length, Link: v.Link})
+	case last && p.unstored[id] != nil:
+		o.Detail, o.Advice = unstoredProof(p.unstored[id]), "once it can be, the device gets its key at its next hello"
 	case last:
 		o.Detail, o.Advice = v.Note, "the device has not answered; it gets its key when it next says hello: switch it on, check its cable or its broker, and see pngw list"
 		if v.LastSeen != "" {

@@ -217,6 +217,47 @@ func TestDiskFull(t *testing.T) {
 	g.want("pne-1", StateAssigned, 1, 0)
 }
 
+// A disk that is full when the device proves its key: the command says so, and does
+// not blame the device; nothing is lost once there is room.
+func TestDiskFullAtProof(t *testing.T) {
+	p := newParty(t)
+	tk := p.importPNE("pne-1")
+	gw, dev := transport.NewPair("wire", "device")
+	full := &fullStore{after: 2} // the request and the set
+	g := p.gatewayWith(func(c *Config) { full.Store = c.Store; c.Store = full }, gw)
+	room := func(writes int) { g.do(t.Context(), func() { full.after = writes }) }
+	var mem flash
+	runDevice(t, dev, pne.Config{Entity: "pne-1", TK: tk, Storage: &mem})
+
+	_, out := g.provision(goodPassword, 2*time.Second, "pne-1")
+	if o := out[0]; o.Result != ResultAssigned || !strings.Contains(o.Detail, "could not be stored: ") || !strings.Contains(o.Detail, "no space left") || o.Advice == "" {
+		t.Errorf("outcome %+v", o)
+	}
+	g.want("pne-1", StateAssigned, 1, 0)
+	room(1000)
+	if _, out = g.provision(goodPassword, 10*time.Second, "pne-1"); out[0].Result != ResultDelivered {
+		t.Fatalf("with room again: outcome %+v", out[0])
+	}
+	before, err := g.Show(t.Context(), "pne-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	room(0)
+	done := make(chan []Proof)
+	go func() { done <- g.proof("pne-1") }()
+	eventually(t, "the store fails", func() bool { s, err := g.Status(t.Context()); return err == nil && s.StoreError != "" })
+	g.do(t.Context(), func() { g.tell(g.pnes["pne-1"], tell{kind: unanswered}, "") }) // as after the last repeat
+	if got := <-done; len(got) != 1 || got[0].Result != ProofFailed || !strings.Contains(got[0].Detail, "no space left") {
+		t.Errorf("authenticate: %+v", got)
+	}
+	g.want("pne-1", StateDelivered, before.Epoch, before.Index)
+	room(1000)
+	if got := g.proof("pne-1"); len(got) != 1 || got[0].Result != ProofAuthenticated || got[0].Index <= before.Index {
+		t.Errorf("authenticate with room again: %+v", got)
+	}
+}
+
 // fullStore takes so many writes more, and then fails as a full disk does.
 type fullStore struct {
 	Store
