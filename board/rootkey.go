@@ -21,7 +21,11 @@ const BindingExt = ".board"
 // root key the binding that ties the two to this board. An existing root key is never touched: then it fails
 // with fs.ErrExist. The folder has to be there. All is durable once it returns.
 func (b *Board) CreateRootKey(path string) error {
-	if err := b.createRootKey(osDisk{}, path); err != nil {
+	err := b.createRootKey(osDisk{}, path)
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("making root key: %w: make room on the file system of %s and try again", err, filepath.Dir(path))
+	case err != nil:
 		return fmt.Errorf("making root key: %w", err)
 	}
 	return nil
