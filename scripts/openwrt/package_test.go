@@ -95,12 +95,20 @@ func TestFeed(t *testing.T) {
 	check(t, os.MkdirAll(filepath.Join(dir, "net"), 0o755))
 	copyTree(t, "../../build/openwrt", filepath.Join(dir, "net/pngw"))
 	dest := filepath.Join(dir, "dest")
-	cmd := exec.Command("make", "--no-print-directory", "-C", filepath.Join(dir, "net/pngw"),
-		"TOPDIR="+dir, "INCLUDE_DIR="+dir+"/include", "DEST="+dest, "CONFIG_PNGW_USB=y")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("make: %v\n%s", err, out)
+	build := func(options ...string) string {
+		t.Helper()
+		cmd := exec.Command("make", append([]string{"--no-print-directory", "-C", filepath.Join(dir, "net/pngw"),
+			"TOPDIR=" + dir, "INCLUDE_DIR=" + dir + "/include", "DEST=" + dest,
+			// What the Go build is given, where the source has been unpacked to.
+			"PKG_BUILD_DIR=" + must(filepath.Abs("../.."))(t), "GoPackage/Build/Compile=@echo 'go install' $(1)",
+			"--eval=compile:; $(Build/Compile)", "install", "compile"}, options...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("make: %v\n%s", err, out)
+		}
+		return string(out)
 	}
+	out := build("CONFIG_PNGW_USB=y")
 
 	data := packages(t).ipk.data
 	var names []string
@@ -119,14 +127,18 @@ func TestFeed(t *testing.T) {
 		t.Errorf("installs %q, want %q", names, want)
 	}
 
-	for _, want := range []string{
-		"GO_PKG=cpns.example.net/pngw", "GO_PKG_BUILD_PKG=cpns.example.net/pngw/cmd/pngw",
-		"GO_PKG_LDFLAGS_X=main.version=", "GO_PKG_TAGS=nethttpomithttp2",
-	} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the Makefile lacks %s:\n%s", want, out)
+	has := func(out string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(out, "\n"+want) {
+				t.Errorf("the Makefile lacks %s:\n%s", want, out)
+			}
 		}
 	}
+	has(out, "GO_PKG=cpns.example.net/pngw\n", "GO_PKG_BUILD_PKG=cpns.example.net/pngw/cmd/pngw\n",
+		"GO_PKG_LDFLAGS_X=main.version=", "GO_PKG_TAGS=nethttpomithttp2\n",
+		"go install "+string(must(exec.Command("../gcflags.sh").Output())(t))) // as scripts/cross.sh has them
+	has(build("GO_PKG_ENABLE_SPECTRE=1"), "GO_PKG_TAGS=nethttpomithttp2,nousb\n", "go install\n")
 	module := must(os.ReadFile("../../go.mod"))(t)
 	if !strings.HasPrefix(string(module), "module cpns.example.net/pngw\n") {
 		t.Error("the module is called otherwise")
