@@ -171,7 +171,18 @@ func TestOtherProcessor(t *testing.T) {
 	}
 }
 
-// What TestOtherProcessor's programs are made of.
+// TestProgramDies: a program that dies before it can say anything leaves a line in
+// the log all the same, and is not given to procd.
+func TestProgramDies(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	r.write("usr/bin/pngw", program(machines[runtime.GOARCH], illegal[runtime.GOARCH]), 0o755)
+	says, tells, _ := r.service("start")
+	if !strings.Contains(says, "pngw: /usr/bin/pngw ends with 132 and says nothing: see docs/openwrt.md") || strings.Contains(tells, "open_instance") {
+		t.Errorf("start says %q and tells procd\n%s", says, tells)
+	}
+}
+
+// What these programs are made of.
 var (
 	machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 	illegal  = map[string]string{"amd64": "\x0f\x0b", "arm64": "\x00\x00\x00\x00"}
