@@ -38,6 +38,15 @@ func testSystem(t *testing.T, b *board) {
 	now, _ := g.resident()
 	t.Logf("idle: %d kB resident", now)
 
+	// It runs as the package's init script has told procd.
+	g.sh("cat /proc/$(pidof pngw)/environ | tr '\\0' '\\n' >/tmp/as; cat /proc/$(pidof pngw)/status >>/tmp/as")
+	as := g.sh("cat /tmp/as")
+	for _, want := range []string{"GOMEMLIMIT=12MiB\n", "NoNewPrivs:\t1\n", "CapEff:\t0000000000000000\n"} {
+		if !strings.Contains(as, want) {
+			t.Errorf("not %q in:\n%s", want, as)
+		}
+	}
+
 	// Nothing is asked of the server before the clock is right.
 	g.sh("pngw provision --user alice --password-file /etc/pngw/alice.pw meter-1 pump-1 >/tmp/provision 2>&1 &")
 	g.until("grep 'waiting for the clock' /tmp/provision")
