@@ -2,7 +2,7 @@
 # Tests pngw on the routers that QEMU knows; needs root for nothing.
 #   scripts/qemu.sh            unit tests by processor, USB on a real kernel, then whole
 #                              routers
-#   scripts/qemu.sh user       only the first
+#   scripts/qemu.sh user       only the first: scripts/qemu.sh user mips
 #   scripts/qemu.sh usb        only the second: scripts/qemu.sh usb -test.run TestGuestStalls
 #   scripts/qemu.sh system     only the third, and what they write to flash:
 #                              TESTFLAGS='-run TestMalta'
@@ -24,7 +24,10 @@ systems() {
 }
 
 case ${1:-all} in
-user) scripts/qemu-user.sh ;;
+user)
+	shift
+	scripts/qemu-user.sh "$@"
+	;;
 usb)
 	shift
 	scripts/qemu-usb.sh "$@"

@@ -71,14 +71,14 @@ within_budget() {
 	scripts/size.sh
 }
 
-# routers [GROUP]: scripts/qemu.sh, which takes programs that not everybody may install.
+# routers GROUP: scripts/qemu.sh, which takes programs that not everybody may install.
 routers() {
 	if ! command -v qemu-system-mipsel >/dev/null; then
 		echo 'QEMU is not installed: apt-get install qemu-system-mips qemu-system-arm qemu-user-static'
 		[ "${CI:-}" != true ]
 		return
 	fi
-	scripts/qemu.sh "$@"
+	scripts/qemu.sh "$1"
 }
 
 step gofmt formatted
@@ -99,7 +99,9 @@ else
 fi
 
 step 'fuzz, briefly' scripts/fuzz.sh 90
-step 'routers under QEMU' routers
+step "routers' processors" routers user
+step 'USB on a real kernel' routers usb
+step 'whole routers' routers system
 step 'power cuts' routers powercut
 
 echo "$passed passed, $failed failed" >"$out/summary"
