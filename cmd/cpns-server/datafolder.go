@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 
@@ -56,32 +55,6 @@ func (d dataFolder) openStore(ctx context.Context) (*sqlite.Store, *server.Maste
 		return nil, nil, explainPermission(err)
 	}
 	return store, key, nil
-}
-
-// withOperator runs f as the operator of the folder that --data names.
-func withOperator(ctx context.Context, path string, f func(*server.Operator) error) (err error) {
-	d, err := openFolder(path)
-	if err != nil {
-		return err
-	}
-	store, key, err := d.openStore(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	op, err := server.NewOperator(ctx, store, key, operatorName())
-	if err != nil {
-		return d.explainMasterKey(err)
-	}
-	return f(op)
-}
-
-// operatorName is the name that the audit log shows.
-func operatorName() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return fmt.Sprintf("uid %d", os.Getuid())
 }
 
 // readMasterKey reads the master key: 64 hex digits in a file that is the owner's

@@ -28,7 +28,7 @@ var gatewayAddCommand = command{
 		in := fs.String("psk-in", "", "take the PSK1 from `FILE`: 16 to 64 bytes as hex")
 		identity := fs.String("psk-identity", "", "the `ID` by which the gateway names its PSK1; the gateway's ID if not given")
 		return func(ctx context.Context, c *console, args []string) error {
-			id, err := gatewayArg(args)
+			id, err := oneArg(args, "ID", cpns.ParseGatewayID)
 			if err != nil {
 				return err
 			}
@@ -141,33 +141,15 @@ var gatewayRemoveCommand = command{
 	name:  "gateway remove",
 	args:  "--data DIR ID",
 	about: "remove a gateway: its next request is refused",
-	flags: func(fs *flag.FlagSet) runFunc {
-		data := dataFlag(fs)
-		return func(ctx context.Context, c *console, args []string) error {
-			id, err := gatewayArg(args)
-			if err != nil {
-				return err
-			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
-				if err := op.RemoveGateway(ctx, id); errors.Is(err, server.ErrNotFound) {
-					return fmt.Errorf("there is no gateway %s", id)
-				} else if err != nil {
-					return err
-				}
-				c.printf("gateway %s removed\n", id)
-				return nil
-			})
-		}
-	},
+	flags: forOne("ID", cpns.ParseGatewayID, removeGateway),
 }
 
-func gatewayArg(args []string) (cpns.GatewayID, error) {
-	if err := wantArgs(args, "ID"); err != nil {
-		return "", err
+func removeGateway(ctx context.Context, c *console, op *server.Operator, id cpns.GatewayID) error {
+	if err := op.RemoveGateway(ctx, id); errors.Is(err, server.ErrNotFound) {
+		return fmt.Errorf("there is no gateway %s", id)
+	} else if err != nil {
+		return err
 	}
-	id, err := cpns.ParseGatewayID(args[0])
-	if err != nil {
-		return "", &usageError{err.Error()}
-	}
-	return id, nil
+	c.printf("gateway %s removed\n", id)
+	return nil
 }

@@ -15,54 +15,40 @@ var userAddCommand = command{
 	name:  "user add",
 	args:  "--data DIR USER",
 	about: "add a CPNS User; the password is asked for, or read from standard input",
-	flags: func(fs *flag.FlagSet) runFunc {
-		data := dataFlag(fs)
-		return func(ctx context.Context, c *console, args []string) error {
-			id, err := userArg(args)
-			if err != nil {
-				return err
-			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
-				hash, err := readPasswordHash(ctx, c, id)
-				if err != nil {
-					return err
-				}
-				if err := op.AddUser(ctx, id, hash); errors.Is(err, server.ErrExists) {
-					return fmt.Errorf("there is a user %s already: cpns-server user passwd changes the password", id)
-				} else if err != nil {
-					return err
-				}
-				c.printf("user %s added\n", id)
-				return nil
-			})
-		}
-	},
+	flags: forOne("USER", cpns.ParseUserID, addUser),
+}
+
+func addUser(ctx context.Context, c *console, op *server.Operator, id cpns.UserID) error {
+	hash, err := readPasswordHash(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	if err := op.AddUser(ctx, id, hash); errors.Is(err, server.ErrExists) {
+		return fmt.Errorf("there is a user %s already: cpns-server user passwd changes the password", id)
+	} else if err != nil {
+		return err
+	}
+	c.printf("user %s added\n", id)
+	return nil
 }
 
 var userPasswdCommand = command{
 	name:  "user passwd",
 	args:  "--data DIR USER",
 	about: "change a user's password and end the user's lock-out",
-	flags: func(fs *flag.FlagSet) runFunc {
-		data := dataFlag(fs)
-		return func(ctx context.Context, c *console, args []string) error {
-			id, err := userArg(args)
-			if err != nil {
-				return err
-			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
-				hash, err := readPasswordHash(ctx, c, id)
-				if err != nil {
-					return err
-				}
-				if err := op.SetPassword(ctx, id, hash); err != nil {
-					return noUser(err, id)
-				}
-				c.printf("password of user %s changed\n", id)
-				return nil
-			})
-		}
-	},
+	flags: forOne("USER", cpns.ParseUserID, changePassword),
+}
+
+func changePassword(ctx context.Context, c *console, op *server.Operator, id cpns.UserID) error {
+	hash, err := readPasswordHash(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	if err := op.SetPassword(ctx, id, hash); err != nil {
+		return noUser(err, id)
+	}
+	c.printf("password of user %s changed\n", id)
+	return nil
 }
 
 var userListCommand = command{
@@ -93,37 +79,19 @@ var userRemoveCommand = command{
 	name:  "user remove",
 	args:  "--data DIR USER",
 	about: "remove a user who owns no PNE",
-	flags: func(fs *flag.FlagSet) runFunc {
-		data := dataFlag(fs)
-		return func(ctx context.Context, c *console, args []string) error {
-			id, err := userArg(args)
-			if err != nil {
-				return err
-			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
-				err := op.RemoveUser(ctx, id)
-				if owns, ok := errors.AsType[*server.OwnsError](err); ok {
-					return fmt.Errorf("user %s still owns PNEs, %d in all: cpns-server pne list --owner %s shows them, cpns-server pne release makes them nobody's", id, owns.PNEs, id)
-				}
-				if err != nil {
-					return noUser(err, id)
-				}
-				c.printf("user %s removed\n", id)
-				return nil
-			})
-		}
-	},
+	flags: forOne("USER", cpns.ParseUserID, removeUser),
 }
 
-func userArg(args []string) (cpns.UserID, error) {
-	if err := wantArgs(args, "USER"); err != nil {
-		return "", err
+func removeUser(ctx context.Context, c *console, op *server.Operator, id cpns.UserID) error {
+	err := op.RemoveUser(ctx, id)
+	if owns, ok := errors.AsType[*server.OwnsError](err); ok {
+		return fmt.Errorf("user %s still owns PNEs, %d in all: cpns-server pne list --owner %s shows them, cpns-server pne release makes them nobody's", id, owns.PNEs, id)
 	}
-	id, err := cpns.ParseUserID(args[0])
 	if err != nil {
-		return "", &usageError{err.Error()}
+		return noUser(err, id)
 	}
-	return id, nil
+	c.printf("user %s removed\n", id)
+	return nil
 }
 
 func noUser(err error, id cpns.UserID) error {
