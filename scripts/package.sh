@@ -46,7 +46,8 @@ out=$(cd "$out" && pwd)
 
 # pack NAME ELF WITH OTHER: both kinds of package for ARCH, if ELF has been built.
 pack() {
-	# What lies there from another run is another version.
+	# What lies in either folder from another run is another version.
+	rm -f "$out/$1_"*"_$ARCH.ipk" "$out/$1_"*"_$ARCH.apk"
 	if ! grep -q "  $2\$" "$bin/SHA256SUMS"; then
 		return 0
 	fi
