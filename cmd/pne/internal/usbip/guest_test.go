@@ -288,3 +288,19 @@ func TestGuestOverTCP(t *testing.T) {
 	device.send("up")
 	gw.expect("up")
 }
+
+// TestGuestWholePackets: a frame that ends with a full packet, and no empty one after
+// it, arrives when it is sent and not with the next.
+func TestGuestWholePackets(t *testing.T) {
+	serial := newSerial()
+	link, _ := pne(serial)
+	device := run(t, link)
+	gw := run(t, gateway(t, usb.Config{Name: "gateway", Serial: serial}))
+	device.up()
+	gw.up()
+	for around := range 20 { // what a frame has around its message
+		msg := strings.Repeat("\x00", packetSize-around)
+		device.send(msg)
+		gw.expect(msg)
+	}
+}

@@ -18,7 +18,7 @@ const writeLimit = time.Second
 type transfer struct {
 	seq    uint32
 	length int    // of an IN transfer: bytes that the host has room for
-	data   []byte // of an OUT transfer
+	data   []byte // of an OUT transfer; of an IN transfer, what it has so far
 }
 
 // A session is the device while it is attached to a host.
@@ -159,8 +159,9 @@ func (s *session) send(ctx context.Context, p []byte) error {
 	}
 }
 
-// give answers the oldest IN transfer, if there is one, with as much of p as it has
-// room for.
+// give has the oldest IN transfer, if there is one, take as much of p as it has room
+// for. As on a wire, it ends when it is full or a packet is short: where p ends with a
+// full packet, a host that has asked for more waits for it.
 func (s *session) give(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,10 +171,15 @@ func (s *session) give(p []byte) (n int, err error) {
 	if len(s.in) == 0 {
 		return 0, nil
 	}
-	t := s.in[0]
+	t := &s.in[0]
+	n = min(len(p), t.length-len(t.data))
+	t.data = append(t.data, p[:n]...)
+	if len(t.data) < t.length && len(t.data)%packetSize == 0 {
+		return n, nil
+	}
+	answer := appendReturn(nil, t.seq, 0, len(t.data), t.data)
 	s.in = slices.Delete(s.in, 0, 1)
-	n = min(len(p), t.length)
-	return n, s.answer(appendReturn(nil, t.seq, 0, n, p[:n]))
+	return n, s.answer(answer)
 }
 
 // look tells whether the host has configured the device, and returns the oldest OUT

@@ -172,6 +172,36 @@ func TestTransfers(t *testing.T) {
 	awaitState(t, l, transport.Absent, "unplugged")
 }
 
+// TestWholePackets: what ends with a full packet ends a transfer only where that is
+// full, too; else the next packet goes into the same.
+func TestWholePackets(t *testing.T) {
+	device, kernel := net.Pipe()
+	defer kernel.Close()
+	s := newSession(device, newDevice("pne-1"))
+	go s.serve()
+	h := &host{t: t, conn: kernel}
+	h.configure()
+
+	sent := make(chan error, 1)
+	go func() {
+		var errs []error
+		for _, n := range []int{packetSize, 2 * packetSize, 7} {
+			errs = append(errs, s.send(t.Context(), make([]byte, n)))
+		}
+		sent <- errors.Join(errs...)
+	}()
+	for _, transfer := range []struct{ room, got int }{
+		{packetSize, packetSize},
+		{4 * packetSize, 2*packetSize + 7},
+	} {
+		seq := h.submit(1, true, "", make([]byte, transfer.room))
+		h.expect(retSubmit, seq, 0, transfer.got, true)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestUnlink gives transfers up before, while and after the device has dealt with
 // them.
 func TestUnlink(t *testing.T) {
