@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -32,6 +33,11 @@ func boundMemory(percent int) {
 // took. The collector would keep them for as long as the command waits for its
 // devices, and let as much garbage grow beside them.
 func hashPassword(user cpns.UserID, password []byte) cpns.PasswordHash {
-	defer debug.FreeOSMemory()
+	defer func() {
+		debug.FreeOSMemory()
+		// Once more a little later: what computes is a goroutine of its own, and it
+		// holds them until it has ended, which may be after its result is here.
+		time.AfterFunc(time.Second, debug.FreeOSMemory)
+	}()
 	return cpns.HashPassword(user, password)
 }
