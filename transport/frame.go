@@ -1,33 +1,34 @@
 package transport
 
-import (
-	"io"
-	"time"
-)
+import "io"
 
 // Framing of a byte stream (docs/protocol.md, section 5):
 //
-//	COBS(message | FCS) 0x00
+//	0x00 COBS(message | FCS) 0x00
 //
 // Consistent Overhead Byte Stuffing takes every 0x00 out of a frame, so that
 // 0x00 only ever means "a frame ends here", for one byte in 254 and one more. Each code byte
 // c from 0x01 to 0xfe stands for the c-1 bytes after it and a 0x00 behind them,
 // 0xff for the 254 bytes after it and no 0x00. The last 0x00 is not part of the data.
+//
+// The 0x00 before a frame ends whatever noise or half frame the receiver has
+// collected until then, at the cost of nothing but itself.
 const (
-	frameEnd  = 0x00
-	cobsBlock = 254 // bytes that one code byte can head
+	frameEnd  = 0x00 // begins a frame too
+	cobsBlock = 254  // bytes that one code byte can head
 
-	// maxStuffed is the size of the longest frame without its frameEnd.
+	// maxStuffed is the size of the longest frame between the two 0x00.
 	maxStuffed = MaxMessage + fcsSize + (MaxMessage+fcsSize)/cobsBlock + 1
 
-	// MaxFrame is the size in bytes of the longest frame, end included.
-	MaxFrame = maxStuffed + 1
+	// MaxFrame is the size in bytes of the longest frame, both 0x00 included.
+	MaxFrame = maxStuffed + 2
 )
 
 // EncodeFrame appends msg's frame to dst. It does not limit msg's size: Send of
 // a link does.
 func EncodeFrame(dst, msg []byte) []byte {
 	fcs := fcs16(msg)
+	dst = append(dst, frameEnd)
 	s := stuffer{dst: append(dst, 0), code: len(dst)}
 	for _, b := range msg {
 		s.put(b)
@@ -66,37 +67,23 @@ func (s *stuffer) open() {
 
 func (s *stuffer) end() { s.dst[s.code] = byte(len(s.dst) - s.code) }
 
-// idleLine is the pause after which noise may have got onto a line.
-const idleLine = 10 * time.Millisecond
-
 // A FrameWriter writes messages as frames to a byte stream. It is not safe for
 // concurrent use.
 type FrameWriter struct {
-	w     io.Writer
-	clean time.Time // when the last frame went out whole; zero: not since the start or an error
-	buf   []byte
+	w   io.Writer
+	buf []byte
 }
 
 // NewFrameWriter returns a FrameWriter on w.
 func NewFrameWriter(w io.Writer) *FrameWriter {
-	return &FrameWriter{w: w, buf: make([]byte, 0, 1+MaxFrame)}
+	return &FrameWriter{w: w, buf: make([]byte, 0, MaxFrame)}
 }
 
-// WriteFrame writes msg in one Write. Where the line has been idle, or the
-// frame before was not written whole, a 0x00 goes first: it ends whatever noise
-// or half frame the receiver has collected, at the cost of nothing but itself.
+// WriteFrame writes msg in one Write.
 func (f *FrameWriter) WriteFrame(msg []byte) error {
 	if len(msg) > MaxMessage {
 		return &TooLongError{len(msg)}
 	}
-	b := f.buf[:0]
-	if time.Since(f.clean) > idleLine {
-		b = append(b, frameEnd)
-	}
-	f.clean = time.Time{}
-	if _, err := f.w.Write(EncodeFrame(b, msg)); err != nil {
-		return err
-	}
-	f.clean = time.Now()
-	return nil
+	_, err := f.w.Write(EncodeFrame(f.buf[:0], msg))
+	return err
 }

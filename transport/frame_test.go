@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 // framingVectors returns the "framing" lists of the protocol*.json files of
@@ -113,8 +111,8 @@ func TestFrameSizes(t *testing.T) {
 				if len(frame) > MaxFrame {
 					t.Fatalf("frame of %d bytes is longer than MaxFrame", len(frame))
 				}
-				if i := bytes.IndexByte(frame, 0); i != len(frame)-1 {
-					t.Fatalf("size %d: first 0x00 at %d of %d", size, i, len(frame))
+				if frame[0] != 0 || bytes.IndexByte(frame[1:], 0) != len(frame)-2 {
+					t.Fatalf("size %d: 0x00 elsewhere than at both ends: %x", size, frame)
 				}
 				var got [][]byte
 				for _, b := range frame {
@@ -140,7 +138,7 @@ func TestMaxFrameIsReached(t *testing.T) {
 func TestDeframerDrops(t *testing.T) {
 	good := EncodeFrame(nil, []byte("good"))
 	wrongFCS := EncodeFrame(nil, []byte("good"))
-	wrongFCS[2] ^= 1
+	wrongFCS[3] ^= 1
 	tests := []struct {
 		name    string
 		stream  []byte
@@ -151,7 +149,7 @@ func TestDeframerDrops(t *testing.T) {
 		{"one byte", []byte{1, 0}, 1},
 		{"one byte of FCS", []byte{2, 0x78, 0}, 1},
 		{"wrong FCS", wrongFCS, 1},
-		{"half a frame", append(slices.Clone(good[:4]), 0), 1},
+		{"half a frame", append(slices.Clone(good[:5]), 0), 1},
 		{"block longer than the frame", []byte{9, 1, 2, 3, 0}, 1},
 		{"message of 513 bytes", EncodeFrame(nil, make([]byte, MaxMessage+1)), 1},
 		{"longest frame and a byte more", append(bytes.TrimSuffix(EncodeFrame(nil, bytes.Repeat([]byte{1}, MaxMessage)), []byte{0}), 1, 0), 1},
@@ -208,50 +206,41 @@ func TestDeframerAllocatesNothing(t *testing.T) {
 	}
 }
 
-// faultyWriter keeps what it is given and fails once after n bytes, if n >= 0.
-type faultyWriter struct {
-	bytes.Buffer
-	n int
-}
-
-func (w *faultyWriter) Write(p []byte) (int, error) {
-	if n := w.n; n >= 0 {
-		w.n = -1
-		w.Buffer.Write(p[:n])
-		return n, errors.New("line is stuck")
+// TestNoiseBeforeAFrame puts noise and half frames on the line, each right before a
+// frame that must not be lost with them.
+func TestNoiseBeforeAFrame(t *testing.T) {
+	frame := EncodeFrame(nil, []byte("message"))
+	for cut := range len(frame) - 1 {
+		var d Deframer
+		got := deframe(&d, slices.Concat([]byte{0x55, 0xaa}, frame[:cut], frame))
+		if len(got) != 1 || string(got[0]) != "message" {
+			t.Errorf("after noise and %d bytes of a frame: got %q", cut, got)
+		}
 	}
-	return w.Buffer.Write(p)
 }
 
-// TestFrameWriterLeads says when a 0x00 goes before a frame.
-func TestFrameWriterLeads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		msg := []byte("m")
-		plain, led := EncodeFrame(nil, msg), EncodeFrame([]byte{0}, msg)
-		w := &faultyWriter{n: -1}
-		f := NewFrameWriter(w)
-		write := func(when string, want []byte) {
-			t.Helper()
-			w.Reset()
-			if err := f.WriteFrame(msg); err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(w.Bytes(), want) {
-				t.Errorf("%s: wrote %x, want %x", when, w.Bytes(), want)
-			}
-		}
-		write("first frame", led)
-		write("frame behind frame", plain)
-		time.Sleep(idleLine + time.Millisecond)
-		write("after a pause", led)
+// oneWrite keeps what it is given by its only Write.
+type oneWrite struct{ got []byte }
 
-		w.n = 3
-		if err := f.WriteFrame(msg); err == nil {
-			t.Error("an error of the line was lost")
-		}
-		write("after half a frame", led)
-		write("and behind that", plain)
-	})
+func (w *oneWrite) Write(p []byte) (int, error) {
+	if w.got != nil {
+		return 0, errors.New("a second Write")
+	}
+	w.got = slices.Clone(p)
+	return len(p), nil
+}
+
+// TestFrameWriterWritesOnce: a frame in pieces would leave gaps on a line, and on
+// USB go out in more packets.
+func TestFrameWriterWritesOnce(t *testing.T) {
+	var w oneWrite
+	msg := bytes.Repeat([]byte{7}, MaxMessage)
+	if err := NewFrameWriter(&w).WriteFrame(msg); err != nil || !bytes.Equal(w.got, EncodeFrame(nil, msg)) {
+		t.Errorf("wrote %x, %v", w.got, err)
+	}
+	if err := NewFrameWriter(&w).WriteFrame(msg); err == nil {
+		t.Error("an error of the line was lost")
+	}
 }
 
 func TestFrameWriterRefusesTooLong(t *testing.T) {

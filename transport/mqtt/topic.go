@@ -55,7 +55,7 @@ func (t topics) parseUp(topic string) (entity string, ok bool) {
 
 // plain reports whether c stands for itself in a topic.
 func plain(c byte) bool {
-	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("-._~:", c) >= 0
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("-_~:", c) >= 0
 }
 
 const upperHex = "0123456789ABCDEF"

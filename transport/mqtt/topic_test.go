@@ -1,6 +1,9 @@
 package mqtt
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -8,7 +11,7 @@ import (
 func TestTopics(t *testing.T) {
 	tests := []struct{ entity, level string }{
 		{"pne-0001", "pne-0001"},
-		{"AZaz09-._~:", "AZaz09-._~:"},
+		{"AZaz09-_~:", "AZaz09-_~:"},
 		{"urn:imei:35-209900-176148-1", "urn:imei:35-209900-176148-1"},
 		{"a/b", "a%2Fb"},
 		{"+", "%2B"},
@@ -64,6 +67,7 @@ func TestParseUpRefuses(t *testing.T) {
 		"", "cpns", "cpns/", "cpns/up", "cpns//up", "cpns/e", "cpns/e/down", "cpns/e/up/", "cpns/e/f/up",
 		"CPNS/e/up", "other/e/up", "xcpns/e/up",
 		"cpns/%61/up",             // a stands for itself
+		"cpns/a.b/up",             // a dot does not
 		"cpns/a%2fb/up",           // lower-case digits
 		"cpns/%/up", "cpns/%2/up", // cut short
 		"cpns/%GG/up",                  // no digits
@@ -102,5 +106,44 @@ func TestCheckPrefix(t *testing.T) {
 		if checkPrefix(s) == nil {
 			t.Errorf("prefix %q is accepted", s)
 		}
+	}
+}
+
+// TestNameVectors takes the topics of the shared vectors, which were made by an
+// implementation that is not this one.
+func TestNameVectors(t *testing.T) {
+	found := 0
+	for _, dir := range []string{"testdata", os.Getenv("CPNS_VECTORS")} {
+		files, err := filepath.Glob(filepath.Join(dir, "protocol*.json"))
+		if err != nil || dir == "" {
+			continue
+		}
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var file struct {
+				Names []struct {
+					Entity string `json:"entity_id"`
+					Topic  string
+				}
+			}
+			if err := json.Unmarshal(text, &file); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for _, v := range file.Names {
+				found++
+				if got := escape(v.Entity); got != v.Topic {
+					t.Errorf("escape(%q) = %q, want %q", v.Entity, got, v.Topic)
+				}
+				if got, ok := (topics{"cpns"}).parseUp("cpns/" + v.Topic + "/up"); !ok || got != v.Entity {
+					t.Errorf("parseUp of %q is %q, %v, want %q", v.Topic, got, ok, v.Entity)
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("zero vectors found")
 	}
 }

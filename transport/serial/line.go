@@ -40,8 +40,8 @@ func (ln *line) endReadWith(ctx context.Context) (stop func()) {
 }
 
 // write writes one frame. It gives up when ctx ends or the line has taken too
-// long, and then part of the frame may be on the line; the FrameWriter mends
-// that with the next one.
+// long, and then part of the frame may be on the line; the next
+// frame's 0x00 ends that.
 func (ln *line) write(ctx context.Context, msg []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -77,8 +77,8 @@ func (s *stream) read(ctx context.Context, p []byte) (int, error) {
 }
 
 // writeFrame writes one frame. It gives up when ctx ends or the device takes too
-// long, and then the device may have part of the frame; the FrameWriter mends that
-// with the next one. A frame on which the device stalled is not repeated here:
+// long, and then the device may have part of the frame; the next frame's
+// 0x00 ends that. A frame on which the device stalled is not repeated here:
 // whoever sent it does that when no answer comes.
 func (s *stream) writeFrame(ctx context.Context, msg []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)

@@ -155,7 +155,7 @@ func TestTransfers(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() { sent <- l.Send(ctx, "", []byte("up")) }()
 	var got []byte
-	want := transport.EncodeFrame([]byte{0}, []byte("up"))
+	want := transport.EncodeFrame(nil, []byte("up"))
 	for len(got) < len(want) {
 		n := min(3, len(want)-len(got))
 		got = append(got, h.expect(retSubmit, h.submit(1, true, "", make([]byte, 3)), 0, n, true)...)
@@ -231,7 +231,7 @@ func TestUnlink(t *testing.T) {
 		t.Fatal("the third message does not come")
 	}
 	release <- struct{}{}
-	h.expect(retSubmit, third, 0, len("third")+4, false)
+	h.expect(retSubmit, third, 0, len(transport.EncodeFrame(nil, []byte("third"))), false)
 }
 
 // TestHalt has the host halt an endpoint, and clear that.
