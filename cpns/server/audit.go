@@ -30,6 +30,8 @@ const (
 	EventGatewayRemoved EventKind = "gateway_removed"
 	EventPNEsImported   EventKind = "pnes_imported"
 	EventPNEReleased    EventKind = "pne_released"
+	EventPNERemoved     EventKind = "pne_removed"
+	EventTKSet          EventKind = "tk_set" // the Temporary Key was replaced
 )
 
 // An Event is one line of the audit log: who, which PNE, which gateway, what,

@@ -148,6 +148,38 @@ func (o *Operator) Release(ctx context.Context, e cpns.EntityID) error {
 	})
 }
 
+// SetTK replaces the Temporary Key of a PNE that was imported with a wrong one.
+// Owner, epoch and sets stay; gateways get the new one with their next request.
+// It fails with ErrNotFound where the server does not know the PNE.
+func (o *Operator) SetTK(ctx context.Context, e cpns.EntityID, tk cpns.TK) error {
+	sealed, err := o.vault.seal(columnTK, string(e), tk)
+	if err != nil {
+		return err
+	}
+	return o.store.Update(ctx, func(tx Tx) error {
+		if err := tx.SetTK(e, sealed); err != nil {
+			return err
+		}
+		return tx.AddEvent(o.event(Event{Kind: EventTKSet, Entity: e}))
+	})
+}
+
+// RemovePNE removes a PNE with its Temporary Key and its sets, whoever owns it.
+// Imported again it is nobody's, and its epochs go on. It fails with ErrNotFound
+// where the server does not know the PNE.
+func (o *Operator) RemovePNE(ctx context.Context, e cpns.EntityID) error {
+	return o.store.Update(ctx, func(tx Tx) error {
+		pne, err := tx.PNE(e)
+		if err != nil {
+			return err
+		}
+		if err := tx.RemovePNE(e); err != nil {
+			return err
+		}
+		return tx.AddEvent(o.event(Event{Kind: EventPNERemoved, User: pne.Owner, Entity: e, Epoch: pne.Epoch}))
+	})
+}
+
 // Users calls f with every user, in the order of their IDs, until f fails.
 func (o *Operator) Users(ctx context.Context, f func(User) error) error {
 	return each(ctx, o.store, Tx.AllUsers, f)

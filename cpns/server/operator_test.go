@@ -1,10 +1,12 @@
 package server_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +34,8 @@ func TestOperator(t *testing.T) {
 		{"identity there already", func() error { return r.op.AddGateway(ctx, "gw-9", "gw-1", psk) }, server.ErrExists},
 		{"removing no gateway", func() error { return r.op.RemoveGateway(ctx, "gw-9") }, server.ErrNotFound},
 		{"releasing no PNE", func() error { return r.op.Release(ctx, "pne-9") }, server.ErrNotFound},
+		{"TK of no PNE", func() error { return r.op.SetTK(ctx, "pne-9", random(t, 16)) }, server.ErrNotFound},
+		{"removing no PNE", func() error { return r.op.RemovePNE(ctx, "pne-9") }, server.ErrNotFound},
 	}
 	events := len(r.events())
 	for _, step := range steps {
@@ -84,6 +88,41 @@ func TestOperator(t *testing.T) {
 				t.Errorf("audit: %+v", e)
 			}
 		}
+	}
+}
+
+// A wrong TK is replaced: the next answers have the new one, also the answer to
+// the request that got the wrong one.
+func TestSetTK(t *testing.T) {
+	r := newRig(t)
+	req := r.request("alice", "pne-1")
+	first := r.wantStatus("gw-1", req, cpns.Success)
+	tk := cpns.TK(random(t, 32))
+	must(t, r.op.SetTK(t.Context(), "pne-1", tk))
+	again := r.wantStatus("gw-1", req, cpns.Success)
+	if !bytes.Equal(again.TK, tk) || again.Epoch != first.Epoch || !slices.Equal(again.EUKeys, first.EUKeys) {
+		t.Errorf("the same request: epoch %d, want %d, the same set and the new TK", again.Epoch, first.Epoch)
+	}
+	if got := r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success); !bytes.Equal(got.TK, tk) {
+		t.Error("the next request got the old TK")
+	}
+	r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.PNEOwnedByAnotherUser)
+}
+
+// A PNE that was removed is unknown, what was given for it is gone, and imported
+// again it goes on with the next epoch.
+func TestRemovePNE(t *testing.T) {
+	r := newRig(t)
+	req := r.request("alice", "pne-1")
+	first := r.wantStatus("gw-1", req, cpns.Success)
+	must(t, r.op.RemovePNE(t.Context(), "pne-1"))
+	r.wantStatus("gw-1", req, cpns.RandomReused)
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.UnknownPNE)
+	must(t, r.op.RemoveUser(t.Context(), "alice")) // who owns nothing any more
+	r.addPNEs("pne-1")
+	got := r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.Success)
+	if got.Epoch != first.Epoch+1 || !bytes.Equal(got.TK, r.pnes["pne-1"]) {
+		t.Errorf("imported again: epoch %d after %d, or not the new TK", got.Epoch, first.Epoch)
 	}
 }
 

@@ -105,7 +105,14 @@ type PNE struct {
 // PNEs are the devices, by Entity ID.
 type PNEs interface {
 	PNE(cpns.EntityID) (PNE, error)
+	// AddPNE adds a PNE. One that was removed before goes on from its last
+	// epoch: the one in its argument is for a PNE that is new.
 	AddPNE(PNE) error
+	SetTK(cpns.EntityID, Sealed) error
+	// RemovePNE removes a PNE: TK, owner and the keys of its assignments. Only
+	// its last epoch stays, so that no epoch is ever given out twice, and the
+	// random numbers of its assignments.
+	RemovePNE(cpns.EntityID) error
 	// SetOwner records who owns a PNE and the epoch of its newest assignment.
 	SetOwner(e cpns.EntityID, owner cpns.UserID, epoch cpns.Epoch) error
 	AllPNEs() iter.Seq2[PNE, error] // in the order of their Entity IDs

@@ -87,20 +87,32 @@ func scanPNE(r *row) server.PNE {
 }
 
 func (t *tx) PNE(e cpns.EntityID) (server.PNE, error) {
-	return get(t, scanPNE, pneColumns+"WHERE entity = ?", string(e))
+	return get(t, scanPNE, pneColumns+"WHERE entity = ? AND tk <> x''", string(e))
 }
 
 func (t *tx) AddPNE(p server.PNE) error {
-	return t.insert("INSERT INTO pnes (entity, tk, owner, epoch, created) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+	return t.insert(`INSERT INTO pnes (entity, tk, owner, epoch, created) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET tk = excluded.tk, owner = excluded.owner, created = excluded.created WHERE tk = x''`,
 		string(p.Entity), []byte(p.TK), string(p.Owner), int64(p.Epoch), p.Created)
 }
 
+func (t *tx) SetTK(e cpns.EntityID, tk server.Sealed) error {
+	return t.change("UPDATE pnes SET tk = ? WHERE entity = ? AND tk <> x''", []byte(tk), string(e))
+}
+
+func (t *tx) RemovePNE(e cpns.EntityID) error {
+	if err := t.change("UPDATE pnes SET tk = x'', owner = '' WHERE entity = ? AND tk <> x''", string(e)); err != nil {
+		return err
+	}
+	return t.EraseKeys(e)
+}
+
 func (t *tx) SetOwner(e cpns.EntityID, owner cpns.UserID, epoch cpns.Epoch) error {
-	return t.change("UPDATE pnes SET owner = ?, epoch = ? WHERE entity = ?", string(owner), int64(epoch), string(e))
+	return t.change("UPDATE pnes SET owner = ?, epoch = ? WHERE entity = ? AND tk <> x''", string(owner), int64(epoch), string(e))
 }
 
 func (t *tx) AllPNEs() iter.Seq2[server.PNE, error] {
-	return list(t, scanPNE, pneColumns+"ORDER BY entity")
+	return list(t, scanPNE, pneColumns+"WHERE tk <> x'' ORDER BY entity")
 }
 
 func (t *tx) PNEsOf(u cpns.UserID) iter.Seq2[server.PNE, error] {

@@ -35,7 +35,7 @@ CREATE TABLE gateways (
 
 CREATE TABLE pnes (
 	entity  TEXT PRIMARY KEY,
-	tk      BLOB NOT NULL,
+	tk      BLOB NOT NULL, -- empty once the PNE was removed
 	owner   TEXT NOT NULL,
 	epoch   INTEGER NOT NULL,
 	created INTEGER NOT NULL

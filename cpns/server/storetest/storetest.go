@@ -32,6 +32,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"users", testUsers},
 		{"gateways", testGateways},
 		{"PNEs", testPNEs},
+		{"removed PNEs", testRemovePNE},
 		{"assignments", testAssignments},
 		{"pruned assignments", testPruneAssignments},
 		{"failures", testFailures},
@@ -204,6 +205,43 @@ func testPNEs(t *testing.T, r Rig) {
 		want(t, "alice's", collect(t, tx.PNEsOf("alice")), nil, []server.PNE{pnes[1], pnes[3]})
 		want(t, "carol's", collect(t, tx.PNEsOf("carol")), nil, nil)
 		want(t, "nobody's are nobody's", collect(t, tx.PNEsOf("")), nil, nil)
+		return nil
+	})
+}
+
+func testRemovePNE(t *testing.T, r Rig) {
+	pne := server.PNE{Entity: "pne", TK: server.Sealed{1}, Created: start}
+	given := assignment("pne", 7, start)
+	update(t, r.Store, func(tx server.Tx) error {
+		wantErr(t, "removing an unknown PNE", tx.RemovePNE("pne"), server.ErrNotFound)
+		wantErr(t, "TK of an unknown PNE", tx.SetTK("pne", server.Sealed{2}), server.ErrNotFound)
+		return errors.Join(tx.AddPNE(pne), addPNE(tx, "other"), tx.AddAssignment(given), tx.SetOwner("pne", "alice", 7),
+			tx.SetTK("pne", server.Sealed{3, 4}))
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.PNE("pne")
+		want(t, "with another TK", got, err, server.PNE{Entity: "pne", TK: server.Sealed{3, 4}, Owner: "alice", Epoch: 7, Created: start})
+		return tx.RemovePNE("pne")
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		_, err := tx.PNE("pne")
+		wantErr(t, "removed", err, server.ErrNotFound)
+		wantErr(t, "removing again", tx.RemovePNE("pne"), server.ErrNotFound)
+		wantErr(t, "TK of the removed", tx.SetTK("pne", server.Sealed{2}), server.ErrNotFound)
+		wantErr(t, "owner of the removed", tx.SetOwner("pne", "bob", 9), server.ErrNotFound)
+		want(t, "alice's", collect(t, tx.PNEsOf("alice")), nil, nil)
+		want(t, "all that are left", len(collect(t, tx.AllPNEs())), nil, 1)
+		old, err := tx.AssignmentByRandom(&given.RandPNGW)
+		if err != nil || len(old.RandSVR) != 0 {
+			t.Errorf("its assignment: %d bytes of RAND_SVR, error %v", len(old.RandSVR), err)
+		}
+		pne.Created = start.Add(time.Hour)
+		return tx.AddPNE(pne)
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		pne.Epoch = 7
+		got, err := tx.PNE("pne")
+		want(t, "added again", got, err, pne)
 		return nil
 	})
 }
