@@ -2,6 +2,7 @@ package cpns
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 )
@@ -12,7 +13,7 @@ import (
 //	acknowledgement = [3, e, status: uint, epoch, index, COSE_Mac0 / null]
 //
 //	key          = HKDF(EUKey_index, context, "CPNS EUKey Acknowledgement" | 0x00 | e, 32)
-//	external_aad = cbor([3, e, 0, epoch, index])
+//	external_aad = cbor([3, e, g, 0, epoch, index, t]), t = 2 or 6, the type acknowledged
 //
 // The MAC is there with status 0, and only then: a failure proves nothing and
 // changes nothing.
@@ -30,11 +31,10 @@ type AckStatus uint8
 // Another status than these is refused.
 const (
 	AckSuccess       AckStatus = 0
-	AckCannotDecrypt AckStatus = 1 // it does not open under TK and the latest nonce
-	AckStale         AckStatus = 2 // an epoch or index that is not above the one held
-	AckChainBroken   AckStatus = 3 // H(new) is not the EUKey held
+	AckCannotDecrypt AckStatus = 1 // it does not open in answer to the latest hello or challenge
+	AckStale         AckStatus = 2 // epoch and index are not what may follow the one held
+	AckChainBroken   AckStatus = 3 // the new EUKey does not lead back to the one held
 	AckNotStored     AckStatus = 4 // the PNE could not keep it
-	AckUnsupported   AckStatus = 5
 )
 
 // String is the status in words.
@@ -50,8 +50,6 @@ func (s AckStatus) String() string {
 		return "chain broken"
 	case AckNotStored:
 		return "not stored"
-	case AckUnsupported:
-		return "unsupported"
 	}
 	return fmt.Sprintf("acknowledgement status %d", uint8(s))
 }
@@ -63,12 +61,30 @@ type acknowledgementArray struct {
 	MAC *mac0
 }
 
-// NewAcknowledgement says that e holds key, EUKey_index. context is the nonce
-// that the notification answered, or [AuthContext] where an update is
-// acknowledged. PNE, only after the key is stored.
-func NewAcknowledgement(key *EUKey, context []byte, e EntityID, epoch Epoch, index Index) *Acknowledgement {
+// AckContext is what an acknowledgement acknowledges: a message of one type, and
+// the exchange that it belongs to.
+type AckContext struct {
+	acknowledged MessageType
+	salt         []byte
+}
+
+// NotificationContext is the context of a notification that answers the hello
+// whose H(hello) that is.
+func NotificationContext(hello *[sha256.Size]byte) AckContext {
+	return AckContext{TypeNotification, hello[:]}
+}
+
+// UpdateContext is the context of an eukey-update of the authentication randGW,
+// randPNE.
+func UpdateContext(randGW, randPNE *[NonceSize]byte) AckContext {
+	return AckContext{TypeEUKeyUpdate, authContext(randGW, randPNE)}
+}
+
+// NewAcknowledgement says to g that e holds key, EUKey_index, and has it by the
+// message of the context. PNE, only after the key is stored.
+func NewAcknowledgement(key *EUKey, c AckContext, e EntityID, g GatewayID, epoch Epoch, index Index) *Acknowledgement {
 	m := &Acknowledgement{Entity: e, Status: AckSuccess, Epoch: epoch, Index: index}
-	mac := createMAC0(m.key(key, context), m.externalAAD())
+	mac := createMAC0(m.key(key, c), m.externalAAD(c, g))
 	m.mac = &mac
 	return m
 }
@@ -78,25 +94,25 @@ func NewFailedAcknowledgement(s AckStatus, e EntityID, epoch Epoch, index Index)
 	return &Acknowledgement{Entity: e, Status: s, Epoch: epoch, Index: index}
 }
 
-// Verify returns nil only if e holds key and says so for this context. An
+// Verify returns nil only if e holds key and says so to g in this context. An
 // acknowledgement of a failure never verifies. Errors wrap [ErrNotAuthentic]. PN
 // GW: an EUKey counts as delivered only after this.
-func (m *Acknowledgement) Verify(key *EUKey, context []byte) error {
+func (m *Acknowledgement) Verify(key *EUKey, c AckContext, g GatewayID) error {
 	if m.Status != AckSuccess || m.mac == nil {
 		return fmt.Errorf("verifying acknowledgement: %w: status %v carries no proof", ErrNotAuthentic, m.Status)
 	}
-	if err := m.mac.verify(m.key(key, context), m.externalAAD()); err != nil {
+	if err := m.mac.verify(m.key(key, c), m.externalAAD(c, g)); err != nil {
 		return fmt.Errorf("verifying acknowledgement: %w", err)
 	}
 	return nil
 }
 
-func (m *Acknowledgement) key(key *EUKey, context []byte) *[32]byte {
-	return deriveKey(key[:], context, labelFor(labelAcknowledgement, m.Entity))
+func (m *Acknowledgement) key(key *EUKey, c AckContext) *[32]byte {
+	return deriveKey(key[:], c.salt, labelFor(labelAcknowledgement, m.Entity))
 }
 
-func (m *Acknowledgement) externalAAD() []byte {
-	return encodeArray(TypeAcknowledgement, m.Entity, AckSuccess, m.Epoch, m.Index)
+func (m *Acknowledgement) externalAAD(c AckContext, g GatewayID) []byte {
+	return encodeArray(TypeAcknowledgement, m.Entity, g, AckSuccess, m.Epoch, m.Index, c.acknowledged)
 }
 
 // MessageType is TypeAcknowledgement.
@@ -121,8 +137,8 @@ func (w *acknowledgementArray) check() error {
 		return err
 	}
 	switch {
-	case w.Status > AckUnsupported:
-		return fmt.Errorf("status %d, must be 0 to %d", w.Status, AckUnsupported)
+	case w.Status > AckNotStored:
+		return fmt.Errorf("status %d, must be 0 to %d", w.Status, AckNotStored)
 	case w.Status == AckSuccess && w.MAC == nil:
 		return errors.New("success without a MAC")
 	case w.Status != AckSuccess && w.MAC != nil:

@@ -2,6 +2,7 @@ package cpns
 
 import (
 	"errors"
+	"slices"
 	"testing"
 )
 
@@ -13,21 +14,39 @@ func TestNotAuthentic(t *testing.T) {
 	key, next, other := &set[1], &set[2], &set[5]
 	tk, otherTK := TK("0123456789abcdef"), TK("0123456789abcdeF")
 	nonce, randGW, randPNE := &[NonceSize]byte{1}, &[NonceSize]byte{2}, &[NonceSize]byte{3}
+	pair, otherPair := NewX25519Pair([32]byte{1: 5}), NewX25519Pair([32]byte{1: 6})
+	public := pair.Public()
+	hello, err := NewHello(tk, Hello{Entity: e, Nonce: *nonce, Epoch: epoch, Index: 1, Algs: []int64{AlgChaCha20Poly1305}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := hello.Hash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherHash := [32]byte{1}
+	context := NotificationContext(&hash)
 	iv := [IVSize]byte{4}
 
+	helloTag := func(change func(m *Hello)) error {
+		m := *hello
+		m.Algs = slices.Clone(m.Algs)
+		change(&m)
+		return m.Verify(tk)
+	}
 	notification := func(change func(m *Notification)) error {
-		m, err := SealNotification(tk, nonce, e, g, epoch, index, key, iv)
+		m, err := SealNotification(tk, hello, nil, g, epoch, index, key, iv)
 		if err != nil {
 			t.Fatal(err)
 		}
 		change(m)
-		_, err = m.Open(tk, nonce)
+		_, err = m.Open(tk, &hash, nil)
 		return err
 	}
 	acknowledgement := func(change func(m *Acknowledgement)) error {
-		m := NewAcknowledgement(key, nonce[:], e, epoch, index)
+		m := NewAcknowledgement(key, context, e, g, epoch, index)
 		change(m)
-		return m.Verify(key, nonce[:])
+		return m.Verify(key, context, g)
 	}
 	response := func(change func(m *AuthResponse)) error {
 		m := NewAuthResponse(key, g, randGW, randPNE, e, epoch, index)
@@ -45,19 +64,38 @@ func TestNotAuthentic(t *testing.T) {
 	}
 
 	if err := errors.Join(
-		notification(func(*Notification) {}), acknowledgement(func(*Acknowledgement) {}),
+		helloTag(func(*Hello) {}), notification(func(*Notification) {}), acknowledgement(func(*Acknowledgement) {}),
 		response(func(*AuthResponse) {}), update(func(*EUKeyUpdate) {}),
 	); err != nil {
 		t.Fatalf("unchanged: %v", err)
 	}
 
-	good, err := SealNotification(tk, nonce, e, g, epoch, index, key, iv)
+	good, err := SealNotification(tk, hello, nil, g, epoch, index, key, iv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	openNotification := func(tk TK, nonce *[NonceSize]byte) error {
-		_, err := good.Open(tk, nonce)
+	openNotification := func(tk TK, hello *[32]byte, pair *X25519Pair) error {
+		_, err := good.Open(tk, hello, pair)
 		return err
+	}
+	withKey := *hello
+	withKey.X25519 = &public
+	agreed, err := SealNotification(tk, &withKey, otherPair, g, epoch, index, key, iv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agreedHash, err := withKey.Hash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	openAgreed := func(change func(m *Notification), pair *X25519Pair) error {
+		m := *agreed
+		change(&m)
+		_, err := m.Open(tk, &agreedHash, pair)
+		return err
+	}
+	if err := openAgreed(func(*Notification) {}, pair); err != nil {
+		t.Fatalf("unchanged, with X25519: %v", err)
 	}
 	goodUpdate, err := SealEUKeyUpdate(tk, key, g, randGW, randPNE, e, epoch, index+1, next, iv)
 	if err != nil {
@@ -67,21 +105,35 @@ func TestNotAuthentic(t *testing.T) {
 		_, err := goodUpdate.Open(tk, held, g, randGW, randPNE)
 		return err
 	}
-	ack := NewAcknowledgement(key, nonce[:], e, epoch, index)
+	ack := NewAcknowledgement(key, context, e, g, epoch, index)
 	auth := NewAuthResponse(key, g, randGW, randPNE, e, epoch, index)
 
 	tests := []struct {
 		name string
 		err  error
 	}{
+		{"hello: entity", helloTag(func(m *Hello) { m.Entity = "pne-2" })},
+		{"hello: nonce", helloTag(func(m *Hello) { m.Nonce[0]++ })},
+		{"hello: epoch", helloTag(func(m *Hello) { m.Epoch++ })},
+		{"hello: index", helloTag(func(m *Hello) { m.Index++ })},
+		{"hello: algorithm", helloTag(func(m *Hello) { m.Algs[0]++ })},
+		{"hello: one algorithm more", helloTag(func(m *Hello) { m.Algs = append(m.Algs, 1) })},
+		{"hello: X25519", helloTag(func(m *Hello) { m.X25519 = &public })},
+		{"hello: MAC", helloTag(func(m *Hello) { m.mac.Tag[0]++ })},
+		{"hello: TK", hello.Verify(otherTK)},
+
 		{"notification: entity", notification(func(m *Notification) { m.Entity = "pne-2" })},
 		{"notification: gateway", notification(func(m *Notification) { m.Gateway = "gw-2" })},
 		{"notification: epoch", notification(func(m *Notification) { m.Epoch++ })},
 		{"notification: index", notification(func(m *Notification) { m.Index++ })},
 		{"notification: IV", notification(func(m *Notification) { m.sealed.Unprotected.IV[0]++ })},
 		{"notification: ciphertext", notification(func(m *Notification) { m.sealed.Ciphertext[0]++ })},
-		{"notification: TK", openNotification(otherTK, nonce)},
-		{"notification: nonce", openNotification(tk, randGW)},
+		{"notification: TK", openNotification(otherTK, &hash, nil)},
+		{"notification: hello", openNotification(tk, &otherHash, nil)},
+		{"notification: no X25519", openNotification(tk, &hash, pair)},
+		{"notification: X25519 too many", openAgreed(func(*Notification) {}, nil)},
+		{"notification: pair", openAgreed(func(*Notification) {}, otherPair)},
+		{"notification: X25519", openAgreed(func(m *Notification) { m.X25519 = &public }, pair)},
 
 		{"acknowledgement: entity", acknowledgement(func(m *Acknowledgement) { m.Entity = "pne-2" })},
 		{"acknowledgement: epoch", acknowledgement(func(m *Acknowledgement) { m.Epoch++ })},
@@ -89,8 +141,10 @@ func TestNotAuthentic(t *testing.T) {
 		{"acknowledgement: status", acknowledgement(func(m *Acknowledgement) { m.Status = AckStale })},
 		{"acknowledgement: no MAC", acknowledgement(func(m *Acknowledgement) { m.mac = nil })},
 		{"acknowledgement: MAC", acknowledgement(func(m *Acknowledgement) { m.mac.Tag[31]++ })},
-		{"acknowledgement: key", ack.Verify(next, nonce[:])},
-		{"acknowledgement: context", ack.Verify(key, AuthContext(randGW, randPNE))},
+		{"acknowledgement: key", ack.Verify(next, context, g)},
+		{"acknowledgement: gateway", ack.Verify(key, context, "gw-2")},
+		{"acknowledgement: context", ack.Verify(key, NotificationContext(&otherHash), g)},
+		{"acknowledgement: type", ack.Verify(key, AckContext{TypeEUKeyUpdate, hash[:]}, g)},
 
 		{"auth-response: entity", response(func(m *AuthResponse) { m.Entity = "pne-2" })},
 		{"auth-response: rand-pne", response(func(m *AuthResponse) { m.RandPNE[0]++ })},
@@ -134,6 +188,17 @@ func TestBodiesNotAuthentic(t *testing.T) {
 		_, err := OpenResponse(psk, id, request, response)
 		return err
 	}
+	// The identity stands beside the ciphertext, and is bound to it.
+	openRenamed := func() error {
+		body := *request.body
+		body.Unprotected.KeyID = []byte("gw-0002")
+		renamed, err := ParseRequest(encode(&body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = renamed.Open(psk)
+		return err
+	}
 	otherRequest, err := SealRequest(psk, v.PSKIdentity, [IVSize]byte{}, &EUKeyAssignmentRequest{EntityID: v.EntityID, UserID: v.User})
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +208,7 @@ func TestBodiesNotAuthentic(t *testing.T) {
 		err  error
 	}{
 		{"request: PSK1", openRequest(otherPSK)},
+		{"request: PSK1 identity", openRenamed()},
 		{"response: PSK1", openResponse(otherPSK, v.PSKIdentity, v.Request, v.Response)},
 		{"response: PSK1 identity", openResponse(psk, "gw-0002", v.Request, v.Response)},
 		{"response: request", openResponse(psk, v.PSKIdentity, otherRequest, v.Response)},

@@ -46,15 +46,14 @@ func (m *AuthResponse) Verify(key *EUKey, g GatewayID, randGW *[NonceSize]byte) 
 	return nil
 }
 
-// AuthContext is rand-gw | rand-pne, 32 bytes: what the keys of one mutual
-// authentication are salted with, and the context of the acknowledgement of its
-// update.
-func AuthContext(randGW, randPNE *[NonceSize]byte) []byte {
+// authContext is rand-gw | rand-pne, 32 bytes: what the keys of one mutual
+// authentication are salted with.
+func authContext(randGW, randPNE *[NonceSize]byte) []byte {
 	return slices.Concat(randGW[:], randPNE[:])
 }
 
 func (m *AuthResponse) key(key *EUKey, randGW *[NonceSize]byte) *[32]byte {
-	return deriveKey(key[:], AuthContext(randGW, &m.RandPNE), labelFor(labelAuthentication, m.Entity))
+	return deriveKey(key[:], authContext(randGW, &m.RandPNE), labelFor(labelAuthentication, m.Entity))
 }
 
 func (m *AuthResponse) externalAAD(g GatewayID, randGW *[NonceSize]byte) []byte {

@@ -40,17 +40,29 @@ func BenchmarkCheckSet(b *testing.B) {
 }
 
 // BenchmarkDelivery is what the gateway does for one PNE between its hello and
-// its "delivered": seal and marshal the notification, parse and verify the
+// its "delivered": verify the hello, seal and marshal the notification, parse and verify the
 // acknowledgement.
 func BenchmarkDelivery(b *testing.B) {
-	key, nonce, tk := &EUKey{1}, &[NonceSize]byte{2}, make(TK, 32)
-	acknowledgement, err := NewAcknowledgement(key, nonce[:], "pne-1", 1, 1).Marshal()
+	key, tk := &EUKey{1}, make(TK, 32)
+	hello, err := NewHello(tk, Hello{Entity: "pne-1", Algs: []int64{AlgChaCha20Poly1305}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	hash, err := hello.Hash()
+	if err != nil {
+		b.Fatal(err)
+	}
+	context := NotificationContext(&hash)
+	acknowledgement, err := NewAcknowledgement(key, context, "pne-1", "gw-1", 1, 1).Marshal()
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		notification, err := SealNotification(tk, nonce, "pne-1", "gw-1", 1, 1, key, [IVSize]byte{})
+		if err := hello.Verify(tk); err != nil {
+			b.Fatal(err)
+		}
+		notification, err := SealNotification(tk, hello, nil, "gw-1", 1, 1, key, [IVSize]byte{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -61,7 +73,7 @@ func BenchmarkDelivery(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := m.(*Acknowledgement).Verify(key, nonce[:]); err != nil {
+		if err := m.(*Acknowledgement).Verify(key, context, "gw-1"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -21,6 +21,8 @@
 //	authresponse.go     I hold EUKey_index              PNE -> PN GW
 //	eukeyupdate.go      the next EUKey                  PN GW -> PNE
 //	sessionkey.go       what both hold afterwards
+//	application.go      what an application gets of it
+//	x25519.go           what keeps a notification from who learns TK later
 //
 // Beneath them lie ids.go and keys.go (the terms), spec.go (the protocol's
 // constants) and limits.go (ours), message.go and sealedbody.go (what the messages

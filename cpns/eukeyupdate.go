@@ -8,15 +8,15 @@ import (
 
 // EUKeyUpdate, PN GW -> PNE, ends the mutual authentication (CR "EUKey
 // Assignment" 7.4.2.1.1.2 step 4: "the update of EUKey is performed during mutual
-// authentication"). It gives the next EUKey, or says that the set is used up; by
-// opening it the PNE knows that the gateway holds the same EUKey. The PNE answers
-// with an [Acknowledgement].
+// authentication"). It gives the next EUKey, or none where the PNE stays on its
+// own: the set is used up, or no step is due. By opening it the PNE knows that the
+// gateway holds the same EUKey. The PNE answers with an [Acknowledgement].
 //
 //	eukey-update = [6, e, epoch, index, COSE_Encrypt0]
 //
 //	key          = HKDF(TK | EUKey_held, rand-gw | rand-pne, "CPNS EUKey Update" | 0x00 | e, 32)
 //	external_aad = cbor([6, e, g, rand-gw, rand-pne, epoch, index])
-//	plaintext    = EUKey_index, or empty where the set is used up (index = the one held)
+//	plaintext    = the next EUKey, index = held + 1; or empty, index = the one held
 type EUKeyUpdate struct {
 	Entity EntityID
 	Epoch  Epoch
@@ -32,8 +32,8 @@ type eukeyUpdateArray struct {
 }
 
 // SealEUKeyUpdate makes the update of the authentication randGW, randPNE between
-// g and e, which holds held. next is EUKey_index; or nil where the set is used
-// up, and index is then the one held. iv is random. PN GW.
+// g and e, which holds held. next is EUKey_index; or nil where the PNE stays on
+// its key, and index is then the one held. iv is random. PN GW.
 func SealEUKeyUpdate(tk TK, held *EUKey, g GatewayID, randGW, randPNE *[NonceSize]byte, e EntityID, epoch Epoch, index Index, next *EUKey, iv [IVSize]byte) (*EUKeyUpdate, error) {
 	m := &EUKeyUpdate{Entity: e, Epoch: epoch, Index: index}
 	if err := cmp.Or(tk.check(), g.check(), m.check()); err != nil {
@@ -47,10 +47,10 @@ func SealEUKeyUpdate(tk TK, held *EUKey, g GatewayID, randGW, randPNE *[NonceSiz
 	return m, nil
 }
 
-// Open decrypts the next EUKey; it is nil, without an error, where the set is
-// used up. That the key follows the one held ([EUKey.Precedes]), and that the
-// index is the next, or the same where the set is used up, is the caller's to
-// check: a PNE answers that with a status of its own. PNE.
+// Open decrypts the next EUKey; it is nil, without an error, where the PNE stays
+// on its key. That the key follows the one held ([EUKey.Precedes]), and that the
+// index is the next, or the same where there is no key, is the caller's to check:
+// a PNE answers that with a status of its own. PNE.
 func (m *EUKeyUpdate) Open(tk TK, held *EUKey, g GatewayID, randGW, randPNE *[NonceSize]byte) (next *EUKey, err error) {
 	plaintext, err := m.sealed.open(m.key(tk, held, randGW, randPNE), m.externalAAD(g, randGW, randPNE))
 	if err != nil {
@@ -66,7 +66,7 @@ func (m *EUKeyUpdate) Open(tk TK, held *EUKey, g GatewayID, randGW, randPNE *[No
 }
 
 func (m *EUKeyUpdate) key(tk TK, held *EUKey, randGW, randPNE *[NonceSize]byte) *[32]byte {
-	return deriveKey(slices.Concat(tk, held[:]), AuthContext(randGW, randPNE), labelFor(labelUpdate, m.Entity))
+	return deriveKey(slices.Concat(tk, held[:]), authContext(randGW, randPNE), labelFor(labelUpdate, m.Entity))
 }
 
 func (m *EUKeyUpdate) externalAAD(g GatewayID, randGW, randPNE *[NonceSize]byte) []byte {

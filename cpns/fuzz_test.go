@@ -35,6 +35,7 @@ func seedBodies(f *testing.F) {
 	for _, file := range vectorFiles(f, "protocol*.json") {
 		for _, v := range loadVectors(f, file) {
 			f.Add([]byte(v.Request))
+			f.Add([]byte(v.RequestWithHello))
 			f.Add([]byte(v.Response))
 			f.Add([]byte(v.ResponseFailedTime))
 		}
@@ -61,7 +62,7 @@ func FuzzParseMessage(f *testing.F) {
 			t.Fatalf("accepted, but does not marshal: %v", err)
 		}
 		equal(t, m.MessageType().String(), again, b)
-		if err := openMessage(m, stranger); err == nil {
+		if err := openMessage(m, stranger, false); err == nil {
 			t.Fatalf("%x opens under keys that nothing was sealed with", b)
 		}
 	})
@@ -104,15 +105,17 @@ func FuzzParseResponse(f *testing.F) {
 // FuzzOpenRequest is a gateway that holds a PSK1 and sends what it likes.
 func FuzzOpenRequest(f *testing.F) {
 	for _, v := range loadVectors(f, "testdata/protocol.json") {
-		sealed, err := ParseRequest(v.Request)
-		if err != nil {
-			f.Fatal(err)
+		for _, request := range []hexBytes{v.Request, v.RequestWithHello} {
+			sealed, err := ParseRequest(request)
+			if err != nil {
+				f.Fatal(err)
+			}
+			plaintext, err := sealed.body.open(requestKey(PSK1(v.PSK1)))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(plaintext)
 		}
-		plaintext, err := sealed.body.open(requestKey(PSK1(v.PSK1)))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(plaintext)
 	}
 	psk, id, iv := make(PSK1, 32), PSKIdentity("gw-1"), [IVSize]byte{}
 	f.Fuzz(func(t *testing.T, plaintext []byte) {

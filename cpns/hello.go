@@ -2,35 +2,102 @@ package cpns
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"slices"
 )
 
-// Hello, PNE -> PN GW: here I am, and this is what I hold. Its nonce makes the
-// answer to it good for this one hello.
+// Hello, PNE -> PN GW: here I am, and this is what I hold. Its tag says that
+// who holds TK made it, and its hash makes the answer to it good for this one
+// hello.
 //
-//	hello = [1, 1, e, nonce: bstr .size 16, epoch, index, [+ alg: int]]
+//	hello = [1, 1, e, nonce: bstr .size 16, epoch, index, [1*8 alg: int], ? x25519: bstr .size 32, COSE_Mac0]
 //
-// A PNE that holds no EUKey says epoch 0 and index 0. Nothing in a hello is
-// authenticated: it may come from anybody.
+//	key          = HKDF(TK, nonce, "CPNS Hello" | 0x00 | e, 32)
+//	external_aad = cbor of the hello without its COSE_Mac0, an array of 7 or 8 elements
+//
+// A PNE that holds no EUKey says epoch 0 and index 0. A hello is fresh only for
+// the PNE: a gateway may be shown a copy of an old one.
 type Hello struct {
 	Entity EntityID
-	Nonce  [NonceSize]byte // fresh each time
+	Nonce  [NonceSize]byte // fresh for each new hello
 	Epoch  Epoch
 	Index  Index
-	// Algs are the COSE algorithms that the PNE can open, at least one. Numbers
-	// beyond 64 bits, which CBOR could carry and no registry has, are refused.
+	// Algs are the COSE algorithms that the PNE can open, 1 to 8, in any order;
+	// unknown ones and duplicates mean nothing.
 	Algs []int64
+	// X25519 is the public key of a pair of the PNE's, nil where it has none: the
+	// answer then carries the gateway's.
+	X25519 *[X25519Size]byte `cbor:"-"`
+	mac    mac0
 }
 
 // AlgChaCha20Poly1305 is the COSE algorithm (RFC 9053 section 4.3) that
 // notifications and updates are sealed with.
 const AlgChaCha20Poly1305 int64 = 24
 
+// maxAlgs is how many algorithms a hello lists at most.
+const maxAlgs = 8
+
 type helloArray struct {
 	_       struct{} `cbor:",toarray"`
 	Type    MessageType
 	Version uint8
 	Hello
+	MAC mac0
+}
+
+type helloX25519Array struct {
+	_       struct{} `cbor:",toarray"`
+	Type    MessageType
+	Version uint8
+	Hello
+	PublicKey [X25519Size]byte
+	MAC       mac0
+}
+
+// NewHello is m with its tag under tk. PNE.
+func NewHello(tk TK, m Hello) (*Hello, error) {
+	if err := cmp.Or(tk.check(), m.check()); err != nil {
+		return nil, fmt.Errorf("making hello: %w", err)
+	}
+	m.mac = createMAC0(m.key(tk), m.externalAAD())
+	return &m, nil
+}
+
+// Verify returns nil only if who holds tk made this hello, at whatever time.
+// Errors wrap [ErrNotAuthentic]. PN GW, before anything else is made of it.
+func (m *Hello) Verify(tk TK) error {
+	if err := m.mac.verify(m.key(tk), m.externalAAD()); err != nil {
+		return fmt.Errorf("verifying hello: %w", err)
+	}
+	return nil
+}
+
+// Hash is H(hello), over the bytes of the whole message: what binds the answer
+// to it, and the acknowledgement of that.
+func (m *Hello) Hash() (h [sha256.Size]byte, err error) {
+	b, err := m.Marshal()
+	if err != nil {
+		return h, err
+	}
+	return sha256.Sum256(b), nil
+}
+
+// Opens says whether the PNE can open what is sealed with alg.
+func (m *Hello) Opens(alg int64) bool { return slices.Contains(m.Algs, alg) }
+
+func (m *Hello) key(tk TK) *[32]byte {
+	return deriveKey(tk, m.Nonce[:], labelFor(labelHello, m.Entity))
+}
+
+func (m *Hello) externalAAD() []byte {
+	fields := []any{TypeHello, Version, m.Entity, m.Nonce, m.Epoch, m.Index, m.Algs}
+	if m.X25519 != nil {
+		fields = append(fields, *m.X25519)
+	}
+	return encode(fields)
 }
 
 // MessageType is TypeHello.
@@ -38,26 +105,58 @@ func (*Hello) MessageType() MessageType { return TypeHello }
 
 // Marshal encodes the message.
 func (m *Hello) Marshal() ([]byte, error) {
-	return encodeMessage(TypeHello, &helloArray{Type: TypeHello, Version: Version, Hello: *m})
+	if m.X25519 != nil {
+		return encodeMessage(TypeHello, &helloX25519Array{Type: TypeHello, Version: Version, Hello: *m, PublicKey: *m.X25519, MAC: m.mac})
+	}
+	return encodeMessage(TypeHello, &helloArray{Type: TypeHello, Version: Version, Hello: *m, MAC: m.mac})
 }
 
 func parseHello(b []byte) (*Hello, error) {
+	if b[0] == arrayOf(9) {
+		var w helloX25519Array
+		if err := decodeMessage(b, &w); err != nil {
+			return nil, err
+		}
+		w.X25519, w.mac = &w.PublicKey, w.MAC
+		return &w.Hello, nil
+	}
 	var w helloArray
 	if err := decodeMessage(b, &w); err != nil {
 		return nil, err
 	}
+	w.mac = w.MAC
 	return &w.Hello, nil
 }
 
 func (w *helloArray) check() error {
-	if err := cmp.Or(checkVersion(w.Version), w.Entity.check()); err != nil {
+	return cmp.Or(checkVersion(w.Version), w.Hello.check(), w.MAC.check())
+}
+
+func (w *helloX25519Array) check() error {
+	return cmp.Or(checkVersion(w.Version), w.Hello.check(), w.MAC.check())
+}
+
+func (m *Hello) check() error {
+	if err := m.Entity.check(); err != nil {
 		return err
 	}
-	if len(w.Algs) == 0 {
-		return errors.New("no algorithm")
+	if len(m.Algs) == 0 || len(m.Algs) > maxAlgs {
+		return fmt.Errorf("%d algorithms, must be 1 to %d", len(m.Algs), maxAlgs)
 	}
-	if w.Epoch == 0 && w.Index == 0 {
+	if m.Epoch == 0 && m.Index == 0 {
 		return nil
 	}
-	return checkEpochIndex(w.Epoch, w.Index)
+	return checkEpochIndex(m.Epoch, m.Index)
+}
+
+// parsePNEHello is what an EUKey Assignment Request may carry: a hello of e.
+func parsePNEHello(b []byte, e EntityID) (*Hello, error) {
+	m, err := ParseMessage(b)
+	if err != nil {
+		return nil, fmt.Errorf("pne-hello: %w", err)
+	}
+	if h, ok := m.(*Hello); ok && h.Entity == e {
+		return h, nil
+	}
+	return nil, malformed(errors.New("pne-hello: not a hello of the PNE that is asked for"))
 }

@@ -16,6 +16,8 @@ type (
 	PasswordHash [32]byte
 	// SessionKey is what PNE and PN GW share after a mutual authentication: 32 bytes.
 	SessionKey [32]byte
+	// ApplicationKey is what an application gets of a session key: 32 bytes.
+	ApplicationKey [32]byte
 	// TK is a PNE's Temporary Key: 16 to 64 bytes.
 	TK []byte
 	// PSK1 is the key that CPNS Server and PN GW share: 16 to 64 bytes.

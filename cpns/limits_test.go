@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,19 +70,20 @@ func TestMarshalRefuses(t *testing.T) {
 		m    Message
 	}{
 		{"identify: name", &Identify{Entity: "a b"}},
-		{"hello: no name", &Hello{Algs: algs}},
-		{"hello: no algorithm", &Hello{Entity: "e"}},
-		{"hello: epoch only", &Hello{Entity: "e", Epoch: 1, Algs: algs}},
-		{"hello: index only", &Hello{Entity: "e", Index: 1, Algs: algs}},
-		{"hello: index", &Hello{Entity: "e", Epoch: 1, Index: 1025, Algs: algs}},
-		{"hello: too long", &Hello{Entity: "e", Algs: make([]int64, 500)}},
+		{"hello: no name", &Hello{Algs: algs, mac: mac}},
+		{"hello: no algorithm", &Hello{Entity: "e", mac: mac}},
+		{"hello: epoch only", &Hello{Entity: "e", Epoch: 1, Algs: algs, mac: mac}},
+		{"hello: index only", &Hello{Entity: "e", Index: 1, Algs: algs, mac: mac}},
+		{"hello: index", &Hello{Entity: "e", Epoch: 1, Index: 1025, Algs: algs, mac: mac}},
+		{"hello: nine algorithms", &Hello{Entity: "e", Algs: make([]int64, 9), mac: mac}},
+		{"hello: no tag", &Hello{Entity: "e", Algs: algs}},
 		{"notification: not sealed", &Notification{Entity: "e", Gateway: "g", Epoch: 1, Index: 1}},
 		{"notification: no gateway", &Notification{Entity: "e", Epoch: 1, Index: 1, sealed: sealed}},
 		{"notification: epoch", &Notification{Entity: "e", Gateway: "g", Index: 1, sealed: sealed}},
 		{"acknowledgement: success without proof", NewFailedAcknowledgement(AckSuccess, "e", 1, 1)},
 		{"acknowledgement: failure with proof", &Acknowledgement{Entity: "e", Status: AckStale, Epoch: 1, Index: 1, mac: &mac}},
-		{"acknowledgement: status", NewFailedAcknowledgement(6, "e", 1, 1)},
-		{"acknowledgement: index", NewAcknowledgement(&EUKey{}, nil, "e", 1, 0)},
+		{"acknowledgement: status", NewFailedAcknowledgement(5, "e", 1, 1)},
+		{"acknowledgement: index", NewAcknowledgement(&EUKey{}, AckContext{}, "e", "g", 1, 0)},
 		{"auth-challenge: no gateway", &AuthChallenge{Entity: "e"}},
 		{"auth-response: no MAC", &AuthResponse{Entity: "e", Epoch: 1, Index: 1}},
 		{"auth-response: epoch", &AuthResponse{Entity: "e", Index: 1, mac: mac}},
@@ -99,7 +101,12 @@ func TestSealRefuses(t *testing.T) {
 	tk, psk := make(TK, 16), make(PSK1, 32)
 	nonce, key, iv := &[NonceSize]byte{}, &EUKey{}, [IVSize]byte{}
 	notification := func(tk TK, e EntityID, g GatewayID, epoch Epoch, index Index) error {
-		_, err := SealNotification(tk, nonce, e, g, epoch, index, key, iv)
+		_, err := SealNotification(tk, &Hello{Entity: e, Algs: []int64{AlgChaCha20Poly1305}, mac: createMAC0(&[32]byte{}, nil)}, nil, g, epoch, index, key, iv)
+		return err
+	}
+	algs := []int64{AlgChaCha20Poly1305}
+	hello := func(tk TK, m Hello) error {
+		_, err := NewHello(tk, m)
 		return err
 	}
 	update := func(tk TK, e EntityID, g GatewayID, epoch Epoch, index Index) error {
@@ -118,6 +125,9 @@ func TestSealRefuses(t *testing.T) {
 		name string
 		err  error
 	}{
+		{"hello: TK", hello(tk[:15], Hello{Entity: "e", Algs: algs})},
+		{"hello: entity", hello(tk, Hello{Algs: algs})},
+		{"hello: no algorithm", hello(tk, Hello{Entity: "e"})},
 		{"notification: TK", notification(tk[:15], "e", "g", 1, 1)},
 		{"notification: entity", notification(tk, "", "g", 1, 1)},
 		{"notification: gateway", notification(tk, "e", "", 1, 1)},
@@ -149,13 +159,13 @@ func TestSealRefuses(t *testing.T) {
 
 // TestSealedEUKeySizes: who holds the TK may still seal what is no EUKey.
 func TestSealedEUKeySizes(t *testing.T) {
-	tk, held, nonce := make(TK, 16), &EUKey{}, &[NonceSize]byte{}
+	tk, held, nonce, hello := make(TK, 16), &EUKey{}, &[NonceSize]byte{}, [32]byte{}
 	for _, size := range []int{0, 1, 16, 31, 32, 33, 64} {
 		plaintext := make([]byte, size)
 
 		n := &Notification{Entity: "e", Gateway: "g", Epoch: 1, Index: 1}
-		n.sealed = sealEncrypt0(n.key(tk, nonce), [IVSize]byte{}, n.externalAAD(), plaintext)
-		_, err := n.Open(tk, nonce)
+		n.sealed = sealEncrypt0(n.key(tk, nil, &hello), [IVSize]byte{}, n.externalAAD(), plaintext)
+		_, err := n.Open(tk, &hello, nil)
 		if size == EUKeySize && err != nil || size != EUKeySize && !errors.Is(err, ErrMalformed) {
 			t.Errorf("notification of an EUKey of %d bytes: got error %v", size, err)
 		}
@@ -176,37 +186,41 @@ func TestSealedEUKeySizes(t *testing.T) {
 	}
 }
 
+// maxPNERead is the most that a PNE has to read, in bytes (section 4).
+const maxPNERead = 247
+
 // TestExtremes: the largest values that the protocol allows pass, and the size
 // limits hold to the byte.
 func TestExtremes(t *testing.T) {
 	long := EntityID(strings.Repeat("e", 64))
 	key := &EUKey{}
-	notification, err := SealNotification(make(TK, 64), &[NonceSize]byte{}, long, GatewayID(long), math.MaxUint32, MaxSetLength, key, [IVSize]byte{})
+	tk, algs := make(TK, MaxTKSize), slices.Repeat([]int64{math.MinInt64}, maxAlgs-1)
+	pair := NewX25519Pair([X25519Size]byte{1})
+	public := pair.Public()
+	hello, err := NewHello(tk, Hello{
+		Entity: long, Epoch: math.MaxUint32, Index: MaxSetLength, Algs: append(algs, AlgChaCha20Poly1305), X25519: &public,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	hello := &Hello{Entity: long, Epoch: math.MaxUint32, Index: MaxSetLength}
-	for range MaxLinkMessage {
-		hello.Algs = append(hello.Algs, 1)
-		if b, err := hello.Marshal(); err == nil && len(b) == MaxLinkMessage {
-			break
-		}
+	notification, err := SealNotification(tk, hello, pair, GatewayID(long), math.MaxUint32, MaxSetLength, key, [IVSize]byte{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, m := range []Message{notification, hello, &Hello{Entity: "e", Algs: []int64{math.MinInt64, math.MaxInt64}}} {
+	for _, m := range []Message{notification, hello} {
 		b, err := m.Marshal()
 		if err != nil {
 			t.Fatal(err)
 		}
 		sameMessage(t, b, m)
 	}
-
-	hello.Algs = append(hello.Algs, 1)
-	tooLong := encode(&helloArray{Type: TypeHello, Version: Version, Hello: *hello})
-	if len(tooLong) != MaxLinkMessage+1 {
-		t.Fatalf("the hello has %d bytes", len(tooLong))
+	// What a PNE has to read is never longer than this message.
+	if b, _ := notification.Marshal(); len(b) != maxPNERead {
+		t.Errorf("the longest notification has %d bytes, want %d", len(b), maxPNERead)
 	}
-	if _, err := ParseMessage(tooLong); !errors.Is(err, ErrMalformed) {
-		t.Errorf("a message of %d bytes: got error %v, want ErrMalformed", len(tooLong), err)
+	tooLong := append(encodeArray(0, 1, nil), make([]byte, MaxLinkMessage)...)
+	if _, err := ParseMessage(tooLong); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "at most 512") {
+		t.Errorf("a message of %d bytes: got error %v, want ErrMalformed for its length", len(tooLong), err)
 	}
 
 	psk := make(PSK1, MaxPSK1Size)
@@ -238,20 +252,26 @@ func TestExtremes(t *testing.T) {
 // TestBeyondRanges: numbers that fit no field of ours, which no vector has.
 func TestBeyondRanges(t *testing.T) {
 	nonce := [NonceSize]byte{}
+	hello := func(version, nonce, epoch, index, algs any) []byte {
+		return encodeArray(1, version, "e", nonce, epoch, index, algs, createMAC0(&[32]byte{}, nil))
+	}
+	if _, err := ParseMessage(hello(1, nonce, 0, 0, []int{24})); err != nil {
+		t.Fatalf("the hello that the others differ from: %v", err)
+	}
 	tests := []struct {
 		name string
 		b    []byte
 	}{
-		{"epoch 2^32", encodeArray(1, 1, "e", nonce, uint64(1)<<32, 1, []int{24})},
-		{"index 2^16", encodeArray(1, 1, "e", nonce, 1, 1<<16, []int{24})},
-		{"version 257", encodeArray(1, 257, "e", nonce, 0, 0, []int{24})},
+		{"epoch 2^32", hello(1, nonce, uint64(1)<<32, 1, []int{24})},
+		{"index 2^16", hello(1, nonce, 1, 1<<16, []int{24})},
+		{"version 257", hello(257, nonce, 0, 0, []int{24})},
 		{"status 256", encodeArray(3, "e", 256, 1, 1, nil)},
-		{"algorithm 2^63", encodeArray(1, 1, "e", nonce, 0, 0, []uint64{1 << 63})},
-		{"nonce as an array of numbers", encodeArray(1, 1, "e", make([]int, NonceSize), 0, 0, []int{24})},
-		{"algorithms as bytes", encodeArray(1, 1, "e", nonce, 0, 0, []byte{24})},
-		{"epoch true", encodeArray(1, 1, "e", nonce, true, 1, []int{24})},
-		{"epoch null", encodeArray(1, 1, "e", nonce, nil, 0, []int{24})},
-		{"nested too deep", encodeArray(1, 1, "e", nonce, 0, 0, []any{[]any{[]any{[]any{24}}}})},
+		{"algorithm 2^63", hello(1, nonce, 0, 0, []uint64{1 << 63})},
+		{"nonce as an array of numbers", hello(1, make([]int, NonceSize), 0, 0, []int{24})},
+		{"algorithms as bytes", hello(1, nonce, 0, 0, []byte{24})},
+		{"epoch true", hello(1, nonce, true, 1, []int{24})},
+		{"epoch null", hello(1, nonce, nil, 0, []int{24})},
+		{"nested too deep", hello(1, nonce, 0, 0, []any{[]any{[]any{[]any{24}}}})},
 		{"only a type", []byte{0x81, 0x00}},
 		{"only an array", []byte{0x80}},
 	}
@@ -268,7 +288,7 @@ func TestNamesOfNumbers(t *testing.T) {
 			t.Errorf("message type %d has no name", uint8(i))
 		}
 	}
-	for i := range AckUnsupported + 1 {
+	for i := range AckNotStored + 1 {
 		if strings.HasPrefix(i.String(), "acknowledgement status") {
 			t.Errorf("acknowledgement status %d has no name", uint8(i))
 		}

@@ -59,8 +59,7 @@ func (t MessageType) String() string {
 func ParseMessage(b []byte) (Message, error) {
 	// Both the length of the array and the type are less than 24, so in
 	// canonical encoding each takes one byte.
-	const emptyArray, longestArray = 0x80, 0x97
-	if len(b) < 2 || b[0] < emptyArray || b[0] > longestArray {
+	if len(b) < 2 || b[0] < arrayOf(0) || b[0] > arrayOf(23) {
 		return nil, malformed(errors.New("not an array that begins with a message type"))
 	}
 	messageType := MessageType(b[1])
@@ -70,6 +69,9 @@ func ParseMessage(b []byte) (Message, error) {
 	}
 	return message, nil
 }
+
+// arrayOf is the first byte of an array of n elements, at most 23.
+func arrayOf(n byte) byte { return 0x80 | n }
 
 func parse(t MessageType, b []byte) (Message, error) {
 	switch t {

@@ -38,6 +38,20 @@ func (SessionKey) GoString() string             { return redacted }
 func (SessionKey) LogValue() slog.Value         { return slog.StringValue(redacted) }
 func (SessionKey) MarshalText() ([]byte, error) { return nil, errSecret }
 
+func (ApplicationKey) Format(s fmt.State, _ rune)   { redact(s) }
+func (ApplicationKey) String() string               { return redacted }
+func (ApplicationKey) GoString() string             { return redacted }
+func (ApplicationKey) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (ApplicationKey) MarshalText() ([]byte, error) { return nil, errSecret }
+
+// An X25519Pair keeps its private key in an unexported field, which package fmt
+// shows unless the whole is redacted.
+func (X25519Pair) Format(s fmt.State, _ rune)   { redact(s) }
+func (X25519Pair) String() string               { return redacted }
+func (X25519Pair) GoString() string             { return redacted }
+func (X25519Pair) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (X25519Pair) MarshalText() ([]byte, error) { return nil, errSecret }
+
 func (TK) Format(s fmt.State, _ rune)   { redact(s) }
 func (TK) String() string               { return redacted }
 func (TK) GoString() string             { return redacted }

@@ -17,12 +17,15 @@ var traces = []string{"ab", "AB", "171", "253", "10101011", "q6ur", "\xab", "«"
 // secrets are one of each kind, all bytes 0xab, alone and in what may hold them.
 func secrets() map[string]any {
 	fill := bytes.Repeat([]byte{0xab}, 32)
-	key, hash, session := EUKey(fill), PasswordHash(fill), SessionKey(fill)
+	key, hash, session, application := EUKey(fill), PasswordHash(fill), SessionKey(fill), ApplicationKey(fill)
+	pair := X25519Pair{private: [32]byte(fill)}
 	tk, psk := TK(fill), PSK1(fill)
 	return map[string]any{
 		"EUKey": key, "*EUKey": &key, "[]EUKey": []EUKey{key}, "map": map[int]EUKey{1: key},
 		"PasswordHash": hash, "*PasswordHash": &hash,
 		"SessionKey": session, "*SessionKey": &session,
+		"ApplicationKey": application, "*ApplicationKey": &application,
+		"X25519Pair": pair, "*X25519Pair": &pair,
 		"TK": tk, "*TK": &tk,
 		"PSK1": psk, "*PSK1": &psk,
 		"struct": struct {
@@ -91,7 +94,7 @@ func TestSecretsOwnMethods(t *testing.T) {
 		slog.LogValuer
 		MarshalText() ([]byte, error)
 	}
-	for _, name := range []string{"EUKey", "PasswordHash", "SessionKey", "TK", "PSK1"} {
+	for _, name := range []string{"EUKey", "PasswordHash", "SessionKey", "ApplicationKey", "X25519Pair", "TK", "PSK1"} {
 		secret := secrets()[name].(secretType)
 		text, err := secret.MarshalText()
 		if len(text) != 0 || err == nil {

@@ -71,31 +71,38 @@ func (r *refused) decode(v *vector) (open func() error, err error) {
 			_, err := OpenResponse(PSK1(v.PSK1), v.PSKIdentity, v.Request, r.Hex)
 			return err
 		}, err
-	case "identify", "hello", "notification", "acknowledgement", "auth_challenge", "auth_response", "eukey_update":
+	case "identify", "hello", "notification", "acknowledgement", "auth_challenge", "auth_response", "eukey_update", "notification_x25519":
 		message, err := ParseMessage(r.Hex)
-		return func() error { return openMessage(message, v) }, err
+		return func() error { return openMessage(message, v, r.Kind == "notification_x25519") }, err
 	}
 	return nil, fmt.Errorf("unknown kind %q", r.Kind)
 }
 
 // openMessage opens or verifies a message under everything of v that a receiver
 // could hold, and returns nil if it is accepted under any of it.
-func openMessage(message Message, v *vector) (err error) {
-	nonce, randGW, randPNE := v.nonces()
+func openMessage(message Message, v *vector, x25519 bool) (err error) {
+	randGW, randPNE := v.nonces()
 	for i := range v.EUKeys {
 		key := EUKey(v.EUKeys[i])
 		switch m := message.(type) {
+		case *Hello:
+			err = answer(m, v)
 		case *Notification:
-			_, err = m.Open(TK(v.TK), nonce)
+			if x25519 {
+				pne, _ := v.pairs()
+				_, err = m.Open(TK(v.TK), (*[32]byte)(&v.X25519.HelloHash), pne)
+			} else {
+				_, err = m.Open(TK(v.TK), (*[32]byte)(&v.HelloHash), nil)
+			}
 		case *Acknowledgement:
-			err = m.Verify(&key, nonce[:])
+			err = m.Verify(&key, NotificationContext((*[32]byte)(&v.HelloHash)), v.GatewayID)
 			if err != nil {
-				err = m.Verify(&key, AuthContext(randGW, randPNE))
+				err = m.Verify(&key, UpdateContext(randGW, randPNE), v.GatewayID)
 			}
 		case *AuthResponse:
 			err = m.Verify(&key, v.GatewayID, randGW)
 		case *EUKeyUpdate:
-			_, err = m.Open(TK(v.TK), &key, v.GatewayID, randGW, randPNE)
+			err = follow(m, v, Index(i+1))
 		default:
 			return fmt.Errorf("there is nothing to open in %v", message.MessageType())
 		}
@@ -104,4 +111,29 @@ func openMessage(message Message, v *vector) (err error) {
 		}
 	}
 	return err
+}
+
+// answer is what a gateway does with a hello: it sees whether it is the PNE's,
+// then seals a key for it.
+func answer(m *Hello, v *vector) error {
+	if err := m.Verify(TK(v.TK)); err != nil {
+		return err
+	}
+	_, gateway := v.pairs()
+	_, err := SealNotification(TK(v.TK), m, gateway, v.GatewayID, v.Epoch, 1, &EUKey{}, [IVSize]byte{})
+	return err
+}
+
+// follow is what a PNE that holds the key at index does with an update.
+func follow(m *EUKeyUpdate, v *vector, index Index) error {
+	randGW, randPNE := v.nonces()
+	held := EUKey(v.EUKeys[index-1])
+	next, err := m.Open(TK(v.TK), &held, v.GatewayID, randGW, randPNE)
+	switch {
+	case err != nil:
+		return err
+	case next == nil && m.Index == index, next != nil && m.Index == index+1 && held.Precedes(next):
+		return nil
+	}
+	return fmt.Errorf("%w: the key or the index does not follow", ErrNotAuthentic)
 }

@@ -10,18 +10,28 @@ import (
 // server could not verify without).
 //
 //	eukey-assignment-request = [ pne-entity-id: tstr, cpns-user-id: tstr, rand-pngw: bstr .size 32, time: uint,
-//	                             user-authentication-data: bstr .size 32 ]
+//	                             user-authentication-data: bstr .size 32,
+//	                             ? pne-hello: bstr ]
 type EUKeyAssignmentRequest struct {
 	EntityID               EntityID
 	UserID                 UserID
 	RandPNGW               [RandSize]byte
 	Time                   uint64   // seconds since 1970 UTC
 	UserAuthenticationData [32]byte // H(AuthData), see the function of that name
+	// PNEHello is the PNE's latest hello, whole, nil where the gateway has heard
+	// none. It proves that who holds TK has been there, if its tag verifies.
+	PNEHello *Hello `cbor:"-"`
 }
 
 type requestArray struct {
 	_ struct{} `cbor:",toarray"`
 	EUKeyAssignmentRequest
+}
+
+type requestHelloArray struct {
+	_ struct{} `cbor:",toarray"`
+	EUKeyAssignmentRequest
+	Hello []byte
 }
 
 // SealRequest makes the body of an EUKey Assignment Request under psk, which the
@@ -30,13 +40,26 @@ func SealRequest(psk PSK1, id PSKIdentity, iv [IVSize]byte, r *EUKeyAssignmentRe
 	if err := cmp.Or(psk.check(), id.check(), r.check()); err != nil {
 		return nil, fmt.Errorf("sealing request: %w", err)
 	}
-	return sealBody(requestKey(psk), id, iv, encode(&requestArray{EUKeyAssignmentRequest: *r})), nil
+	plaintext, err := r.marshal()
+	if err != nil {
+		return nil, fmt.Errorf("sealing request: %w", err)
+	}
+	return sealBody(requestKey(psk), id, iv, plaintext), nil
+}
+
+func (r *EUKeyAssignmentRequest) marshal() ([]byte, error) {
+	if r.PNEHello == nil {
+		return encode(&requestArray{EUKeyAssignmentRequest: *r}), nil
+	}
+	hello, err := r.PNEHello.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	return encode(&requestHelloArray{EUKeyAssignmentRequest: *r, Hello: hello}), nil
 }
 
 // SealedRequest is a request that has been decoded but not opened: Identity says
-// which PSK1 opens it, and is not to be believed before one has. It stands beside
-// the ciphertext and is not bound to it, so no two identities in force at one
-// time may have the same PSK1: either could pass for the other.
+// which PSK1 opens it, and is not to be believed before one has.
 type SealedRequest struct {
 	Identity PSKIdentity
 	body     *sealedBody
@@ -67,14 +90,30 @@ func (s *SealedRequest) Open(psk PSK1) (*EUKeyAssignmentRequest, error) {
 }
 
 func parseRequestPlaintext(plaintext []byte) (*EUKeyAssignmentRequest, error) {
+	if len(plaintext) > 0 && plaintext[0] == arrayOf(6) {
+		var w requestHelloArray
+		if err := decode(plaintext, MaxRequestBody, &w); err != nil {
+			return nil, err
+		}
+		hello, err := parsePNEHello(w.Hello, w.EntityID)
+		if err != nil {
+			return nil, err
+		}
+		w.PNEHello = hello
+		return w.checked()
+	}
 	var w requestArray
 	if err := decode(plaintext, MaxRequestBody, &w); err != nil {
 		return nil, err
 	}
-	if err := w.check(); err != nil {
+	return w.checked()
+}
+
+func (r *EUKeyAssignmentRequest) checked() (*EUKeyAssignmentRequest, error) {
+	if err := r.check(); err != nil {
 		return nil, malformed(err)
 	}
-	return &w.EUKeyAssignmentRequest, nil
+	return r, nil
 }
 
 func (r *EUKeyAssignmentRequest) check() error {

@@ -8,8 +8,9 @@ import "cmp"
 //
 //	body = [<< {1: 24} >>, {4: PSK1 identity as bstr, 5: IV (12 bytes)}, ciphertext]
 //
-//	request key  = HKDF(PSK1, salt = empty,           "CPNS EUKey Assignment Request",  32), external_aad = empty
-//	response key = HKDF(PSK1, salt = H(request body), "CPNS EUKey Assignment Response", 32), external_aad = empty
+//	request key  = HKDF(PSK1, salt = empty,           "CPNS EUKey Assignment Request",  32)
+//	response key = HKDF(PSK1, salt = H(request body), "CPNS EUKey Assignment Response", 32)
+//	external_aad = the PSK1 identity's bytes
 type sealedBody struct {
 	_           struct{} `cbor:",toarray"`
 	Protected   []byte
@@ -23,7 +24,7 @@ type sealedBody struct {
 func sealBody(key *[32]byte, id PSKIdentity, iv [IVSize]byte, plaintext []byte) []byte {
 	body := sealedBody{
 		Protected:  protectedEncrypt0,
-		Ciphertext: sealContent(key, &iv, nil, plaintext),
+		Ciphertext: sealContent(key, &iv, []byte(id), plaintext),
 	}
 	body.Unprotected.KeyID = []byte(id)
 	body.Unprotected.IV = iv
@@ -45,5 +46,5 @@ func parseBody(b []byte, limit int) (*sealedBody, error) {
 func (s *sealedBody) identity() PSKIdentity { return PSKIdentity(s.Unprotected.KeyID) }
 
 func (s *sealedBody) open(key *[32]byte) ([]byte, error) {
-	return openContent(key, &s.Unprotected.IV, nil, s.Ciphertext)
+	return openContent(key, &s.Unprotected.IV, s.Unprotected.KeyID, s.Ciphertext)
 }

@@ -5,8 +5,8 @@ package cpns
 //	HKDF(EUKey_index, rand-gw | rand-pne, "CPNS Session Key" | 0x00 | e | 0x00 | g, 32)
 //
 // key is EUKey_index of the update that ended it: the new EUKey, or the one held
-// where the set is used up. It is not the one that the PNE proved before.
+// where it stays on that. It is not the one that the PNE proved before.
 func DeriveSessionKey(key *EUKey, randGW, randPNE *[NonceSize]byte, e EntityID, g GatewayID) SessionKey {
 	info := labelFor(labelSessionKey, e) + "\x00" + string(g)
-	return SessionKey(*deriveKey(key[:], AuthContext(randGW, randPNE), info))
+	return SessionKey(*deriveKey(key[:], authContext(randGW, randPNE), info))
 }

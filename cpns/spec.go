@@ -59,9 +59,11 @@ const (
 	labelUser            = "CPNS User"
 	labelRequest         = "CPNS EUKey Assignment Request"
 	labelResponse        = "CPNS EUKey Assignment Response"
+	labelHello           = "CPNS Hello"
 	labelNotification    = "CPNS EUKey Assignment Notification"
 	labelAcknowledgement = "CPNS EUKey Acknowledgement"
 	labelAuthentication  = "CPNS Mutual Authentication"
 	labelUpdate          = "CPNS EUKey Update"
 	labelSessionKey      = "CPNS Session Key"
+	labelApplication     = "CPNS Application"
 )

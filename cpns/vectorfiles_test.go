@@ -36,8 +36,13 @@ type vector struct {
 		Notification   hex12 `json:"notification"`
 		Update         hex12 `json:"update"`
 		UpdateUsedUp   hex12 `json:"update_used_up"`
+		UpdateStay     hex12 `json:"update_stay"`
+
+		RequestWithHello   hex12 `json:"request_with_hello"`
+		NotificationX25519 hex12 `json:"notification_x25519"`
 	} `json:"iv"`
 	Request            hexBytes `json:"request"`
+	RequestWithHello   hexBytes `json:"request_with_hello"`
 	Response           hexBytes `json:"response"`
 	ResponseFailedTime hexBytes `json:"response_failed_time"`
 
@@ -46,26 +51,58 @@ type vector struct {
 	RandPNE hex16 `json:"rand_pne"`
 	Epoch   Epoch `json:"epoch"`
 
+	ResponseEpoch Epoch `json:"response_epoch"`
+
 	Identify              hexBytes `json:"identify"`
 	IdentifyAny           hexBytes `json:"identify_any"`
 	Hello                 hexBytes `json:"hello"`
+	HelloHash             hex32    `json:"hello_hash"`
 	Notification          hexBytes `json:"notification"`
 	Acknowledgement       hexBytes `json:"acknowledgement"`
-	AcknowledgementFailed hexBytes `json:"acknowledgement_failed"`
 	AuthChallenge         hexBytes `json:"auth_challenge"`
 	AuthResponse          hexBytes `json:"auth_response"`
 	EUKeyUpdate           hexBytes `json:"eukey_update"`
 	UpdateAcknowledgement hexBytes `json:"update_acknowledgement"`
 	EUKeyUpdateUsedUp     hexBytes `json:"eukey_update_used_up"`
 	SessionKey            hex32    `json:"session_key"`
+
+	// Of a failure with each status, 1 to 4.
+	AcknowledgementFailed []hexBytes `json:"acknowledgement_failed"`
+
+	EUKeyUpdateStay       hexBytes `json:"eukey_update_stay"`
+	StayAcknowledgement   hexBytes `json:"stay_acknowledgement"`
+	StaySessionKey        hex32    `json:"stay_session_key"`
+	UsedUpAcknowledgement hexBytes `json:"used_up_acknowledgement"`
+	UsedUpSessionKey      hex32    `json:"used_up_session_key"`
+
+	ApplicationKeys map[string]hex32 `json:"application_keys"`
+	PSKIdentityOf   *string          `json:"psk_identity"` // of the Entity ID; null where it has none
+
+	X25519 struct {
+		PNEPrivate      hex32    `json:"pne_private"`
+		PNEPublic       hex32    `json:"pne_public"`
+		GatewayPrivate  hex32    `json:"gateway_private"`
+		GatewayPublic   hex32    `json:"gateway_public"`
+		SharedSecret    hex32    `json:"shared_secret"`
+		Nonce           hex16    `json:"nonce"`
+		Epoch           Epoch    `json:"epoch"`
+		Index           Index    `json:"index"`
+		Algs            []int64  `json:"algs"`
+		Hello           hexBytes `json:"hello"`
+		HelloHash       hex32    `json:"hello_hash"`
+		Notification    hexBytes `json:"notification"`
+		Acknowledgement hexBytes `json:"acknowledgement"`
+	} `json:"x25519"`
 }
 
 // messages are the CPNS-1 messages of the case.
 func (v *vector) messages() []hexBytes {
-	return []hexBytes{
-		v.Identify, v.IdentifyAny, v.Hello, v.Notification, v.Acknowledgement, v.AcknowledgementFailed,
-		v.AuthChallenge, v.AuthResponse, v.EUKeyUpdate, v.UpdateAcknowledgement, v.EUKeyUpdateUsedUp,
-	}
+	return append([]hexBytes{
+		v.Identify, v.IdentifyAny, v.Hello, v.Notification, v.Acknowledgement,
+		v.AuthChallenge, v.AuthResponse, v.EUKeyUpdate, v.UpdateAcknowledgement,
+		v.EUKeyUpdateStay, v.StayAcknowledgement, v.EUKeyUpdateUsedUp, v.UsedUpAcknowledgement,
+		v.X25519.Hello, v.X25519.Notification, v.X25519.Acknowledgement,
+	}, v.AcknowledgementFailed...)
 }
 
 // set is the EUKey set of the case, EUKey_1 first.
@@ -77,9 +114,14 @@ func (v *vector) set() []EUKey {
 	return set
 }
 
-// nonces are the case's nonce, rand-gw and rand-pne.
-func (v *vector) nonces() (nonce, randGW, randPNE *[NonceSize]byte) {
-	return (*[NonceSize]byte)(&v.Nonce), (*[NonceSize]byte)(&v.RandGW), (*[NonceSize]byte)(&v.RandPNE)
+// nonces are the case's rand-gw and rand-pne.
+func (v *vector) nonces() (randGW, randPNE *[NonceSize]byte) {
+	return (*[NonceSize]byte)(&v.RandGW), (*[NonceSize]byte)(&v.RandPNE)
+}
+
+// pairs are the X25519 pairs of the case.
+func (v *vector) pairs() (pne, gateway *X25519Pair) {
+	return NewX25519Pair(v.X25519.PNEPrivate), NewX25519Pair(v.X25519.GatewayPrivate)
 }
 
 // vectorFiles lists the vectors that match pattern, in testdata and in the

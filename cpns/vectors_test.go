@@ -2,8 +2,10 @@ package cpns
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -16,7 +18,8 @@ func TestVectors(t *testing.T) {
 				t.Run("formulas", v.testFormulas)
 				t.Run("request", v.testRequest)
 				t.Run("response", v.testResponse)
-				t.Run("assignment", v.testAssignment)
+				t.Run("hello", v.testHello)
+				t.Run("x25519", v.testX25519)
 				t.Run("authentication", v.testAuthentication)
 			})
 		}
@@ -46,16 +49,27 @@ func (v *vector) testFormulas(t *testing.T) {
 }
 
 func (v *vector) testRequest(t *testing.T) {
-	want := &EUKeyAssignmentRequest{
-		EntityID: v.EntityID, UserID: v.User, RandPNGW: v.RandPNGW, Time: v.Time, UserAuthenticationData: v.AuthDataHash,
-	}
-	body, err := SealRequest(PSK1(v.PSK1), v.PSKIdentity, v.IV.Request, want)
+	hello, err := ParseMessage(v.Hello)
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "request", body, v.Request)
+	want := &EUKeyAssignmentRequest{
+		EntityID: v.EntityID, UserID: v.User, RandPNGW: v.RandPNGW, Time: v.Time, UserAuthenticationData: v.AuthDataHash,
+	}
+	v.testRequestIs(t, want, v.IV.Request, v.Request)
+	want.PNEHello = hello.(*Hello)
+	v.testRequestIs(t, want, v.IV.RequestWithHello, v.RequestWithHello)
+}
 
-	sealed, err := ParseRequest(v.Request)
+func (v *vector) testRequestIs(t *testing.T, want *EUKeyAssignmentRequest, iv hex12, wire []byte) {
+	t.Helper()
+	body, err := SealRequest(PSK1(v.PSK1), v.PSKIdentity, iv, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "request", body, wire)
+
+	sealed, err := ParseRequest(wire)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +80,7 @@ func (v *vector) testRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *got != *want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("request: got %+v, want %+v", got, want)
 	}
 }
@@ -79,7 +93,7 @@ func (v *vector) testResponse(t *testing.T) {
 		want EUKeyAssignmentResponse
 	}{
 		{"success", v.Response, v.IV.Response, EUKeyAssignmentResponse{
-			Status: Success, ServerTime: v.Time + 1, Epoch: v.Epoch, TK: TK(v.TK), EUKeys: v.set(),
+			Status: Success, ServerTime: v.Time + 1, Epoch: v.ResponseEpoch, TK: TK(v.TK), EUKeys: v.set(),
 		}},
 		{"failed", v.ResponseFailedTime, v.IV.ResponseFailed, EUKeyAssignmentResponse{
 			Status: TimeOutOfWindow, ServerTime: v.Time + 1000, TK: TK{}, EUKeys: []EUKey{},
@@ -103,81 +117,195 @@ func (v *vector) testResponse(t *testing.T) {
 	}
 }
 
-// testAssignment is identify, hello, notification, acknowledgement.
-func (v *vector) testAssignment(t *testing.T) {
-	nonce, _, _ := v.nonces()
+// testHello is a hello that says that nothing is held, and its answer.
+func (v *vector) testHello(t *testing.T) {
 	key := EUKey(v.EUKeys[0])
-
 	sameMessage(t, v.IdentifyAny, &Identify{})
 	sameMessage(t, v.Identify, &Identify{Entity: v.EntityID})
-	sameMessage(t, v.Hello, &Hello{Entity: v.EntityID, Nonce: *nonce, Algs: []int64{AlgChaCha20Poly1305}})
 
-	notification, err := SealNotification(TK(v.TK), nonce, v.EntityID, v.GatewayID, v.Epoch, 1, &key, v.IV.Notification)
+	made, err := NewHello(TK(v.TK), Hello{Entity: v.EntityID, Nonce: v.Nonce, Algs: []int64{AlgChaCha20Poly1305}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed := sameMessage(t, v.Notification, notification)
-	got, err := parsed.Open(TK(v.TK), nonce)
+	hello := sameMessage(t, v.Hello, made)
+	hash := v.testHelloIs(t, hello, v.HelloHash)
+	notification, err := SealNotification(TK(v.TK), hello, nil, v.GatewayID, v.Epoch, 1, &key, v.IV.Notification)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := sameMessage(t, v.Notification, notification).Open(TK(v.TK), &hash, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "EUKey of the notification", got[:], key[:])
+	v.testAcknowledgement(t, v.Acknowledgement, &key, NotificationContext(&hash), v.Epoch, 1)
 
-	acknowledgement := sameMessage(t, v.Acknowledgement, NewAcknowledgement(&key, nonce[:], v.EntityID, v.Epoch, 1))
-	if err := acknowledgement.Verify(&key, nonce[:]); err != nil {
-		t.Error(err)
+	if len(v.AcknowledgementFailed) != int(AckNotStored) {
+		t.Fatalf("%d acknowledgements of failures, want one of each status", len(v.AcknowledgementFailed))
 	}
-	failed := sameMessage(t, v.AcknowledgementFailed, NewFailedAcknowledgement(AckCannotDecrypt, v.EntityID, v.Epoch, 1))
-	if err := failed.Verify(&key, nonce[:]); !errors.Is(err, ErrNotAuthentic) {
-		t.Errorf("an acknowledgement of a failure verifies: %v", err)
+	for i, wire := range v.AcknowledgementFailed {
+		failed := sameMessage(t, wire, NewFailedAcknowledgement(AckStatus(i+1), v.EntityID, v.Epoch, 1))
+		if err := failed.Verify(&key, NotificationContext(&hash), v.GatewayID); !errors.Is(err, ErrNotAuthentic) {
+			t.Errorf("an acknowledgement of a failure verifies: %v", err)
+		}
 	}
 }
 
-// testAuthentication is the mutual authentication and the two ends of its update.
+func (v *vector) testHelloIs(t *testing.T, hello *Hello, want hex32) [32]byte {
+	t.Helper()
+	if err := hello.Verify(TK(v.TK)); err != nil {
+		t.Error(err)
+	}
+	hash, err := hello.Hash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "H(hello)", hash[:], want[:])
+	return hash
+}
+
+func (v *vector) testAcknowledgement(t *testing.T, wire []byte, key *EUKey, c AckContext, epoch Epoch, index Index) {
+	t.Helper()
+	m := sameMessage(t, wire, NewAcknowledgement(key, c, v.EntityID, v.GatewayID, epoch, index))
+	if err := m.Verify(key, c, v.GatewayID); err != nil {
+		t.Error(err)
+	}
+}
+
+// testX25519 is a hello with an X25519 key, and its answer: EUKey_1 of the epoch
+// that the other messages have.
+func (v *vector) testX25519(t *testing.T) {
+	x := &v.X25519
+	key := EUKey(v.EUKeys[0])
+	pne, gateway := v.pairs()
+	public := gateway.Public()
+	equal(t, "the gateway's public key", public[:], x.GatewayPublic[:])
+	public = pne.Public()
+	// The top bit of a public key means nothing, and a vector may have set it.
+	topless := x.PNEPublic
+	topless[31] &= 0x7f
+	equal(t, "the PNE's public key", public[:], topless[:])
+	for _, side := range []struct {
+		own   *X25519Pair
+		other hex32
+	}{{pne, x.GatewayPublic}, {gateway, x.PNEPublic}} {
+		z, err := side.own.shared((*[X25519Size]byte)(&side.other))
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "shared secret", z, x.SharedSecret[:])
+	}
+
+	made, err := NewHello(TK(v.TK), Hello{
+		Entity: v.EntityID, Nonce: x.Nonce, Epoch: x.Epoch, Index: x.Index, Algs: x.Algs, X25519: (*[X25519Size]byte)(&x.PNEPublic),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := sameMessage(t, x.Hello, made)
+	hash := v.testHelloIs(t, hello, x.HelloHash)
+	notification, err := SealNotification(TK(v.TK), hello, gateway, v.GatewayID, v.Epoch, 1, &key, v.IV.NotificationX25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := sameMessage(t, x.Notification, notification).Open(TK(v.TK), &hash, pne)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "EUKey of the notification", got[:], key[:])
+	v.testAcknowledgement(t, x.Acknowledgement, &key, NotificationContext(&hash), v.Epoch, 1)
+}
+
+// testAuthentication is the mutual authentication and the three ends that its
+// update has: the next key, the same key, and the last one.
 func (v *vector) testAuthentication(t *testing.T) {
-	_, randGW, randPNE := v.nonces()
+	randGW, randPNE := v.nonces()
 	set := v.set()
-	held, next, last := &set[0], &set[1], &set[len(set)-1]
+	n := Index(len(set))
 
 	sameMessage(t, v.AuthChallenge, &AuthChallenge{Entity: v.EntityID, Gateway: v.GatewayID, RandGW: *randGW})
-	response := sameMessage(t, v.AuthResponse, NewAuthResponse(held, v.GatewayID, randGW, randPNE, v.EntityID, v.Epoch, 1))
-	if err := response.Verify(held, v.GatewayID, randGW); err != nil {
+	response := sameMessage(t, v.AuthResponse, NewAuthResponse(&set[0], v.GatewayID, randGW, randPNE, v.EntityID, v.Epoch, 1))
+	if err := response.Verify(&set[0], v.GatewayID, randGW); err != nil {
 		t.Error(err)
 	}
 
-	update, err := SealEUKeyUpdate(TK(v.TK), held, v.GatewayID, randGW, randPNE, v.EntityID, v.Epoch, 2, next, v.IV.Update)
+	v.testUpdate(t, "moving on", v.EUKeyUpdate, v.IV.Update, 1, 2, v.UpdateAcknowledgement, v.SessionKey)
+	v.testUpdate(t, "staying", v.EUKeyUpdateStay, v.IV.UpdateStay, 1, 1, v.StayAcknowledgement, v.StaySessionKey)
+	v.testUpdate(t, "used up", v.EUKeyUpdateUsedUp, v.IV.UpdateUsedUp, n, n, v.UsedUpAcknowledgement, v.UsedUpSessionKey)
+
+	session := SessionKey(v.SessionKey)
+	for _, label := range []string{ApplicationTLS13, ApplicationTLS12} {
+		want, ok := v.ApplicationKeys[label]
+		if !ok {
+			t.Fatalf("the case has no application key %q", label)
+		}
+		got := DeriveApplicationKey(&session, label)
+		equal(t, "application key "+label, got[:], want[:])
+	}
+	testIdentity(t, v.EntityID, v.PSKIdentityOf)
+}
+
+// testUpdate is one eukey-update, from the key at held to the one at index; where
+// that is the same, it carries none.
+func (v *vector) testUpdate(t *testing.T, what string, wire []byte, iv hex12, heldIndex, index Index, ack []byte, session hex32) {
+	t.Helper()
+	randGW, randPNE := v.nonces()
+	set := v.set()
+	held, key := &set[heldIndex-1], &set[index-1]
+	var next *EUKey
+	if index != heldIndex {
+		next = key
+	}
+	update, err := SealEUKeyUpdate(TK(v.TK), held, v.GatewayID, randGW, randPNE, v.EntityID, v.Epoch, index, next, iv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed := sameMessage(t, v.EUKeyUpdate, update)
-	got, err := parsed.Open(TK(v.TK), held, v.GatewayID, randGW, randPNE)
-	if err != nil {
+	got, err := sameMessage(t, wire, update).Open(TK(v.TK), held, v.GatewayID, randGW, randPNE)
+	switch {
+	case err != nil:
 		t.Fatal(err)
+	case next == nil && got != nil:
+		t.Errorf("%s: the update opens to a key, want none", what)
+	case next != nil && (*got != *next || !held.Precedes(got)):
+		t.Errorf("%s: the update opens to another key", what)
 	}
-	equal(t, "EUKey of the update", got[:], next[:])
-	if !held.Precedes(got) {
-		t.Error("the EUKey of the update does not follow the one held")
-	}
+	v.testAcknowledgement(t, ack, key, UpdateContext(randGW, randPNE), v.Epoch, index)
+	gotSession := DeriveSessionKey(key, randGW, randPNE, v.EntityID, v.GatewayID)
+	equal(t, what+": session key", gotSession[:], session[:])
+}
 
-	context := AuthContext(randGW, randPNE)
-	acknowledgement := sameMessage(t, v.UpdateAcknowledgement, NewAcknowledgement(next, context, v.EntityID, v.Epoch, 2))
-	if err := acknowledgement.Verify(next, context); err != nil {
-		t.Error(err)
+// testIdentity: want is nil where e has no application keys.
+func testIdentity(t *testing.T, e EntityID, want *string) {
+	t.Helper()
+	got, ok := ApplicationIdentity(e)
+	if ok != (want != nil) || ok && got != *want {
+		t.Errorf("identity of %s: got %q, %v", e, got, ok)
 	}
+}
 
-	n := Index(len(set))
-	usedUp, err := SealEUKeyUpdate(TK(v.TK), last, v.GatewayID, randGW, randPNE, v.EntityID, v.Epoch, n, nil, v.IV.UpdateUsedUp)
-	if err != nil {
-		t.Fatal(err)
+// TestApplicationIdentity takes the names of the vectors.
+func TestApplicationIdentity(t *testing.T) {
+	for _, file := range vectorFiles(t, "protocol*.json") {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var vectors struct {
+			Names []struct {
+				Entity   EntityID `json:"entity_id"`
+				Identity *string  `json:"psk_identity"`
+			} `json:"names"`
+		}
+		if err := json.Unmarshal(content, &vectors); err != nil {
+			t.Fatal(err)
+		}
+		if len(vectors.Names) == 0 {
+			t.Fatalf("%s: zero names found", file)
+		}
+		for _, n := range vectors.Names {
+			testIdentity(t, n.Entity, n.Identity)
+		}
 	}
-	parsed = sameMessage(t, v.EUKeyUpdateUsedUp, usedUp)
-	got, err = parsed.Open(TK(v.TK), last, v.GatewayID, randGW, randPNE)
-	if got != nil || err != nil {
-		t.Errorf("the update of a used up set opens to %v, %v, want nil, nil", got, err)
-	}
-
-	sessionKey := DeriveSessionKey(next, randGW, randPNE, v.EntityID, v.GatewayID)
-	equal(t, "session key", sessionKey[:], v.SessionKey[:])
 }
 
 // sameMessage checks that made marshals to wire, and that wire parses to what
