@@ -138,13 +138,13 @@ func (s state) sendUpdate(m *cpns.AuthResponse, held *cpns.EUKey, effects []effe
 }
 
 // proves says whether m acknowledges the eukey-update that waits.
-func (a *authenticating) proves(m *cpns.Acknowledgement, r *record) bool {
+func (a *authenticating) proves(m *cpns.Acknowledgement, r *record, g cpns.GatewayID) bool {
 	t := r.set(a.epoch)
 	if a.epoch == 0 || t == nil || m.Epoch != a.epoch || m.Index != a.index {
 		return false
 	}
 	key := t.key(a.index)
-	return m.Verify(&key, cpns.AuthContext(&a.randGW, &a.randPNE)) == nil
+	return m.Verify(&key, cpns.UpdateContext(&a.randGW, &a.randPNE), g) == nil
 }
 
 // alarm is why a PNE gets no key until a person says so.

@@ -27,6 +27,13 @@ func (s state) hello(h *cpns.Hello, w around) (state, []effect) {
 	if t == nil || s.rec.alarm != nil || !s.ses.hellos.take(w.now, helloBurst, helloPace) {
 		return s, nil
 	}
+	if h.Verify(t.tk) != nil || h.X25519 != nil {
+		return s, nil
+	}
+	hash, err := h.Hash()
+	if err != nil {
+		panic("agent: encoding a hello that was decoded: " + err.Error())
+	}
 	switch {
 	case !slices.Contains(h.Algs, algChaCha20Poly1305):
 		s.ses.remark = "the device does not offer ChaCha20-Poly1305 (COSE algorithm 24), which its keys travel under"
@@ -36,7 +43,7 @@ func (s state) hello(h *cpns.Hello, w around) (state, []effect) {
 		return s.challenge(w)
 	case t.usedUp():
 		s.ses.remark = "the device has lost its key and the set is used up: provision it again"
-	case h.Nonce == s.ses.taken: // a copy of the hello that has had its key
+	case hash == s.ses.taken: // a copy of the hello that has had its key
 	default:
 		return s.sendNotification(t, h, w)
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -25,10 +26,10 @@ type session struct {
 	claimedIndex cpns.Index // what the last hello said, unproved
 	remark       string     // for people: what stands in the way of delivery
 
-	hellos   budget               // of answers to hellos
-	losses   budget               // of keys for a PNE that says that it lost its own
-	taken    [cpns.NonceSize]byte // the hello under which the PNE took its latest key: a replay gets none
-	identify repeat               // asking the PNE to say hello
+	hellos   budget            // of answers to hellos
+	losses   budget            // of keys for a PNE that says that it lost its own
+	taken    [sha256.Size]byte // H(hello) under which the PNE took its latest key: a replay gets none
+	identify repeat            // asking the PNE to say hello
 	notify   notifying
 	auth     authenticating
 	reauth   time.Time // when the schedule asks next, zero for never

@@ -1,15 +1,16 @@
 package agent
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"cpns.example.net/pngw/cpns"
 )
 
-// maxNonces bounds how many unanswered hellos of a PNE the gateway remembers.
+// maxHellos bounds how many unanswered hellos of a PNE the gateway remembers.
 // Anybody can say hello in a PNE's name, so the latest nonce need not be the
 // PNE's own: an acknowledgement counts under any of the last few.
-const maxNonces = 16
+const maxHellos = 16
 
 // notifying is an EUKey Assignment Notification that waits for its
 // acknowledgement. The zero value is none.
@@ -17,8 +18,8 @@ type notifying struct {
 	repeat repeat
 	epoch  cpns.Epoch
 	index  cpns.Index
-	nonces [maxNonces][cpns.NonceSize]byte
-	count  int // of nonces ever put in; the ring holds the last maxNonces
+	hellos [maxHellos][sha256.Size]byte
+	count  int // of hellos ever put in; the ring holds the last maxHellos
 }
 
 // sendNotification is clause 7.4.2.1.1.3, steps 2 and 3: select the EUKey, and
@@ -26,6 +27,10 @@ type notifying struct {
 // proved, however often it is asked for: asking uses nothing up.
 func (s state) sendNotification(t *set, h *cpns.Hello, w around) (state, []effect) {
 	index := t.proved + 1
+	hash, err := h.Hash()
+	if err != nil {
+		panic("agent: encoding a hello that was decoded: " + err.Error())
+	}
 	if n := &s.ses.notify; n.epoch != t.epoch || n.index != index {
 		if t.proved > 0 && !s.ses.losses.take(w.now, lossBurst, lossPace) {
 			s.ses.remark = fmt.Sprintf("the device has said too often that it lost its key, and gets the next within %s: either its power fails often, or somebody on its link speaks in its name", lossPace)
@@ -34,7 +39,7 @@ func (s state) sendNotification(t *set, h *cpns.Hello, w around) (state, []effec
 		*n = notifying{epoch: t.epoch, index: index}
 	}
 	key := t.key(index)
-	n, err := cpns.SealNotification(t.tk, &h.Nonce, s.rec.entity, w.gateway, t.epoch, index, &key, w.iv)
+	n, err := cpns.SealNotification(t.tk, h, nil, w.gateway, t.epoch, index, &key, w.iv)
 	if err != nil {
 		panic("agent: sealing a checked set: " + err.Error())
 	}
@@ -42,7 +47,7 @@ func (s state) sendNotification(t *set, h *cpns.Hello, w around) (state, []effec
 	if err != nil {
 		panic("agent: encoding a notification: " + err.Error())
 	}
-	s.ses.notify.nonces[s.ses.notify.count%maxNonces] = h.Nonce
+	s.ses.notify.hellos[s.ses.notify.count%maxHellos] = hash
 	s.ses.notify.count++
 	m := send{w.link, s.rec.entity, wire}
 	s.ses.notify.repeat = startRepeat(m, w)
@@ -63,10 +68,10 @@ func (s state) acknowledgement(m *cpns.Acknowledgement, w around) (state, []effe
 		return s, []effect{tell{kind: refused, status: m.Status}}
 	}
 	done, before, taken := tell{kind: delivered}, s.rec, s.ses.taken
-	switch nonce := s.ses.notify.proves(m, s.rec); {
-	case nonce != nil:
-		s.rec, taken = s.rec.withProof(m.Epoch, m.Index), *nonce
-	case s.ses.auth.proves(m, s.rec):
+	switch hello := s.ses.notify.proves(m, s.rec, w.gateway); {
+	case hello != nil:
+		s.rec, taken = s.rec.withProof(m.Epoch, m.Index), *hello
+	case s.ses.auth.proves(m, s.rec, w.gateway):
 		done = tell{kind: authenticated, session: s.sessionKey(w.gateway)}
 		s.rec = s.rec.withProof(m.Epoch, m.Index)
 		if s.rec != before && w.clockSet {
@@ -82,9 +87,9 @@ func (s state) acknowledgement(m *cpns.Acknowledgement, w around) (state, []effe
 	return s, []effect{done}
 }
 
-// proves gives the nonce under which m acknowledges the notification, nil where
+// proves gives the hello by which m acknowledges the notification, nil where
 // it does not.
-func (n *notifying) proves(m *cpns.Acknowledgement, r *record) *[cpns.NonceSize]byte {
+func (n *notifying) proves(m *cpns.Acknowledgement, r *record, g cpns.GatewayID) *[sha256.Size]byte {
 	if n.count == 0 || m.Epoch != n.epoch || m.Index != n.index {
 		return nil
 	}
@@ -93,10 +98,10 @@ func (n *notifying) proves(m *cpns.Acknowledgement, r *record) *[cpns.NonceSize]
 		return nil
 	}
 	key := t.key(n.index)
-	for i := n.count; i > 0 && i > n.count-maxNonces; i-- {
-		nonce := &n.nonces[(i-1)%maxNonces]
-		if m.Verify(&key, nonce[:]) == nil {
-			return nonce
+	for i := n.count; i > 0 && i > n.count-maxHellos; i-- {
+		hello := &n.hellos[(i-1)%maxHellos]
+		if m.Verify(&key, cpns.NotificationContext(hello), g) == nil {
+			return hello
 		}
 	}
 	return nil
@@ -112,8 +117,6 @@ func refusal(s cpns.AckStatus) string {
 		return "the device holds a key that is not of this set: provision it again"
 	case cpns.AckNotStored:
 		return "the device could not store its key: its memory is full, worn out or read-only"
-	case cpns.AckUnsupported:
-		return "the device does not support what it was sent"
 	}
 	return fmt.Sprintf("the device answered with status %d", s)
 }

@@ -17,7 +17,7 @@ func (d *Device) notification(msg []byte, m *cpns.Notification) ([]byte, Event) 
 	if !d.hello.said {
 		return d.refuse(cpns.AckCannotDecrypt, m.Epoch, m.Index, errors.New("a notification before the first hello"))
 	}
-	key, err := m.Open(d.tk, &d.hello.nonce)
+	key, err := m.Open(d.tk, &d.hello.hash, nil)
 	if err != nil {
 		return d.refuse(cpns.AckCannotDecrypt, m.Epoch, m.Index, err)
 	}
@@ -26,7 +26,7 @@ func (d *Device) notification(msg []byte, m *cpns.Notification) ([]byte, Event) 
 		return d.refuse(cpns.AckStale, m.Epoch, m.Index, d.held.notBelow())
 	}
 	next := State{Gateway: m.Gateway, Epoch: m.Epoch, Index: m.Index, EUKey: key}
-	reply, err := d.store(msg, &next, d.hello.nonce[:])
+	reply, err := d.store(msg, &next, cpns.NotificationContext(&d.hello.hash))
 	if err != nil {
 		return d.refuse(cpns.AckNotStored, m.Epoch, m.Index, err)
 	}
@@ -39,7 +39,7 @@ func (d *Device) notification(msg []byte, m *cpns.Notification) ([]byte, Event) 
 
 // store puts next in place of what is held, durably before anything else, and
 // returns the acknowledgement under context. After an error all is as it was.
-func (d *Device) store(msg []byte, next *State, context []byte) ([]byte, error) {
+func (d *Device) store(msg []byte, next *State, context cpns.AckContext) ([]byte, error) {
 	defer clear(next.EUKey[:])
 	reply, err := d.acknowledge(next, context)
 	if err != nil {
@@ -54,8 +54,8 @@ func (d *Device) store(msg []byte, next *State, context []byte) ([]byte, error) 
 }
 
 // acknowledge makes the acknowledgement that proves s.
-func (d *Device) acknowledge(s *State, context []byte) ([]byte, error) {
-	return cpns.NewAcknowledgement(&s.EUKey, context, d.entity, s.Epoch, s.Index).Marshal()
+func (d *Device) acknowledge(s *State, context cpns.AckContext) ([]byte, error) {
+	return cpns.NewAcknowledgement(&s.EUKey, context, d.entity, s.Gateway, s.Epoch, s.Index).Marshal()
 }
 
 // took remembers the message that was just taken and how it was acknowledged.

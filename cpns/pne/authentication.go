@@ -55,7 +55,7 @@ func (d *Device) update(msg []byte, m *cpns.EUKeyUpdate) ([]byte, Event) {
 		return d.refuse(cpns.AckChainBroken, m.Epoch, m.Index, d.held.notPreceding())
 	}
 	next := State{Gateway: d.held.Gateway, Epoch: m.Epoch, Index: m.Index, EUKey: *key}
-	reply, err := d.store(msg, &next, cpns.AuthContext(&d.auth.randGW, &d.auth.randPNE))
+	reply, err := d.store(msg, &next, cpns.UpdateContext(&d.auth.randGW, &d.auth.randPNE))
 	if err != nil {
 		return d.refuse(cpns.AckNotStored, m.Epoch, m.Index, err)
 	}
@@ -73,7 +73,7 @@ func (d *Device) usedUp(msg []byte, m *cpns.EUKeyUpdate) ([]byte, Event) {
 	if m.Epoch != d.held.Epoch || m.Index != d.held.Index {
 		return d.refuse(cpns.AckStale, m.Epoch, m.Index, d.held.notBelow())
 	}
-	reply, err := d.acknowledge(&d.held, cpns.AuthContext(&d.auth.randGW, &d.auth.randPNE))
+	reply, err := d.acknowledge(&d.held, cpns.UpdateContext(&d.auth.randGW, &d.auth.randPNE))
 	if err != nil {
 		return nil, Event{Kind: Refused, Epoch: m.Epoch, Index: m.Index, Err: err}
 	}

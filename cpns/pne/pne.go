@@ -66,8 +66,8 @@ type Device struct {
 
 	held  State // as Storage has it
 	hello struct {
-		said  bool
-		nonce [cpns.NonceSize]byte // of the latest, the only one a notification is taken under
+		said bool
+		hash [sha256.Size]byte // of the latest, the only one a notification is taken under
 	}
 	refusals int // failure statuses that may still be sent before the next hello
 
@@ -148,17 +148,21 @@ func (d *Device) Hello() ([]byte, error) {
 	if _, err := io.ReadFull(d.rand, nonce[:]); err != nil {
 		return nil, fmt.Errorf("drawing a nonce: %w", err)
 	}
-	msg, err := (&cpns.Hello{
+	m, err := cpns.NewHello(d.tk, cpns.Hello{
 		Entity: d.entity,
 		Nonce:  nonce,
 		Epoch:  d.held.Epoch,
 		Index:  d.held.Index,
 		Algs:   []int64{cpns.AlgChaCha20Poly1305},
-	}).Marshal()
+	})
 	if err != nil {
 		return nil, err
 	}
-	d.hello.said, d.hello.nonce = true, nonce
+	msg, err := m.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	d.hello.said, d.hello.hash = true, sha256.Sum256(msg)
 	d.refusals = MaxRefusals
 	return msg, nil
 }
