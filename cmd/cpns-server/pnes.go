@@ -16,7 +16,9 @@ import (
 var pneImportCommand = command{
 	name: "pne import",
 	args: "--data DIR [--partial] [--dry-run] FILE|-",
-	about: "import PNEs and their Temporary Keys from CSV: a header line entity_id,tk, then a PNE a line, tk in hex.\n" +
+	about: "import PNEs and their Temporary Keys from CSV: a header line entity_id,tk, then\n" +
+		"a PNE a line, tk in hex. A column owner, which may stay empty, names the only\n" +
+		"user who gets the PNE. Commas, semicolons or tabs separate the fields.\n" +
 		"One bad row, and nothing is imported, unless --partial is given.",
 	flags: func(fs *flag.FlagSet) runFunc {
 		data := dataFlag(fs)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -28,8 +29,13 @@ import (
 const (
 	password = "correct horse"
 	pskHex   = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-	tkHex    = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 )
+
+// tkOf is the Temporary Key of a device, a different one for each.
+func tkOf(device string) cpns.TK {
+	sum := sha256.Sum256([]byte("TK of " + device))
+	return sum[:]
+}
 
 var devices = []string{"urn:dev:lamp-1", "urn:dev:lamp-2", "PNE/7+#%~:A", "urn:dev:bobs", "urn:dev:lock-1", "urn:dev:fan-1", "urn:dev:lamp-3"}
 
@@ -66,7 +72,7 @@ func startServer(t *testing.T) *testServer {
 	check(op.AddGateway(ctx, "gw-0001", "gw-0001", psk))
 	csv := "entity_id,tk\n"
 	for _, d := range devices {
-		csv += d + "," + tkHex + "\n"
+		csv += d + "," + hex.EncodeToString(tkOf(d)) + "\n"
 	}
 	_, err = op.ImportPNEs(ctx, strings.NewReader(csv), server.ImportOptions{})
 	check(err)
@@ -131,11 +137,7 @@ func (l *line) close() {
 // plugIn puts a device at the far end until the line is closed or another one
 // takes its place. It holds what was saved under a name before.
 func (l *line) plugIn(entity, state string) error {
-	tk, err := hex.DecodeString(tkHex)
-	if err != nil {
-		return err
-	}
-	d, err := pne.New(pne.Config{Entity: cpns.EntityID(entity), TK: tk, Storage: saved{l, state}, Rand: rand.Reader})
+	d, err := pne.New(pne.Config{Entity: cpns.EntityID(entity), TK: tkOf(entity), Storage: saved{l, state}, Rand: rand.Reader})
 	if err != nil {
 		return err
 	}

@@ -1,27 +1,19 @@
 package server
 
 import (
-	"bufio"
 	"context"
-	"encoding/csv"
-	"encoding/hex"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
 )
 
-// Bounds of an import.
-const (
-	importLine = 1024    // bytes in a line; an Entity ID and a TK need 195
-	importRows = 250_000 // in one file, which is held in memory, sealed, to be written at once
-)
-
-// importHeader is the first line of an import.
-const importHeader = "entity_id,tk"
+// importRows bounds the rows of one file: they are held in memory, sealed, to be
+// written at once.
+const importRows = 250_000
 
 // ImportOptions say what to do with an import.
 type ImportOptions struct {
@@ -46,35 +38,38 @@ type ImportResult struct {
 	Imported  int // all good rows, or none
 }
 
-// ImportPNEs reads PNEs and their Temporary Keys as CSV, entity_id,tk with a
-// header line, tk in hex. Where a row is bad nothing is imported, unless Partial
-// is set. Its own errors are those that make the whole import fail; a header that
-// is not the one above is a *RowError.
+// ImportPNEs reads PNEs and their Temporary Keys as CSV (see csvReader), with an
+// owner where the file has that column. Where a row is bad nothing is imported,
+// unless Partial is set. Its own errors are those that make the whole import fail;
+// a header that is none is a *RowError.
 func (o *Operator) ImportPNEs(ctx context.Context, r io.Reader, opts ImportOptions) (ImportResult, error) {
 	if opts.Bad == nil {
 		opts.Bad = func(*RowError) {}
 	}
-	// All is read before the transaction begins: the input may be slow, and a
-	// running server waits for the store as long as the transaction lasts.
 	var result ImportResult
-	rows, err := o.readPNEs(r, func(e *RowError) {
+	bad := func(e *RowError) {
 		result.Bad++
 		opts.Bad(e)
-	})
+	}
+	// All is read before the transaction begins: the input may be slow, and a
+	// running server waits for the store as long as the transaction lasts.
+	rows, err := o.readPNEs(r, bad)
 	if err != nil {
 		return result, err
 	}
-	known, err := o.addPNEs(ctx, rows, func(known int) bool {
-		return opts.DryRun || (result.Bad+known > 0 && !opts.Partial)
+	if rows, err = o.refuseSharedTKs(ctx, rows, bad); err != nil {
+		return result, err
+	}
+	refused, err := o.addPNEs(ctx, rows, func(refused int) bool {
+		return opts.DryRun || (result.Bad+refused > 0 && !opts.Partial)
 	})
 	if err != nil && !errors.Is(err, errNotWanted) {
 		return result, err
 	}
-	for _, e := range known {
-		opts.Bad(e)
+	for _, e := range refused {
+		bad(e)
 	}
-	result.Bad += len(known)
-	result.Good = len(rows) - len(known)
+	result.Good = len(rows) - len(refused)
 	if err == nil {
 		result.Imported = result.Good
 	}
@@ -84,51 +79,118 @@ func (o *Operator) ImportPNEs(ctx context.Context, r io.Reader, opts ImportOptio
 // errNotWanted rolls an import back that was only a check, or that failed it.
 var errNotWanted = errors.New("import not wanted")
 
-// addPNEs adds the rows that the store does not know yet and returns the others
-// as errors. Where unwanted says so of their number, it adds none and fails with
-// errNotWanted.
-func (o *Operator) addPNEs(ctx context.Context, rows []importRow, unwanted func(known int) bool) (known []*RowError, err error) {
+// addPNEs adds the rows whose PNE the store does not know yet and whose owner it
+// does, and returns the others as errors. Where unwanted says so of their number,
+// it adds none and fails with errNotWanted.
+func (o *Operator) addPNEs(ctx context.Context, rows []importRow, unwanted func(refused int) bool) (refused []*RowError, err error) {
 	err = o.store.Update(ctx, func(tx Tx) error {
-		known = nil
+		refused = nil
 		for _, row := range rows {
-			err := tx.AddPNE(row.pne)
-			if errors.Is(err, ErrExists) {
-				known = append(known, &RowError{row.line, fmt.Sprintf("PNE %s is known already", row.pne.Entity)})
-			} else if err != nil {
+			reason, err := addPNE(tx, row)
+			if err != nil {
 				return err
 			}
+			if reason != "" {
+				refused = append(refused, &RowError{row.line, reason})
+			}
 		}
-		added := len(rows) - len(known)
-		if unwanted(len(known)) || added == 0 {
+		added := len(rows) - len(refused)
+		if unwanted(len(refused)) || added == 0 {
 			return errNotWanted
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventPNEsImported, Detail: fmt.Sprintf("imported: %d", added)}))
 	})
-	return known, err
+	return refused, err
+}
+
+// addPNE adds one row, or says why the store does not take it.
+func addPNE(tx Tx, row importRow) (refused string, err error) {
+	if owner := row.pne.Owner; owner != "" {
+		if _, err := tx.User(owner); errors.Is(err, ErrNotFound) {
+			return fmt.Sprintf("owner: there is no user %s", owner), nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+	err = tx.AddPNE(row.pne)
+	if errors.Is(err, ErrExists) {
+		return fmt.Sprintf("PNE %s is known already", row.pne.Entity), nil
+	}
+	return "", err
+}
+
+// refuseSharedTKs returns the rows whose TK no other PNE in the store has, and tells
+// bad of the others: two PNEs with one TK can be each other.
+func (o *Operator) refuseSharedTKs(ctx context.Context, rows []importRow, bad func(*RowError)) ([]importRow, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	byTK := make(map[tkDigest]*importRow, len(rows))
+	for n := range rows {
+		byTK[rows[n].digest] = &rows[n]
+	}
+	err := o.PNEs(ctx, func(p PNE) error {
+		tk, err := o.vault.open(columnTK, string(p.Entity), p.TK)
+		if err != nil {
+			return err
+		}
+		defer clear(tk)
+		if row := byTK[digestOf(tk)]; row != nil && row.pne.Entity != p.Entity {
+			row.sharedWith = p.Entity
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	good := rows[:0]
+	for _, row := range rows {
+		if row.sharedWith != "" {
+			bad(&RowError{row.line, fmt.Sprintf("TK: PNE %s has the same", row.sharedWith)})
+			continue
+		}
+		good = append(good, row)
+	}
+	return good, nil
 }
 
 // An importRow is a row that is good in itself, its TK sealed.
 type importRow struct {
-	line int
-	pne  PNE
+	line       int
+	pne        PNE
+	digest     tkDigest
+	sharedWith cpns.EntityID // in the store, "" where there is none
+}
+
+// A tkDigest finds a TK that is there twice. It never leaves the memory of the
+// import.
+type tkDigest [sha256.Size]byte
+
+func digestOf(tk []byte) tkDigest { return sha256.Sum256(tk) }
+
+// checkTK refuses keys that nobody drew: what an unwritten memory holds.
+func checkTK(tk cpns.TK) error {
+	for _, b := range tk {
+		if b != tk[0] {
+			return nil
+		}
+	}
+	return errors.New("TK: all its bytes are the same, which is no key")
 }
 
 // readPNEs reads and seals the rows that are good in themselves and tells bad of
 // the others.
 func (o *Operator) readPNEs(r io.Reader, bad func(*RowError)) ([]importRow, error) {
-	lines := &lineReader{r: bufio.NewReaderSize(r, importLine)}
-	header, err := lines.next()
-	if err != nil && err != io.EOF {
+	in, err := newCSVReader(r)
+	if err != nil {
 		return nil, err
 	}
-	if strings.TrimPrefix(header, "\ufeff") != importHeader {
-		return nil, &RowError{1, fmt.Sprintf("the header has to be %q", importHeader)}
-	}
 	var rows []importRow
-	firstLine := make(map[cpns.EntityID]int)
+	lineOf := make(map[cpns.EntityID]int)
+	lineOfTK := make(map[tkDigest]int)
 	created := time.Now()
 	for {
-		line, err := lines.next()
+		row, err := in.next()
 		if err == io.EOF {
 			return rows, nil
 		}
@@ -139,81 +201,25 @@ func (o *Operator) readPNEs(r io.Reader, bad func(*RowError)) ([]importRow, erro
 		if err != nil {
 			return nil, err
 		}
-		if line == "" {
+		digest := digestOf(row.tk)
+		if first, twice := lineOf[row.entity]; twice {
+			bad(&RowError{row.line, fmt.Sprintf("PNE %s is on line %d already", row.entity, first)})
 			continue
 		}
-		entity, tk, err := parseImportRow(line)
-		if err != nil {
-			bad(&RowError{lines.line, err.Error()})
-			continue
-		}
-		if first, twice := firstLine[entity]; twice {
-			bad(&RowError{lines.line, fmt.Sprintf("PNE %s is on line %d already", entity, first)})
+		if first, twice := lineOfTK[digest]; twice {
+			bad(&RowError{row.line, fmt.Sprintf("TK: line %d has the same", first)})
 			continue
 		}
 		if len(rows) == importRows {
-			return nil, fmt.Errorf("line %d: more than %d rows: split the file", lines.line, importRows)
+			return nil, fmt.Errorf("line %d: more than %d rows: split the file", row.line, importRows)
 		}
-		sealed, err := o.vault.seal(columnTK, string(entity), tk)
+		sealed, err := o.vault.seal(columnTK, string(row.entity), row.tk)
+		clear(row.tk)
 		if err != nil {
 			return nil, err
 		}
-		firstLine[entity] = lines.line
-		rows = append(rows, importRow{lines.line, PNE{Entity: entity, TK: sealed, Created: created}})
+		lineOf[row.entity], lineOfTK[digest] = row.line, row.line
+		rows = append(rows, importRow{line: row.line, digest: digest,
+			pne: PNE{Entity: row.entity, TK: sealed, Owner: row.owner, Created: created}})
 	}
-}
-
-// parseImportRow reads entity_id,tk. Its errors show neither: who has the columns
-// the wrong way round has a TK for an Entity ID.
-func parseImportRow(line string) (cpns.EntityID, cpns.TK, error) {
-	fields, err := csv.NewReader(strings.NewReader(line)).Read()
-	if err != nil {
-		return "", nil, errors.New("a quotation mark is out of place")
-	}
-	if len(fields) != 2 {
-		return "", nil, fmt.Errorf("%d fields where there have to be 2", len(fields))
-	}
-	entity, err := cpns.ParseEntityID(fields[0])
-	if err != nil {
-		return "", nil, err
-	}
-	raw, err := hex.DecodeString(fields[1])
-	if err != nil {
-		return "", nil, errors.New("TK: not hex")
-	}
-	tk, err := cpns.ParseTK(raw)
-	if err != nil {
-		return "", nil, err
-	}
-	return entity, tk, nil
-}
-
-// A lineReader reads lines of bounded length and counts them.
-type lineReader struct {
-	r    *bufio.Reader
-	line int // of the last one that next returned
-}
-
-// next is the next line without its end, LF or CR LF. A line that is too long is
-// skipped, with a *RowError.
-func (l *lineReader) next() (string, error) {
-	raw, err := l.r.ReadSlice('\n')
-	if err == io.EOF && len(raw) > 0 {
-		err = nil
-	}
-	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-		return "", err
-	}
-	l.line++
-	line := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
-	if err == nil {
-		return line, nil
-	}
-	for errors.Is(err, bufio.ErrBufferFull) {
-		_, err = l.r.ReadSlice('\n')
-	}
-	if err != nil && err != io.EOF {
-		return "", err
-	}
-	return "", &RowError{l.line, fmt.Sprintf("longer than %d bytes", importLine)}
 }

@@ -17,6 +17,8 @@ func FuzzImport(f *testing.F) {
 	f.Add([]byte("entity_id,tk\npne-x," + tk + "\n"))
 	f.Add([]byte("\ufeffentity_id,tk\r\n\"a,\"\"b\"," + tk + "\r\n\r\npne,00\n" + strings.Repeat("x", 2000)))
 	f.Add([]byte("entity_id,tk\na," + tk + "\na," + strings.ToUpper(tk) + "\n\"b\n," + tk))
+	f.Add([]byte("\"tk\";\"owner\";\"entity_id\";;\r\n" + tk + ";bob;a;\r\n;;;\r\nff" + tk + ";;\"b;b\""))
+	f.Add([]byte("entity_id\ttk\npne-x\t1.12E+29\npne-x\t" + strings.Repeat("00", 16) + "\n"))
 	v, err := newVault(&MasterKey{}, bytes.NewReader(nil))
 	if err != nil {
 		f.Fatal(err)
@@ -41,7 +43,7 @@ func FuzzImport(f *testing.F) {
 		}
 		var again bytes.Buffer
 		w := csv.NewWriter(&again)
-		w.Write([]string{"entity_id", "tk"})
+		w.Write([]string{"entity_id", "tk", "owner"})
 		for _, row := range rows {
 			if _, err := cpns.ParseEntityID(string(row.pne.Entity)); err != nil {
 				t.Errorf("line %d: %v", row.line, err)
@@ -50,10 +52,15 @@ func FuzzImport(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if row.pne.Owner != "" {
+				if _, err := cpns.ParseUserID(string(row.pne.Owner)); err != nil {
+					t.Errorf("line %d: %v", row.line, err)
+				}
+			}
 			if _, err := cpns.ParseTK(tk); err != nil {
 				t.Errorf("line %d: %v", row.line, err)
 			}
-			w.Write([]string{string(row.pne.Entity), hex.EncodeToString(tk)})
+			w.Write([]string{string(row.pne.Entity), hex.EncodeToString(tk), string(row.pne.Owner)})
 		}
 		w.Flush()
 		second, err := o.readPNEs(&again, func(e *RowError) { t.Errorf("written again: %v", e) })
@@ -61,7 +68,7 @@ func FuzzImport(f *testing.F) {
 			t.Fatalf("written again: %d rows of %d, %v", len(second), len(rows), err)
 		}
 		for n := range rows {
-			if second[n].pne.Entity != rows[n].pne.Entity || !bytes.Equal(second[n].pne.TK, rows[n].pne.TK) {
+			if second[n].pne.Entity != rows[n].pne.Entity || second[n].pne.Owner != rows[n].pne.Owner || !bytes.Equal(second[n].pne.TK, rows[n].pne.TK) {
 				t.Errorf("row %d reads differently", n)
 			}
 		}

@@ -13,7 +13,12 @@ import (
 	"cpns.example.net/pngw/cpns/server"
 )
 
-const goodTK = "00112233445566778899aabbccddeeff"
+// Of the rows before and after the one that a test is about, and of that.
+const (
+	firstTK = "f0112233445566778899aabbccddeeff"
+	lastTK  = "f1112233445566778899aabbccddeeff"
+	goodTK  = "00112233445566778899aabbccddeeff"
+)
 
 // importCSV imports text and returns what was said of the bad rows.
 func (r *rig) importCSV(text string, opts server.ImportOptions) (server.ImportResult, []string, error) {
@@ -36,6 +41,10 @@ func (r *rig) knows(e cpns.EntityID) bool {
 }
 
 func TestImportBadRows(t *testing.T) {
+	const (
+		stored = "e0112233445566778899aabbccddeeff" // the TK of pne-stored
+		blank  = "blank"                            // instead of what is said: the line counts for nothing
+	)
 	tests := []struct {
 		name, row string
 		want      string // what is said, without the line; "" for a good row
@@ -54,8 +63,19 @@ func TestImportBadRows(t *testing.T) {
 		{"no entity ID", "," + goodTK, "entity ID: empty"},
 		{"space in the entity ID", "pne x," + goodTK, "entity ID: byte 4 is 0x20, not printable ASCII without space"},
 		{"entity ID too long", strings.Repeat("x", 65) + "," + goodTK, "entity ID: 65 bytes, at most 64"},
-		{"one field", "pne-x", "1 fields where there have to be 2"},
-		{"three fields", "pne-x," + goodTK + ",", "3 fields where there have to be 2"},
+		{"one field", "pne-x", "1 fields where the header has 2, separated by commas"},
+		{"semicolon", "pne-x;" + goodTK, "1 fields where the header has 2, separated by commas"},
+		{"three fields", "pne-x," + goodTK + ",alice", "3 fields where the header has 2, separated by commas"},
+		{"an empty field after them", "pne-x," + goodTK + ",,", ""},
+		{"empty fields only", ",", blank},
+		{"empty quoted fields only", `"","",""`, blank},
+		{"spaces only", " , ", "entity ID: byte 1 is 0x20, not printable ASCII without space"},
+		{"all zero", "pne-x," + strings.Repeat("00", 16), "TK: all its bytes are the same, which is no key"},
+		{"all ones", "pne-x," + strings.Repeat("Ff", 64), "TK: all its bytes are the same, which is no key"},
+		{"a number", "pne-x,1.12233E+29", "TK: a spreadsheet has made a number of it, and digits are lost: format the column as text before you paste"},
+		{"one TK twice", "pne-x," + strings.ToUpper(firstTK), "TK: line 2 has the same"},
+		{"another PNE's TK", "pne-x," + stored, "TK: PNE pne-stored has the same"},
+		{"the same PNE again", "pne-stored," + stored, "PNE pne-stored is known already"},
 		{"quotation mark", `pne"x,` + goodTK, "a quotation mark is out of place"},
 		{"open quotation mark", `"pne-x,` + goodTK, "a quotation mark is out of place"},
 		{"twice", "pne-good," + goodTK, "PNE pne-good is on line 2 already"},
@@ -65,14 +85,20 @@ func TestImportBadRows(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			text := "entity_id,tk\npne-good," + goodTK + "\n\n" + tt.row + "\npne-last," + goodTK
+			text := "entity_id,tk\npne-good," + firstTK + "\n\n" + tt.row + "\npne-last," + lastTK
 			var want []string
 			wantGood := 3
-			if tt.want != "" {
+			switch {
+			case tt.want == blank:
+				tt.want, wantGood = "", 2
+			case tt.want != "":
 				want, wantGood = []string{"line 4: " + tt.want}, 2
 			}
 
 			r := newRig(t)
+			if got, said, err := r.importCSV("entity_id,tk\npne-stored,"+stored, server.ImportOptions{}); err != nil || got.Imported != 1 {
+				t.Fatalf("got %+v, %q, %v", got, said, err)
+			}
 			got, said, err := r.importCSV(text, server.ImportOptions{DryRun: true, Partial: true})
 			if err != nil || !reflect.DeepEqual(said, want) || got.Imported != 0 || got.Good != wantGood || got.Bad != len(want) {
 				t.Errorf("dry run: got %+v, %q, %v", got, said, err)
@@ -100,14 +126,21 @@ func TestImportBadRows(t *testing.T) {
 
 func TestImportFails(t *testing.T) {
 	read := errors.New("the line went dead")
+	const header = `line 1: the header has to be "entity_id,tk", or "entity_id,tk,owner"`
 	tests := []struct {
 		name string
 		in   io.Reader
 		want string
 	}{
-		{"empty", strings.NewReader(""), `line 1: the header has to be "entity_id,tk"`},
-		{"no header", strings.NewReader("pne-x," + goodTK + "\n"), `line 1: the header has to be "entity_id,tk"`},
-		{"another header", strings.NewReader("tk,entity_id\n"), `line 1: the header has to be "entity_id,tk"`},
+		{"empty", strings.NewReader(""), header},
+		{"no header", strings.NewReader("pne-x," + goodTK + "\n"), header},
+		{"another column", strings.NewReader("entity_id,tk,name\n"), header},
+		{"a column twice", strings.NewReader("entity_id,tk,tk\n"), header},
+		{"a column missing", strings.NewReader("entity_id,owner\n"), header},
+		{"an open quotation mark", strings.NewReader("\"entity_id,tk\n"), header},
+		{"UTF-16", strings.NewReader("\xff\xfee\x00n\x00"), "line 1: the file is in UTF-16: save it as CSV in UTF-8"},
+		{"a spreadsheet", strings.NewReader("PK\x03\x04\x14\x00"), "line 1: the file is a spreadsheet: save it as CSV in UTF-8"},
+		{"CR alone", strings.NewReader("entity_id,tk\rpne-x," + goodTK + "\r"), "line 1: the lines end with CR alone: save the file with LF or CR LF"},
 		{"a header without end", io.LimitReader(zeros{}, 1<<20), "line 1: longer than 1024 bytes"},
 		{"reading fails", io.MultiReader(strings.NewReader("entity_id,tk\npne-x,"+goodTK+"\n"), iotest.ErrReader(read)), read.Error()},
 	}
@@ -126,13 +159,64 @@ func TestImportFails(t *testing.T) {
 	}
 }
 
-// A spreadsheet's byte order mark before the header is no fault.
-func TestImportByteOrderMark(t *testing.T) {
-	r := newRig(t)
-	got, said, err := r.importCSV("\ufeffentity_id,tk\r\npne-x,"+goodTK+"\r\n", server.ImportOptions{})
-	if err != nil || got.Imported != 1 {
-		t.Errorf("got %+v, %q, %v", got, said, err)
+// What spreadsheets and scripts make of a list of PNEs is read.
+func TestImportForms(t *testing.T) {
+	row := func(sep string, fields ...string) string { return strings.Join(fields, sep) + "\r\n" }
+	tests := []struct {
+		name, text string
+		owner      cpns.UserID
+	}{
+		{"byte order mark", "\ufeffentity_id,tk\r\npne-x," + goodTK + "\r\n", ""},
+		{"byte order mark and quoted header", "\ufeff" + row(",", `"entity_id"`, `"tk"`) + row(",", `"pne-x"`, `"`+goodTK+`"`), ""},
+		{"semicolons", row(";", "entity_id", "tk") + row(";", "pne-x", goodTK), ""},
+		{"tabs", row("\t", "entity_id", "tk") + row("\t", "pne-x", goodTK), ""},
+		{"trailing columns and rows", row(",", "entity_id", "tk", "", "") + row(",", "pne-x", goodTK, "", "") + row(",", "", "", "", "") + row(",", "", ""), ""},
+		{"the other order", row(",", "tk", "entity_id") + row(",", goodTK, "pne-x"), ""},
+		{"no end of the last line", "entity_id,tk\npne-x," + goodTK, ""},
+		{"owner", row(",", "entity_id", "tk", "owner") + row(",", "pne-x", goodTK, "alice"), "alice"},
+		{"owner, semicolons", row(";", "owner", "entity_id", "tk") + row(";", `"bob"`, "pne-x", goodTK), "bob"},
+		{"empty owner", row(",", "entity_id", "tk", "owner") + row(",", "pne-x", goodTK, ""), ""},
 	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			got, said, err := r.importCSV(tt.text, server.ImportOptions{})
+			if err != nil || got.Imported != 1 || got.Bad != 0 {
+				t.Fatalf("got %+v, %q, %v", got, said, err)
+			}
+			if owner := r.ownerOf("pne-x"); owner != tt.owner {
+				t.Errorf("owned by %q, want %q", owner, tt.owner)
+			}
+		})
+	}
+}
+
+func (r *rig) ownerOf(e cpns.EntityID) (owner cpns.UserID) {
+	r.t.Helper()
+	must(r.t, r.store.View(r.t.Context(), func(tx server.Tx) error {
+		pne, err := tx.PNE(e)
+		owner = pne.Owner
+		return err
+	}))
+	return owner
+}
+
+// The owner of an import is the only one who gets the PNE, and is a user.
+func TestImportOwner(t *testing.T) {
+	r := newRig(t)
+	const text = "entity_id,tk,owner\npne-x," + goodTK + ",bob\npne-y," + firstTK + ",carol\npne-z," + lastTK + ",b b\npne-w,e0" + lastTK + "\n"
+	got, said, err := r.importCSV(text, server.ImportOptions{Partial: true})
+	want := []string{
+		"line 4: owner: CPNS user ID: byte 2 is 0x20, not printable ASCII without space",
+		"line 5: 2 fields where the header has 3, separated by commas",
+		"line 3: owner: there is no user carol",
+	}
+	if err != nil || got.Imported != 1 || !reflect.DeepEqual(said, want) {
+		t.Fatalf("got %+v, %q, %v", got, said, err)
+	}
+	r.pnes["pne-x"] = nil
+	r.wantStatus("gw-1", r.request("alice", "pne-x"), cpns.PNEOwnedByAnotherUser)
+	r.wantStatus("gw-1", r.request("bob", "pne-x"), cpns.Success)
 }
 
 // zeros has no end.
@@ -146,7 +230,7 @@ func rows(n int) io.Reader {
 	go func() {
 		fmt.Fprintln(w, "entity_id,tk")
 		for k := range n {
-			if _, err := fmt.Fprintf(w, "urn:dev:mac:%016x,%s\n", k, goodTK); err != nil {
+			if _, err := fmt.Fprintf(w, "urn:dev:mac:%016x,%032x\n", k, k+0x100); err != nil {
 				return
 			}
 		}
@@ -163,7 +247,7 @@ func TestImportMany(t *testing.T) {
 		t.Errorf("got %+v, %v, want %d imported", got, err, n)
 	}
 	r.pnes["urn:dev:mac:000000000001869f"] = nil
-	if got := r.wantStatus("gw-1", r.request("alice", "urn:dev:mac:000000000001869f"), cpns.Success); hexOf(got.TK) != goodTK {
+	if got := r.wantStatus("gw-1", r.request("alice", "urn:dev:mac:000000000001869f"), cpns.Success); hexOf(got.TK) != fmt.Sprintf("%032x", n-1+0x100) {
 		t.Error("the last one has another TK")
 	}
 }
