@@ -101,3 +101,11 @@ const (
 	RetryStream = 500 * time.Millisecond // serial, USB
 	RetryMQTT   = 2 * time.Second
 )
+
+// RetryLine is RetryStream on a serial line of that many bits a second. Send
+// returns when the kernel has the message, not when its last byte has left: the time
+// of the longest frame out and of the longest answer is added, which only a slow line
+// makes long.
+func RetryLine(baud int) time.Duration {
+	return RetryStream + 2*MaxFrame*10*time.Second/time.Duration(baud)
+}

@@ -70,6 +70,9 @@ func (s *Sender[C]) Send(ctx context.Context, msg []byte, write func(c *C) error
 // Deliver feeds d with bytes of a stream, and hands each message among them to h
 // as long as ctx lasts, counting in t.
 func (d *Deframer) Deliver(ctx context.Context, p []byte, h Handler, t *Tally) {
+	if len(p) > 0 {
+		t.SetHeard()
+	}
 	before := d.Dropped()
 	d.Feed(p, func(msg []byte) {
 		if ctx.Err() == nil {

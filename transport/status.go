@@ -3,6 +3,7 @@ package transport
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // State says whether a link's carrier is there.
@@ -33,6 +34,10 @@ type Status struct {
 	Received int64 // messages handed to the handler
 	Sent     int64 // messages that the carrier took
 	Dropped  int64 // what came in and was no message: noise, too long, wrong topic, or no room
+
+	// Heard is when bytes last came in, messages or not; zero where none have, and on
+	// links that are no byte stream. Who shares a line looks here before it speaks.
+	Heard time.Time
 }
 
 // A Tally holds a link's Status while the link works. The zero value is Absent.
@@ -40,6 +45,7 @@ type Tally struct {
 	mu     sync.Mutex
 	state  State
 	detail string
+	heard  time.Time
 
 	received, sent, dropped atomic.Int64
 }
@@ -64,6 +70,13 @@ func (t *Tally) AddSent(n int64) { t.sent.Add(n) }
 // AddDropped counts n things that came in and were thrown away.
 func (t *Tally) AddDropped(n int64) { t.dropped.Add(n) }
 
+// SetHeard records that bytes have come in.
+func (t *Tally) SetHeard() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.heard = time.Now()
+}
+
 // Status returns what the tally stands at.
 func (t *Tally) Status() Status {
 	t.mu.Lock()
@@ -74,5 +87,6 @@ func (t *Tally) Status() Status {
 		Received: t.received.Load(),
 		Sent:     t.sent.Load(),
 		Dropped:  t.dropped.Load(),
+		Heard:    t.heard,
 	}
 }

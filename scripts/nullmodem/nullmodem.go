@@ -20,14 +20,15 @@ import (
 
 // Cable joins two ends. Whoever opens them finds a raw line.
 type Cable struct {
-	a, b    end
+	a, b    *PTY
 	pumps   sync.WaitGroup
 	carried atomic.Int64
 }
 
-// end is one pseudo-terminal. The slave stays open here too: otherwise a
-// master's read would fail whenever the program at this end closes its port.
-type end struct{ master, slave *os.File }
+// A PTY is one pseudo-terminal: an end of a cable. The slave stays open here too:
+// otherwise a master's read would fail whenever the program at this end closes
+// its port.
+type PTY struct{ Master, Slave *os.File }
 
 // New lays a cable. It lies until Close.
 func New() (*Cable, error) { return NewAt(0) }
@@ -35,23 +36,23 @@ func New() (*Cable, error) { return NewAt(0) }
 // NewAt lays a cable that passes baud/10 bytes a second each way, as a line with
 // a start and a stop bit does; 0 is no limit.
 func NewAt(baud int) (*Cable, error) {
-	a, err := openEnd()
+	a, err := OpenPTY()
 	if err != nil {
 		return nil, fmt.Errorf("opening a pseudo-terminal: %w", err)
 	}
-	b, err := openEnd()
+	b, err := OpenPTY()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening a pseudo-terminal: %w", err), a.close())
+		return nil, errors.Join(fmt.Errorf("opening a pseudo-terminal: %w", err), a.Close())
 	}
 	c := &Cable{a: a, b: b}
-	c.pumps.Go(func() { c.pump(b.master, a.master, baud) })
-	c.pumps.Go(func() { c.pump(a.master, b.master, baud) })
+	c.pumps.Go(func() { c.pump(b.Master, a.Master, baud) })
+	c.pumps.Go(func() { c.pump(a.Master, b.Master, baud) })
 	return c, nil
 }
 
 // A and B are the device files of the two ends.
-func (c *Cable) A() string { return c.a.slave.Name() }
-func (c *Cable) B() string { return c.b.slave.Name() }
+func (c *Cable) A() string { return c.a.Slave.Name() }
+func (c *Cable) B() string { return c.b.Slave.Name() }
 
 // NoiseToA puts bytes on the line that B never sent.
 func (c *Cable) NoiseToA(p []byte) error { return noise(c.a, p) }
@@ -61,8 +62,8 @@ func (c *Cable) NoiseToB(p []byte) error { return noise(c.b, p) }
 
 // noise is for single writes: the pump writes whole frames at most in pieces,
 // so noise can fall into the middle of one, as it does on a line.
-func noise(to end, p []byte) error {
-	_, err := to.master.Write(p)
+func noise(to *PTY, p []byte) error {
+	_, err := to.Master.Write(p)
 	return err
 }
 
@@ -70,20 +71,22 @@ func noise(to end, p []byte) error {
 // does, on a pseudo-terminal nothing: without this only root could open an end
 // again on which a program had been.
 func (c *Cable) Vacate() error {
-	return errors.Join(c.a.vacate(), c.b.vacate())
+	return errors.Join(c.a.Vacate(), c.b.Vacate())
 }
 
-func (e end) vacate() error { return unix.IoctlSetInt(int(e.slave.Fd()), unix.TIOCNXCL, 0) }
+// Vacate ends the exclusive use of the slave.
+func (e *PTY) Vacate() error { return unix.IoctlSetInt(int(e.Slave.Fd()), unix.TIOCNXCL, 0) }
 
 // Close pulls the cable out: both programs see their port hang up, and the
 // device files are gone.
 func (c *Cable) Close() error {
-	err := errors.Join(c.a.close(), c.b.close())
+	err := errors.Join(c.a.Close(), c.b.Close())
 	c.pumps.Wait()
 	return err
 }
 
-func (e end) close() error { return errors.Join(e.master.Close(), e.slave.Close()) }
+// Close hangs up on whoever has the slave open, and removes it.
+func (e *PTY) Close() error { return errors.Join(e.Master.Close(), e.Slave.Close()) }
 
 // Carried is how many bytes have gone over the line, both ways together; noise
 // is not among them.
@@ -122,18 +125,19 @@ func (c *Cable) pump(to, from *os.File, baud int) {
 	}
 }
 
-func openEnd() (end, error) {
+// OpenPTY opens a pseudo-terminal as a raw line. It is there until Close.
+func OpenPTY() (*PTY, error) {
 	// Non-blocking puts the master on Go's poller, so that Close ends a Read.
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return end{}, fmt.Errorf("/dev/ptmx: %w", err)
+		return nil, fmt.Errorf("/dev/ptmx: %w", err)
 	}
 	master := os.NewFile(uintptr(fd), "/dev/ptmx")
 	slave, err := openSlave(fd)
 	if err != nil {
-		return end{}, errors.Join(err, master.Close())
+		return nil, errors.Join(err, master.Close())
 	}
-	return end{master, slave}, nil
+	return &PTY{master, slave}, nil
 }
 
 func openSlave(master int) (*os.File, error) {

@@ -66,7 +66,7 @@ func TestVacate(t *testing.T) {
 	if err := c.Vacate(); err != nil {
 		t.Fatal(err)
 	}
-	exclusive, err := unix.IoctlGetInt(int(c.a.slave.Fd()), unix.TIOCGEXCL)
+	exclusive, err := unix.IoctlGetInt(int(c.a.Slave.Fd()), unix.TIOCGEXCL)
 	if err != nil {
 		t.Fatal(err)
 	}

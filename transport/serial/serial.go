@@ -84,7 +84,7 @@ func New(cfg Config) (*Link, error) {
 
 func (l *Link) Name() string { return l.name }
 
-func (l *Link) RetryInterval() time.Duration { return transport.RetryStream }
+func (l *Link) RetryInterval() time.Duration { return transport.RetryLine(l.baud) }
 
 func (l *Link) Status() transport.Status { return l.tally.Status() }
 
