@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+. scripts/pin.sh
 target=$1 file=$2
 
 # The C side must match what Go compiles for: no FPU on MIPS and ARM v5.
@@ -39,6 +40,6 @@ fi
 # Only USB is C's: names are looked up by Go, as in the builds without USB.
 # The build id would tell where the compiler is, and differ with it.
 PKG_CONFIG_LIBDIR=$libusb PKG_CONFIG_PATH='' CC="$zig cc -target $c" CGO_CFLAGS='-O2 -g0' \
-	GOOS=linux GOARCH=$arch GOARM=$arm GOMIPS=softfloat CGO_ENABLED=1 \
-	go build -trimpath -buildvcs=false -tags nethttpomithttp2,netgo,osusergo $(scripts/gcflags.sh) -o "$file" \
+	GOOS=linux GOARCH=$arch GOARM=$arm CGO_ENABLED=1 \
+	go build -trimpath -buildvcs=false -tags nethttpomithttp2,usb,netgo,osusergo $(scripts/gcflags.sh) -o "$file" \
 	-ldflags "$(scripts/ldflags.sh) -buildid= -linkmode external -extldflags '$link'" ./cmd/pngw

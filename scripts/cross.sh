@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+. scripts/pin.sh
 out=build/out
 mkdir -p "$out"
 ldflags=$(scripts/ldflags.sh)
@@ -37,9 +38,8 @@ for target in "$@"; do
 		exit 2
 		;;
 	esac
-	# Routers' MIPS cores have no FPU: a hard-float binary dies there of SIGILL.
 	# shellcheck disable=SC2086 # a list of flags
-	GOOS=$os GOARCH=$arch GOARM=$arm GOMIPS=softfloat CGO_ENABLED=0 \
+	GOOS=$os GOARCH=$arch GOARM=$arm CGO_ENABLED=0 \
 		go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" $gcflags \
 		-o "$out/pngw-$target" ./cmd/pngw
 done

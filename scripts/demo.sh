@@ -3,9 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-CGO_ENABLED=0
-export CGO_ENABLED
 out=build/out/demo
-scripts/build.sh "$out/bin"
+USB=0 scripts/build.sh "$out/bin"
 go build -o "$out/demo" ./scripts/demo
 exec "$out/demo" -bin "$out/bin"

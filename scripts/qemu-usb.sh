@@ -1,6 +1,6 @@
 #!/bin/sh
 # Tests USB links on a real kernel: boots Debian's under QEMU and runs in it the
-# tests of cmd/pne/internal/usbip with the build tag usbguest, which plug devices
+# tests of cmd/pne/internal/usbip with the build tags usb and usbguest, which plug devices
 # into it and open them through gousb and libusb.
 #   scripts/qemu-usb.sh [TEST_FLAG…]     such as -test.run TestGuestStalls
 # The guest's last line decides; a guest without one has failed.
@@ -36,7 +36,7 @@ cp "$root/bin/busybox" "$guest/bin/busybox"
 printf 'root:x:0:\ndialout:x:20:\n' >"$guest/etc/group"
 printf 'root:x:0:0:root:/:/bin/sh\n' >"$guest/etc/passwd"
 
-(cd cmd/pne/internal/usbip && CGO_ENABLED=1 go test -c -tags usbguest -o "$guest/usb.test" .)
+(cd cmd/pne/internal/usbip && CGO_ENABLED=1 go test -c -tags usb,usbguest -o "$guest/usb.test" .)
 # The program's libraries and its loader, at the paths that it asks for.
 ldd "$guest/usb.test" | grep -o '/[^ ]*' | while read -r lib; do
 	mkdir -p "$guest${lib%/*}"

@@ -1,7 +1,8 @@
 // Elfcheck holds programs for routers to what every one of them must be: for the
-// processor that its name says, static, stripped, without the paths of the machine
-// that built it, and on MIPS without an FPU instruction, which routers' cores do
-// not have.
+// oldest processor of the kind that its name says, built as the build's scripts say
+// and not as the environment of whoever built it, static, stripped, without the
+// paths of the machine that built it, and on MIPS without an FPU instruction, which
+// routers' cores do not have.
 //
 //	elfcheck [-path TEXT]… FILE…
 //
@@ -15,8 +16,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -78,21 +81,37 @@ type target struct {
 	machine elf.Machine
 	class   elf.Class
 	order   elf.Data
-	goarm   string // the oldest ARM that it runs on
+	level   string // the go command's variable for the oldest processor that it runs on
 }
 
 func (t target) String() string {
-	return strings.TrimSpace(fmt.Sprintf("%v, %v, %v %s", t.machine, t.class, t.order, t.goarm))
+	return fmt.Sprintf("%v, %v, %v, %s", t.machine, t.class, t.order, t.level)
 }
 
 // targets are those of build/size-budget, but for the -usb of some.
 var targets = map[string]target{
-	"linux-mips":   {elf.EM_MIPS, elf.ELFCLASS32, elf.ELFDATA2MSB, ""},
-	"linux-mipsle": {elf.EM_MIPS, elf.ELFCLASS32, elf.ELFDATA2LSB, ""},
-	"linux-armv5":  {elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2LSB, "5"},
-	"linux-armv7":  {elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2LSB, "7"},
-	"linux-arm64":  {elf.EM_AARCH64, elf.ELFCLASS64, elf.ELFDATA2LSB, ""},
-	"linux-amd64":  {elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB, ""},
+	"linux-mips":   {elf.EM_MIPS, elf.ELFCLASS32, elf.ELFDATA2MSB, "GOMIPS=softfloat"},
+	"linux-mipsle": {elf.EM_MIPS, elf.ELFCLASS32, elf.ELFDATA2LSB, "GOMIPS=softfloat"},
+	"linux-armv5":  {elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2LSB, "GOARM=5"},
+	"linux-armv7":  {elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2LSB, "GOARM=7"},
+	"linux-arm64":  {elf.EM_AARCH64, elf.ELFCLASS64, elf.ELFDATA2LSB, "GOARM64=v8.0"},
+	"linux-amd64":  {elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB, "GOAMD64=v1"},
+}
+
+// settings are how every program is built, but for what differs with its target.
+// The go command writes an experiment, a detector or a FIPS mode into a program only
+// where it is not its own default.
+var settings = map[string]string{
+	"-buildmode":   "exe",
+	"-compiler":    "gc",
+	"-trimpath":    "true",
+	"GOOS":         "linux",
+	"GOEXPERIMENT": "",
+	"GOFIPS140":    "",
+	"-race":        "",
+	"-msan":        "",
+	"-asan":        "",
+	"-cover":       "",
 }
 
 // checkTarget compares a program with its name: under another's it would be packed
@@ -107,17 +126,32 @@ func checkTarget(name string, f *elf.File, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("not a program of Go's: %w", err)
 	}
-	settings := map[string]string{}
+	built := map[string]string{}
 	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
+		built[s.Key] = s.Value
 	}
-	if got := (target{f.Machine, f.Class, f.Data, settings["GOARM"]}); got != want {
+	variable, _, _ := strings.Cut(want.level, "=")
+	if got := (target{f.Machine, f.Class, f.Data, variable + "=" + built[variable]}); got != want {
 		return fmt.Errorf("built for another processor: %v, want %v", got, want)
 	}
-	if usb && settings["CGO_ENABLED"] != "1" {
-		return errors.New("built without cgo, and so without USB")
+	var faults []error
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if built[key] != settings[key] {
+			faults = append(faults, fmt.Errorf("built with %s=%s, want %q", key, built[key], settings[key]))
+		}
 	}
-	return nil
+	// A build with USB has names looked up by Go all the same, and not by its C library.
+	tags, cgo := "nethttpomithttp2", "0"
+	if usb {
+		tags, cgo = "nethttpomithttp2,usb,netgo,osusergo", "1"
+	}
+	if built["-tags"] != tags {
+		faults = append(faults, fmt.Errorf("built with -tags %q, want %q", built["-tags"], tags))
+	}
+	if built["CGO_ENABLED"] != cgo {
+		faults = append(faults, fmt.Errorf("built with CGO_ENABLED=%s, want %s", built["CGO_ENABLED"], cgo))
+	}
+	return errors.Join(faults...)
 }
 
 // softFloat is what .MIPS.abiflags calls it (Val_GNU_MIPS_ABI_FP_SOFT).

@@ -22,7 +22,8 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	good := []string{"-trimpath", "-ldflags=-s -w"}
+	good := []string{"-trimpath", "-ldflags=-s -w", "-tags=nethttpomithttp2"}
+	withUSB := []string{"-trimpath", "-ldflags=-s -w", "-tags=nethttpomithttp2,usb,netgo,osusergo"}
 	for _, tt := range []struct {
 		name string
 		file string
@@ -32,14 +33,19 @@ func TestCheck(t *testing.T) {
 	}{
 		{"good", "linux-mips", good, nil, ""},
 		{"hard float", "linux-mips", good, []string{"GOMIPS=hardfloat"}, "hard float"},
-		{"symbols", "linux-mips", []string{"-trimpath"}, nil, "not stripped"},
-		{"paths", "linux-mips", []string{"-ldflags=-s -w"}, nil, "contains the build's path " + dir},
+		{"symbols", "linux-mips", []string{"-trimpath", "-tags=nethttpomithttp2"}, nil, "not stripped"},
+		{"paths", "linux-mips", good[1:], nil, "contains the build's path " + dir},
 		{"dynamic", "linux-amd64", append(good, "-buildmode=pie"), []string{"GOARCH=amd64"}, "not static"},
 		{"byte order", "linux-mipsle", good, nil, "another processor"},
 		{"processor", "linux-arm64", good, []string{"GOARCH=amd64"}, "another processor"},
 		{"ARM v5", "linux-armv5", good, []string{"GOARCH=arm", "GOARM=5"}, ""},
 		{"ARM v7 for v5", "linux-armv5", good, []string{"GOARCH=arm", "GOARM=7"}, "another processor"},
-		{"no USB", "linux-mips-usb", good, nil, "without USB"},
+		{"amd64 v3", "linux-amd64", good, []string{"GOARCH=amd64", "GOAMD64=v3"}, "GOAMD64=v3"},
+		{"arm64 v9", "linux-arm64", good, []string{"GOARCH=arm64", "GOARM64=v9.0"}, "GOARM64=v9.0"},
+		{"experiment", "linux-amd64", good, []string{"GOARCH=amd64", "GOEXPERIMENT=arenas"}, "GOEXPERIMENT=arenas"},
+		{"flags", "linux-mips", []string{"-ldflags=-s -w"}, []string{"GOFLAGS=-trimpath -tags=netgo"}, `-tags "netgo"`},
+		{"no USB", "linux-mips-usb", good, nil, `-tags "nethttpomithttp2", want`},
+		{"USB without cgo", "linux-mips-usb", withUSB, nil, "CGO_ENABLED=0, want 1"},
 		{"no target", "linux-mips64", good, nil, "no target"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -56,6 +62,38 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestPinned: what a person has set for the go command does not get into a program
+// that the scripts build.
+func TestPinned(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"main.go": program, "go.mod": "module probe\n\ngo 1.26\n",
+		"other.go": "//go:build other\n\npackage main\n\nfunc init() { undefined() }\n",
+		"env":      "GOARM64=v9.0\nGOFLAGS=-tags=other\nGOEXPERIMENT=arenas\nCGO_ENABLED=1\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pin, err := filepath.Abs("../pin.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, arch := range map[string]string{"linux-amd64": "amd64", "linux-arm64": "arm64", "linux-mipsle": "mipsle"} {
+		file := filepath.Join(t.TempDir(), "pngw-"+name)
+		cmd := exec.Command("sh", "-euc", `. "$1"
+			GOOS=linux GOARCH=$2 CGO_ENABLED=0 go build -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -o "$3" .`, "sh", pin, arch, file)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOENV="+filepath.Join(dir, "env"), "GOAMD64=v3", "GOMIPS=hardfloat",
+			"GOOS=plan9", "GOWORK=/nowhere/go.work", "GOFIPS140=latest", "CC=/nowhere/cc")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		} else if err := check(file, []string{dir}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

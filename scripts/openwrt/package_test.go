@@ -136,9 +136,9 @@ func TestFeed(t *testing.T) {
 		}
 	}
 	has(out, "GO_PKG=cpns.example.net/pngw\n", "GO_PKG_BUILD_PKG=cpns.example.net/pngw/cmd/pngw\n",
-		"GO_PKG_LDFLAGS_X=main.version=", "GO_PKG_TAGS=nethttpomithttp2\n",
+		"GO_PKG_LDFLAGS_X=main.version=", "GO_PKG_TAGS=nethttpomithttp2,usb\n",
 		"go install "+string(must(exec.Command("../gcflags.sh").Output())(t))) // as scripts/cross.sh has them
-	has(build("GO_PKG_ENABLE_SPECTRE=1"), "GO_PKG_TAGS=nethttpomithttp2,nousb\n", "go install\n")
+	has(build("GO_PKG_ENABLE_SPECTRE=1"), "GO_PKG_TAGS=nethttpomithttp2\n", "go install\n")
 	module := must(os.ReadFile("../../go.mod"))(t)
 	if !strings.HasPrefix(string(module), "module cpns.example.net/pngw\n") {
 		t.Error("the module is called otherwise")

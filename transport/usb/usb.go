@@ -12,8 +12,8 @@
 //   - match.go says which device is meant, from its descriptors alone
 //   - link.go is the life of a Link, stream.go that of one open device
 //   - gousb.go talks to the device through github.com/google/gousb, which needs
-//     cgo and libusb. Without cgo, or with the build tag nousb, there is no USB
-//     support: New says so, and Available tells.
+//     cgo and libusb. It is built with the build tag usb only; without it there is
+//     no USB support: New says so, and Available tells.
 package usb
 
 import (
@@ -78,7 +78,7 @@ func New(cfg Config) (transport.Link, error) {
 		return nil, errors.New("USB link without a name")
 	}
 	if !available {
-		return nil, fmt.Errorf("USB link %s: this build has no USB support: take one that was built with cgo and libusb, or remove the link", cfg.Name)
+		return nil, fmt.Errorf("USB link %s: this build has no USB support: on OpenWrt take package pngw and not pngw-nousb, elsewhere build with -tags usb (a C compiler and the headers of libusb-1.0 are needed), or remove the link", cfg.Name)
 	}
 	return newLink(cfg, openDevice)
 }

@@ -1,4 +1,4 @@
-//go:build !cgo || nousb
+//go:build !usb
 
 package usb
 
