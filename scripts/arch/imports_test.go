@@ -27,16 +27,19 @@ var rules = []struct {
 	// The device's half must fit a device: the protocol and nothing else.
 	{"cpns/pne/...", []string{"cpns", "cpns/pne/..."}},
 
-	{"transport", []string{"golang.org/x/..."}},
-	{"transport/serial", []string{"transport", "golang.org/x/...", "github.com/tarm/serial"}},
-	{"transport/usb", []string{"transport", "golang.org/x/...", "github.com/google/gousb"}},
-	{"transport/mqtt", []string{"transport", "golang.org/x/...", "github.com/eclipse/paho.mqtt.golang/..."}},
-	{"transport/https", []string{"transport", "golang.org/x/..."}},
+	{"transport", []string{"internal/...", "golang.org/x/..."}},
+	{"transport/serial", []string{"transport", "internal/...", "golang.org/x/...", "github.com/tarm/serial"}},
+	{"transport/usb", []string{"transport", "internal/...", "golang.org/x/...", "github.com/google/gousb"}},
+	{"transport/mqtt", []string{"transport", "internal/...", "golang.org/x/...", "github.com/eclipse/paho.mqtt.golang/..."}},
+	{"transport/https", []string{"transport", "internal/...", "golang.org/x/..."}},
 	{"transport/linktest", []string{"transport"}},
 	{"transport/mqtt/mosquitto", nil}, // starts a broker for tests
 
-	{"keystore/...", []string{"keystore/...", "golang.org/x/..."}},
-	{"board/...", []string{"board/...", "golang.org/x/..."}},
+	// What several programs and packages share, and knows none of them.
+	{"internal/...", []string{"internal/...", "golang.org/x/..."}},
+
+	{"keystore/...", []string{"keystore/...", "internal/...", "golang.org/x/..."}},
+	{"board/...", []string{"board/...", "internal/...", "golang.org/x/..."}},
 
 	// The agent declares the interfaces that keystore, board and links satisfy.
 	{"agent/...", []string{"agent/...", "cpns", "transport"}},

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cpns.example.net/pngw/internal/settling"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -104,7 +105,11 @@ func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 		if time.Since(opened) > pause.Max {
 			pause.Reset()
 		}
-		changed = waitFor(ctx, pause.Next(), changed)
+		d := pause.Next()
+		if settling.Wait(ctx, d, changed) == settling.Deaf {
+			changed = nil
+			settling.Wait(ctx, d, changed)
+		}
 	}
 	return nil
 }
@@ -167,29 +172,4 @@ func (l *Link) Send(ctx context.Context, _ string, msg []byte) error {
 		}
 		return fmt.Errorf("sending: %w", err) // Run is about to find out too
 	})
-}
-
-// settle is how long a device gets to become usable after a change: it appears
-// before udev or hotplug scripts have set its group.
-const settle = 100 * time.Millisecond
-
-// waitFor waits until d is over, until shortly after something was received from
-// changed, or until ctx ends. It returns changed, or nil once that has been closed.
-func waitFor(ctx context.Context, d time.Duration, changed <-chan struct{}) <-chan struct{} {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return changed
-	case <-timer.C:
-		return changed
-	case _, open := <-changed:
-		if !open {
-			return waitFor(ctx, d, nil)
-		}
-		// Further changes may be coming; they can neither hurry nor put off the
-		// next look.
-		waitFor(ctx, min(d, settle), nil)
-		return changed
-	}
 }

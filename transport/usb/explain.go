@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/user"
-	"strconv"
-	"syscall"
+
+	"cpns.example.net/pngw/internal/permission"
 )
 
 // What is wrong with a device, or with the search for one.
@@ -42,7 +40,7 @@ func explain(want *match, err error) string {
 	case errors.Is(err, errNotFound):
 		return fmt.Sprintf("no USB device with %v: plug it in, or correct the link's options", want)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Sprintf("no permission for %s, %s: %s", node, name, permissionAdvice(node))
+		return fmt.Sprintf("no permission for %s, %s: %s", node, name, permission.Device(node))
 	case errors.Is(err, errNoBulk):
 		return fmt.Sprintf("%s has no bulk IN and bulk OUT endpoint in %v: it cannot carry messages, correct the link's options", name, want)
 	case errors.Is(err, errBusy):
@@ -53,25 +51,4 @@ func explain(want *match, err error) string {
 		return fmt.Sprintf("%s keeps refusing to talk (it stalls): unplug it and plug it in again", name)
 	}
 	return fmt.Sprintf("%v: trying again", err)
-}
-
-// permissionAdvice names the group that may use the device with this file.
-func permissionAdvice(node string) string {
-	info, err := os.Stat(node)
-	if err != nil {
-		return "its folder is closed to this program"
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return fmt.Sprintf("its mode is %v", info.Mode().Perm())
-	}
-	gid := strconv.FormatUint(uint64(stat.Gid), 10)
-	name := gid
-	if g, err := user.LookupGroupId(gid); err == nil {
-		name = g.Name
-	}
-	if stat.Gid == 0 || info.Mode().Perm()&0o060 != 0o060 {
-		return fmt.Sprintf("its group is %s and its mode %v: have a hotplug script or udev rule give it to this program's group, such as dialout, with mode 0660", name, info.Mode().Perm())
-	}
-	return fmt.Sprintf("run this program in group %s (gid %s)", name, gid)
 }

@@ -5,19 +5,14 @@ import (
 	"errors"
 	"time"
 
+	"cpns.example.net/pngw/internal/settling"
 	"cpns.example.net/pngw/transport"
 )
 
-const (
-	// settle is how long a device gets to become usable after a change: it
-	// appears before udev or hotplug scripts have set its group.
-	settle = 100 * time.Millisecond
-
-	// looks is how often a device that is not there is looked for after a change
-	// before the Link rests until the next: with pauses that double, for some
-	// seconds, which is what a slow device needs to be read by the kernel.
-	looks = 5
-)
+// looks is how often a device that is not there is looked for after a change
+// before the Link rests until the next: with pauses that double, for some
+// seconds, which is what a slow device needs to be read by the kernel.
+const looks = 5
 
 // A rest is the time between two sessions, and what is remembered over it.
 type rest struct {
@@ -35,31 +30,22 @@ func (r *rest) wait(ctx context.Context, err error, lasted time.Duration) {
 		r.fresh()
 	}
 	if r.changed == nil {
-		sleep(ctx, r.poll.Next())
+		settling.Wait(ctx, r.poll.Next(), nil)
 		return
 	}
-	var due <-chan time.Time
+	due := time.Duration(-1)
 	r.looked++
 	// A device that is not there makes itself known when it comes. What else may
 	// be wrong with one, such as its group, is put right without a word to us.
 	if !errors.Is(err, errNotFound) || r.looked < looks {
-		timer := time.NewTimer(r.patient.Next())
-		defer timer.Stop()
-		due = timer.C
+		due = r.patient.Next()
 	}
-	select {
-	case <-ctx.Done():
-	case <-due:
-	case _, open := <-r.changed:
-		if !open {
-			r.changed = nil
-			r.wait(ctx, err, 0)
-			return
-		}
+	switch settling.Wait(ctx, due, r.changed) {
+	case settling.Deaf:
+		r.changed = nil
+		settling.Wait(ctx, r.poll.Next(), nil)
+	case settling.Changed:
 		r.fresh()
-		// Further changes may be coming; they can neither hurry nor put off the
-		// next look.
-		sleep(ctx, settle)
 	}
 }
 
