@@ -8,29 +8,27 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/command"
 )
 
-var auditCommand = command{
-	name:  "audit",
-	args:  "--data DIR [--since WHEN] [--json]",
-	about: "show the audit log, the oldest event first; events are kept for 400 days",
-	flags: func(fs *flag.FlagSet) runFunc {
+var auditCommand = command.Command{
+	Name: "audit", Options: "--data DIR [--since WHEN] [--json]",
+	Summary: "show the audit log",
+	About:   "Shows the audit log, the oldest event first. Events are kept for 400 days.",
+	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		since := fs.String("since", "", "only events since `WHEN`: a duration back, such as 24h, a day, such as 2026-03-01, or an RFC 3339 time")
-		return func(ctx context.Context, c *console, args []string) error {
-			if err := wantArgs(args); err != nil {
-				return err
-			}
+		return func(ctx context.Context, c *command.Console, args []string) error {
 			from, err := parseSince(*since, time.Now())
 			if err != nil {
 				return err
 			}
 			show := func(e server.Event) error {
-				_, err := fmt.Fprintln(c.stdout, eventLine(e))
+				_, err := fmt.Fprintln(c.Stdout, eventLine(e))
 				return err
 			}
 			if *asJSON {
-				t := newTable(c.stdout, true, "")
+				t := newTable(c.Stdout, true, "")
 				show = func(e server.Event) error { return t.row(e, "") }
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error { return op.Audit(ctx, from, show) })
@@ -52,7 +50,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, s); err == nil {
 		return at, nil
 	}
-	return time.Time{}, &usageError{fmt.Sprintf("--since %q is neither a duration nor a day nor a time", s)}
+	return time.Time{}, command.Misused("--since %q is neither a duration nor a day nor a time", s)
 }
 
 // eventLine is an event in one line, the way it is searched by grep.

@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cpns.example.net/pngw/internal/command"
 )
 
 const (
@@ -186,7 +188,7 @@ func checkHost(host string) error {
 		return nil
 	}
 	if host == "" || len(host) > 253 || strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.*") != "" {
-		return &usageError{fmt.Sprintf("--host %q is neither a host name nor an IP address", host)}
+		return command.Misused("--host %q is neither a host name nor an IP address", host)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/sqlite"
+	"cpns.example.net/pngw/internal/command"
 )
 
 // A dataFolder is the folder that init makes and everything else works on.
@@ -33,7 +34,7 @@ func dataFlag(fs *flag.FlagSet) *string {
 // openFolder checks a value of --data.
 func openFolder(path string) (dataFolder, error) {
 	if path == "" {
-		return "", &usageError{"--data DIR is missing"}
+		return "", command.Misused("--data DIR is missing")
 	}
 	d := dataFolder(path)
 	if _, err := os.Stat(d.database()); errors.Is(err, fs.ErrNotExist) {

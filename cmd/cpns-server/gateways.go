@@ -16,28 +16,29 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/durable"
 )
 
-var gatewayAddCommand = command{
-	name:  "gateway add",
-	args:  "--data DIR ID (--psk-out FILE | --psk-in FILE) [--psk-identity ID]",
-	about: "add a gateway and the PSK1 that it shares with the server",
-	flags: func(fs *flag.FlagSet) runFunc {
+var gatewayAddCommand = command.Command{
+	Name: "gateway add", Options: "--data DIR --psk-out FILE|--psk-in FILE [--psk-identity ID]", Args: "GATEWAY",
+	Summary: "add a gateway and the PSK1 that it shares with the server",
+	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		out := fs.String("psk-out", "", "make a PSK1 and write it to a new `FILE` as hex, to be brought to the gateway")
 		in := fs.String("psk-in", "", "take the PSK1 from `FILE`: 16 to 64 bytes as hex")
 		identity := fs.String("psk-identity", "", "the `ID` by which the gateway names its PSK1; the gateway's ID if not given")
-		return func(ctx context.Context, c *console, args []string) error {
-			id, err := oneArg(args, "ID", cpns.ParseGatewayID)
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			id, err := cpns.ParseGatewayID(args[0])
 			if err != nil {
-				return err
+				return command.Misused("%v", err)
 			}
 			pskID, err := cpns.ParsePSKIdentity(cmp.Or(*identity, string(id)))
 			if err != nil {
-				return &usageError{err.Error()}
+				return command.Misused("%v", err)
 			}
 			if (*out == "") == (*in == "") {
-				return &usageError{"one of --psk-out and --psk-in has to be given"}
+				return command.Misused("one of --psk-out and --psk-in has to be given")
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
 				if *in != "" {
@@ -49,7 +50,7 @@ var gatewayAddCommand = command{
 	},
 }
 
-func addWithPSK(ctx context.Context, c *console, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
+func addWithPSK(ctx context.Context, c *command.Console, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
 	psk, err := readPSK(path)
 	if err != nil {
 		return err
@@ -58,17 +59,17 @@ func addWithPSK(ctx context.Context, c *console, op *server.Operator, id cpns.Ga
 	if err := addGateway(ctx, op, id, pskID, psk); err != nil {
 		return err
 	}
-	c.printf("gateway %s added\n", id)
+	c.Printf("gateway %s added\n", id)
 	return nil
 }
 
 // addWithNewPSK writes the file first: a gateway whose PSK1 was lost would have to
 // be removed again.
-func addWithNewPSK(ctx context.Context, c *console, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
+func addWithNewPSK(ctx context.Context, c *command.Console, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
 	psk := make(cpns.PSK1, 32)
 	rand.Read(psk)
 	defer clear(psk)
-	if err := writeNew(path, []byte(hex.EncodeToString(psk)+"\n"), 0o600); errors.Is(err, fs.ErrExist) {
+	if err := durable.WriteNew(path, []byte(hex.EncodeToString(psk)+"\n"), 0o600); errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already: nothing was changed", path)
 	} else if err != nil {
 		return fmt.Errorf("writing the PSK1: %w", err)
@@ -76,7 +77,7 @@ func addWithNewPSK(ctx context.Context, c *console, op *server.Operator, id cpns
 	if err := addGateway(ctx, op, id, pskID, psk); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	c.printf("gateway %s added\nIts PSK1 is in %s: bring it to the gateway by a way that nobody else reads (option psk_file), then delete it here.\n", id, path)
+	c.Printf("gateway %s added\nIts PSK1 is in %s: bring it to the gateway by a way that nobody else reads (option psk_file), then delete it here.\n", id, path)
 	return nil
 }
 
@@ -112,23 +113,19 @@ func readPSK(path string) (cpns.PSK1, error) {
 	return psk, nil
 }
 
-var gatewayListCommand = command{
-	name:  "gateway list",
-	args:  "--data DIR [--json]",
-	about: "list the gateways",
-	flags: func(fs *flag.FlagSet) runFunc {
+var gatewayListCommand = command.Command{
+	Name: "gateway list", Options: "--data DIR [--json]",
+	Summary: "list the gateways",
+	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
-		return func(ctx context.Context, c *console, args []string) error {
-			if err := wantArgs(args); err != nil {
-				return err
-			}
+		return func(ctx context.Context, c *command.Console, args []string) error {
 			type line struct {
 				Gateway  cpns.GatewayID   `json:"gateway"`
 				Identity cpns.PSKIdentity `json:"psk_identity"`
 				Created  time.Time        `json:"created"`
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.stdout, *asJSON, "GATEWAY\tPSK IDENTITY\tCREATED")
+				t := newTable(c.Stdout, *asJSON, "GATEWAY\tPSK IDENTITY\tCREATED")
 				return t.end(op.Gateways(ctx, func(g server.Gateway) error {
 					return t.row(line{g.ID, g.Identity, g.Created}, "%s\t%s\t%s", g.ID, g.Identity, day(g.Created))
 				}))
@@ -137,19 +134,18 @@ var gatewayListCommand = command{
 	},
 }
 
-var gatewayRemoveCommand = command{
-	name:  "gateway remove",
-	args:  "--data DIR ID",
-	about: "remove a gateway: its next request is refused",
-	flags: forOne("ID", cpns.ParseGatewayID, removeGateway),
+var gatewayRemoveCommand = command.Command{
+	Name: "gateway remove", Options: "--data DIR", Args: "GATEWAY",
+	Summary: "remove a gateway: its next request is refused",
+	Setup:   forOne(cpns.ParseGatewayID, removeGateway),
 }
 
-func removeGateway(ctx context.Context, c *console, op *server.Operator, id cpns.GatewayID) error {
+func removeGateway(ctx context.Context, c *command.Console, op *server.Operator, id cpns.GatewayID) error {
 	if err := op.RemoveGateway(ctx, id); errors.Is(err, server.ErrNotFound) {
 		return fmt.Errorf("there is no gateway %s", id)
 	} else if err != nil {
 		return err
 	}
-	c.printf("gateway %s removed\n", id)
+	c.Printf("gateway %s removed\n", id)
 	return nil
 }

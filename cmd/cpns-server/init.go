@@ -20,15 +20,17 @@ import (
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/sqlite"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/durable"
 )
 
-var initCommand = command{
-	name: "init",
-	args: "--data DIR [--host NAME]... [--cert FILE --key FILE] [--renew-cert]",
-	about: "make the data folder: an empty database, the master key that opens it, and a private CA with a server\n" +
-		"certificate for localhost, 127.0.0.1, ::1 and every --host, or a certificate of your own.\n" +
-		"With --renew-cert: only make the server certificate anew, for the same names and with the same key.",
-	flags: func(fs *flag.FlagSet) runFunc {
+var initCommand = command.Command{
+	Name: "init", Options: "--data DIR [--host NAME]... [--cert FILE --key FILE] [--renew-cert]",
+	Summary: "make the data folder",
+	About: `Makes the data folder: an empty database, the master key that opens it, and a private CA with a server certificate for localhost, 127.0.0.1, ::1 and every --host, or a certificate of your own.
+
+With --renew-cert: only makes the server certificate anew, for the same names and with the same key.`,
+	Setup: func(fs *flag.FlagSet) command.Run {
 		var opts initOptions
 		fs.StringVar(&opts.data, "data", "", "the folder `DIR` to make")
 		fs.Func("host", "a `NAME` or IP address by which gateways reach the server; may be given several times", func(host string) error {
@@ -38,18 +40,15 @@ var initCommand = command{
 		fs.StringVar(&opts.certFile, "cert", "", "a certificate chain of your own, a PEM `FILE`; it is copied")
 		fs.StringVar(&opts.keyFile, "key", "", "the key of --cert, a PEM `FILE`; it is copied")
 		renew := fs.Bool("renew-cert", false, "replace the server certificate of an existing data folder")
-		return func(ctx context.Context, c *console, args []string) error {
-			if err := wantArgs(args); err != nil {
-				return err
-			}
+		return func(ctx context.Context, c *command.Console, args []string) error {
 			if opts.data == "" {
-				return &usageError{"--data DIR is missing"}
+				return command.Misused("--data DIR is missing")
 			}
 			if (opts.certFile == "") != (opts.keyFile == "") {
-				return &usageError{"--cert and --key go together"}
+				return command.Misused("--cert and --key go together")
 			}
 			if opts.certFile != "" && opts.hosts != nil {
-				return &usageError{"--host is for certificates of the private CA: your own has its names in it"}
+				return command.Misused("--host is for certificates of the private CA: your own has its names in it")
 			}
 			if *renew {
 				return renewCert(c, &opts)
@@ -67,7 +66,7 @@ type initOptions struct {
 
 // initFolder makes the data folder under another name and then gives it its own:
 // it is there as a whole or not at all.
-func initFolder(ctx context.Context, c *console, opts *initOptions) error {
+func initFolder(ctx context.Context, c *command.Console, opts *initOptions) error {
 	dir, err := filepath.Abs(opts.data)
 	if err != nil {
 		return err
@@ -89,7 +88,7 @@ func initFolder(ctx context.Context, c *console, opts *initOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(made); err != nil {
+	if err := durable.SyncDir(made); err != nil {
 		return err
 	}
 	// An empty folder is replaced, which os.Rename would refuse; one that was
@@ -99,7 +98,7 @@ func initFolder(ctx context.Context, c *console, opts *initOptions) error {
 	} else if err != nil {
 		return fmt.Errorf("giving %s its name: %w", opts.data, err)
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	report(c, dataFolder(opts.data), cert)
@@ -114,7 +113,7 @@ func fillFolder(ctx context.Context, d dataFolder, opts *initOptions) (tls.Certi
 	}
 	var key server.MasterKey
 	rand.Read(key[:])
-	if err := writeNew(d.masterKey(), []byte(hex.EncodeToString(key[:])+"\n"), 0o400); err != nil {
+	if err := durable.WriteNew(d.masterKey(), []byte(hex.EncodeToString(key[:])+"\n"), 0o400); err != nil {
 		return cert, err
 	}
 	store, err := sqlite.Create(ctx, d.database())
@@ -135,11 +134,11 @@ func firstCert(d dataFolder, opts *initOptions) (tls.Certificate, error) {
 			return cert, err
 		}
 		if root := rootOf(cert); root != nil {
-			if err := writeNew(d.caCert(), root, 0o644); err != nil {
+			if err := durable.WriteNew(d.caCert(), root, 0o644); err != nil {
 				return cert, err
 			}
 		}
-		return cert, errors.Join(writeNew(d.serverCert(), pair.cert, 0o644), writeNew(d.serverKey(), pair.key, 0o400))
+		return cert, errors.Join(durable.WriteNew(d.serverCert(), pair.cert, 0o644), durable.WriteNew(d.serverKey(), pair.key, 0o400))
 	}
 	now := time.Now()
 	ca, err := newCA(now)
@@ -156,10 +155,10 @@ func firstCert(d dataFolder, opts *initOptions) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("making the server certificate: %w", err)
 	}
 	err = errors.Join(
-		writeNew(d.caCert(), ca.cert, 0o644),
-		writeNew(d.caKey(), ca.key, 0o400),
-		writeNew(d.serverCert(), pair.cert, 0o644),
-		writeNew(d.serverKey(), pair.key, 0o400))
+		durable.WriteNew(d.caCert(), ca.cert, 0o644),
+		durable.WriteNew(d.caKey(), ca.key, 0o400),
+		durable.WriteNew(d.serverCert(), pair.cert, 0o644),
+		durable.WriteNew(d.serverKey(), pair.key, 0o400))
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -167,7 +166,7 @@ func firstCert(d dataFolder, opts *initOptions) (tls.Certificate, error) {
 }
 
 // renewCert replaces the server certificate.
-func renewCert(c *console, opts *initOptions) error {
+func renewCert(c *command.Console, opts *initOptions) error {
 	d, err := openFolder(opts.data)
 	if err != nil {
 		return err
@@ -190,17 +189,17 @@ func renewCert(c *console, opts *initOptions) error {
 	}
 	// The key first: a server that starts between the two finds a pair that
 	// does not match and says so, and the second try mends it.
-	if err := replace(d.serverKey(), pair.key, 0o400); err != nil {
+	if err := durable.Replace(d.serverKey(), pair.key, 0o400); err != nil {
 		return err
 	}
-	if err := replace(d.serverCert(), pair.cert, 0o644); err != nil {
+	if err := durable.Replace(d.serverCert(), pair.cert, 0o644); err != nil {
 		return err
 	}
 	cert, err := tls.X509KeyPair(pair.cert, pair.key)
 	if err != nil {
 		return err
 	}
-	c.printf("server certificate for %s until %s\nA running server takes it on SIGHUP, or when it is started again.\n",
+	c.Printf("server certificate for %s until %s\nA running server takes it on SIGHUP, or when it is started again.\n",
 		strings.Join(hostsOf(cert.Leaf), ", "), day(cert.Leaf.NotAfter))
 	return nil
 }
@@ -233,8 +232,8 @@ func reissue(d dataFolder, old tls.Certificate, hosts []string) (keyPair, error)
 }
 
 // report says what init made and what comes next.
-func report(c *console, d dataFolder, cert tls.Certificate) {
-	c.printf("made %s:\n", d)
+func report(c *command.Console, d dataFolder, cert tls.Certificate) {
+	c.Printf("made %s:\n", d)
 	for _, file := range []struct{ path, about string }{
 		{d.database(), "users, gateways, PNEs, assignments and the audit log"},
 		{d.masterKey(), "opens what lies sealed in cpns.db: keep a copy, apart from its backups"},
@@ -244,11 +243,11 @@ func report(c *console, d dataFolder, cert tls.Certificate) {
 		{d.serverKey(), "SPKI pin " + pinOf(cert.Leaf)},
 	} {
 		if _, err := os.Stat(file.path); err == nil {
-			c.printf("  %-12s%s\n", filepath.Base(file.path), file.about)
+			c.Printf("  %-12s%s\n", filepath.Base(file.path), file.about)
 		}
 	}
 	if _, err := os.Stat(d.caCert()); err != nil {
-		c.printf("gateways have to know the CA of your certificate: it is not in the chain\n")
+		c.Printf("gateways have to know the CA of your certificate: it is not in the chain\n")
 	}
-	c.printf("next: cpns-server user add --data %[1]s USER, gateway add --data %[1]s ID --psk-out FILE, pne import --data %[1]s FILE; then run --data %[1]s\n", d)
+	c.Printf("next: cpns-server user add --data %[1]s USER, gateway add --data %[1]s ID --psk-out FILE, pne import --data %[1]s FILE; then run --data %[1]s\n", d)
 }

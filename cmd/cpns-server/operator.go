@@ -9,32 +9,22 @@ import (
 	"os/user"
 
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/command"
 )
 
 // forOne declares the flags of a command that does something with the one whom its
 // argument names, in the folder that --data names.
-func forOne[ID any](name string, parse func(string) (ID, error), do func(context.Context, *console, *server.Operator, ID) error) func(*flag.FlagSet) runFunc {
-	return func(fs *flag.FlagSet) runFunc {
+func forOne[ID any](parse func(string) (ID, error), do func(context.Context, *command.Console, *server.Operator, ID) error) func(*flag.FlagSet) command.Run {
+	return func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
-		return func(ctx context.Context, c *console, args []string) error {
-			id, err := oneArg(args, name, parse)
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			id, err := parse(args[0])
 			if err != nil {
-				return err
+				return command.Misused("%v", err)
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error { return do(ctx, c, op, id) })
 		}
 	}
-}
-
-// oneArg parses the only argument that there may be.
-func oneArg[ID any](args []string, name string, parse func(string) (ID, error)) (id ID, err error) {
-	if err := wantArgs(args, name); err != nil {
-		return id, err
-	}
-	if id, err = parse(args[0]); err != nil {
-		return id, &usageError{err.Error()}
-	}
-	return id, nil
 }
 
 // withOperator runs f as the operator of the folder that --data names.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/command"
 )
 
 const maxPassword = 1024 // bytes
@@ -19,9 +20,9 @@ const maxPassword = 1024 // bytes
 // readPasswordHash asks for a user's password, twice and without echo on a
 // terminal, and otherwise takes all of standard input; one final newline there is
 // not part of it. Only its hash is returned.
-func readPasswordHash(ctx context.Context, c *console, u cpns.UserID) (*cpns.PasswordHash, error) {
+func readPasswordHash(ctx context.Context, c *command.Console, u cpns.UserID) (*cpns.PasswordHash, error) {
 	read := readPiped
-	if term.IsTerminal(int(c.stdin.Fd())) {
+	if term.IsTerminal(int(c.Stdin.Fd())) {
 		read = promptTwice
 	}
 	password, err := read(ctx, c, u)
@@ -39,12 +40,12 @@ func readPasswordHash(ctx context.Context, c *console, u cpns.UserID) (*cpns.Pas
 	return &hash, nil
 }
 
-func readPiped(_ context.Context, c *console, _ cpns.UserID) ([]byte, error) {
-	password, err := io.ReadAll(io.LimitReader(c.stdin, maxPassword+2))
+func readPiped(_ context.Context, c *command.Console, _ cpns.UserID) ([]byte, error) {
+	password, err := io.ReadAll(io.LimitReader(c.Stdin, maxPassword+2))
 	return bytes.TrimSuffix(password, []byte("\n")), err
 }
 
-func promptTwice(ctx context.Context, c *console, u cpns.UserID) ([]byte, error) {
+func promptTwice(ctx context.Context, c *command.Console, u cpns.UserID) ([]byte, error) {
 	password, err := prompt(ctx, c, fmt.Sprintf("Password of %s: ", u))
 	if err != nil {
 		return nil, err
@@ -61,10 +62,10 @@ func promptTwice(ctx context.Context, c *console, u cpns.UserID) ([]byte, error)
 }
 
 // prompt reads a line without echo. An interrupt switches echo on again.
-func prompt(ctx context.Context, c *console, text string) ([]byte, error) {
+func prompt(ctx context.Context, c *command.Console, text string) ([]byte, error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	fd := int(c.stdin.Fd())
+	fd := int(c.Stdin.Fd())
 	state, err := term.GetState(fd)
 	if err != nil {
 		return nil, err
@@ -74,17 +75,17 @@ func prompt(ctx context.Context, c *console, text string) ([]byte, error) {
 		err      error
 	}
 	done := make(chan result, 1)
-	fmt.Fprint(c.stderr, text)
+	fmt.Fprint(c.Stderr, text)
 	go func() { // ends with the process where nobody types
 		password, err := term.ReadPassword(fd)
 		done <- result{password, err}
 	}()
 	select {
 	case r := <-done:
-		fmt.Fprintln(c.stderr)
+		fmt.Fprintln(c.Stderr)
 		return r.password, r.err
 	case <-ctx.Done():
-		fmt.Fprintln(c.stderr)
+		fmt.Fprintln(c.Stderr)
 		return nil, errors.Join(context.Cause(ctx), term.Restore(fd, state))
 	}
 }

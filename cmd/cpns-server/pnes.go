@@ -11,24 +11,19 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/command"
 )
 
-var pneImportCommand = command{
-	name: "pne import",
-	args: "--data DIR [--partial] [--dry-run] FILE|-",
-	about: "import PNEs and their Temporary Keys from CSV: a header line entity_id,tk, then\n" +
-		"a PNE a line, tk in hex. A column owner, which may stay empty, names the only\n" +
-		"user who gets the PNE. Commas, semicolons or tabs separate the fields.\n" +
-		"One bad row, and nothing is imported, unless --partial is given.",
-	flags: func(fs *flag.FlagSet) runFunc {
+var pneImportCommand = command.Command{
+	Name: "pne import", Options: "--data DIR [--partial] [--dry-run]", Args: "FILE|-",
+	Summary: "import PNEs and their Temporary Keys from CSV",
+	About:   "Imports PNEs and their Temporary Keys from CSV: a header line entity_id,tk, then a PNE a line, tk in hex. A column owner, which may stay empty, names the only user who gets the PNE. Commas, semicolons or tabs separate the fields. One bad row, and nothing is imported, unless --partial is given.",
+	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		partial := fs.Bool("partial", false, "import the good rows although others are bad")
 		dryRun := fs.Bool("dry-run", false, "check everything, import nothing")
-		return func(ctx context.Context, c *console, args []string) error {
-			if err := wantArgs(args, "FILE"); err != nil {
-				return err
-			}
-			in, name := io.Reader(c.stdin), "standard input"
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			in, name := io.Reader(c.Stdin), "standard input"
 			if args[0] != "-" {
 				f, err := os.Open(args[0])
 				if err != nil {
@@ -38,7 +33,7 @@ var pneImportCommand = command{
 				in, name = f, args[0]
 			}
 			opts := server.ImportOptions{Partial: *partial, DryRun: *dryRun, Bad: func(e *server.RowError) {
-				fmt.Fprintf(c.stderr, "%s: %v\n", name, e)
+				fmt.Fprintf(c.Stderr, "%s: %v\n", name, e)
 			}}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
 				result, err := op.ImportPNEs(ctx, in, opts)
@@ -53,29 +48,26 @@ var pneImportCommand = command{
 
 // reportImport says what an import did. It fails where bad rows kept the good ones
 // out.
-func reportImport(c *console, opts server.ImportOptions, r server.ImportResult) error {
+func reportImport(c *command.Console, opts server.ImportOptions, r server.ImportResult) error {
 	switch {
 	case r.Bad > 0 && !opts.Partial:
 		return fmt.Errorf("nothing was imported, for there are bad rows (good: %d, bad: %d); --partial imports the good ones", r.Good, r.Bad)
 	case opts.DryRun:
-		c.printf("nothing was imported, only checked (good: %d, bad: %d)\n", r.Good, r.Bad)
+		c.Printf("nothing was imported, only checked (good: %d, bad: %d)\n", r.Good, r.Bad)
 	default:
-		c.printf("PNEs imported: %d, bad rows: %d\n", r.Imported, r.Bad)
+		c.Printf("PNEs imported: %d, bad rows: %d\n", r.Imported, r.Bad)
 	}
 	return nil
 }
 
-var pneListCommand = command{
-	name:  "pne list",
-	args:  "--data DIR [--owner USER] [--json]",
-	about: "list the PNEs, who owns them and the epoch of their newest assignment",
-	flags: func(fs *flag.FlagSet) runFunc {
+var pneListCommand = command.Command{
+	Name: "pne list", Options: "--data DIR [--owner USER] [--json]",
+	Summary: "list the PNEs, their owners and newest epochs",
+	About:   "Lists the PNEs, who owns them and the epoch of their newest assignment.",
+	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		owner := fs.String("owner", "", "only those of `USER`")
-		return func(ctx context.Context, c *console, args []string) error {
-			if err := wantArgs(args); err != nil {
-				return err
-			}
+		return func(ctx context.Context, c *command.Console, args []string) error {
 			type line struct {
 				Entity  cpns.EntityID `json:"entity_id"`
 				Owner   cpns.UserID   `json:"owner"`
@@ -83,7 +75,7 @@ var pneListCommand = command{
 				Created time.Time     `json:"created"`
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.stdout, *asJSON, "ENTITY ID\tOWNER\tEPOCH\tCREATED")
+				t := newTable(c.Stdout, *asJSON, "ENTITY ID\tOWNER\tEPOCH\tCREATED")
 				return t.end(op.PNEs(ctx, func(p server.PNE) error {
 					if *owner != "" && string(p.Owner) != *owner {
 						return nil
@@ -95,16 +87,13 @@ var pneListCommand = command{
 	},
 }
 
-var pneReleaseCommand = command{
-	name:  "pne release",
-	args:  "--data DIR ENTITY_ID...",
-	about: "make PNEs nobody's: the next user to ask for their EUKeys becomes their owner",
-	flags: func(fs *flag.FlagSet) runFunc {
+var pneReleaseCommand = command.Command{
+	Name: "pne release", Options: "--data DIR", Args: "ENTITY_ID...",
+	Summary: "make PNEs nobody's",
+	About:   "Makes PNEs nobody's: the next user to ask for their EUKeys becomes their owner.",
+	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
-		return func(ctx context.Context, c *console, args []string) error {
-			if len(args) == 0 {
-				return &usageError{"ENTITY_ID is missing"}
-			}
+		return func(ctx context.Context, c *command.Console, args []string) error {
 			return withOperator(ctx, *data, func(op *server.Operator) error {
 				var errs []error
 				for _, arg := range args {
@@ -114,7 +103,7 @@ var pneReleaseCommand = command{
 					} else if err != nil {
 						errs = append(errs, err)
 					} else {
-						c.printf("PNE %s released\n", e)
+						c.Printf("PNE %s released\n", e)
 					}
 				}
 				return errors.Join(errs...)

@@ -17,23 +17,20 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/command"
 )
 
-var runCommand = command{
-	name: "run",
-	args: "--data DIR [--listen ADDRESS] [--keys N]",
-	about: "answer gateways until SIGTERM or SIGINT; requests under way are finished first.\n" +
-		"SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
-	flags: func(fs *flag.FlagSet) runFunc {
+var runCommand = command.Command{
+	Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N]",
+	Summary: "answer gateways",
+	About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
+	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		listen := fs.String("listen", "127.0.0.1:8443", "the `ADDRESS` to listen on; port 0 takes a free one")
 		keys := fs.Int("keys", cpns.DefaultSetLength, "`N` EUKeys in a new set, 2 to 1024")
-		return func(ctx context.Context, c *console, args []string) error {
-			if err := wantArgs(args); err != nil {
-				return err
-			}
+		return func(ctx context.Context, c *command.Console, args []string) error {
 			if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
-				return &usageError{fmt.Sprintf("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)}
+				return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
 			}
 			return serve(ctx, c, *data, *listen, *keys)
 		}
@@ -41,13 +38,13 @@ var runCommand = command{
 }
 
 // serve puts the server together and runs it until ctx ends.
-func serve(ctx context.Context, c *console, data, listen string, keys int) (err error) {
+func serve(ctx context.Context, c *command.Console, data, listen string, keys int) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	log := slog.New(slog.NewTextHandler(c.stderr, nil))
+	log := slog.New(slog.NewTextHandler(c.Stderr, nil))
 	d, err := openFolder(data)
 	if err != nil {
 		return err
@@ -69,7 +66,7 @@ func serve(ctx context.Context, c *console, data, listen string, keys int) (err 
 	if err != nil {
 		return explainListen(err, listen)
 	}
-	c.printf("listening on https://%s\n", ln.Addr())
+	c.Printf("listening on https://%s\n", ln.Addr())
 
 	var wg sync.WaitGroup
 	wg.Go(func() { cert.watch(ctx, hangup) })

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/durable"
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/https"
 )
@@ -143,7 +144,7 @@ func expired(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	pair, err := newServerCert(keyPair{ca, caKey}, old.PrivateKey.(*ecdsa.PrivateKey), ownHosts, time.Now().AddDate(-serverYears, 0, -3))
 	ts.Check(err)
-	ts.Check(replace(d.serverCert(), pair.cert, 0o644))
+	ts.Check(durable.Replace(d.serverCert(), pair.cert, 0o644))
 }
 
 func mode(ts *testscript.TestScript, neg bool, args []string) {

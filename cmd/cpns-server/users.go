@@ -9,16 +9,17 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/command"
 )
 
-var userAddCommand = command{
-	name:  "user add",
-	args:  "--data DIR USER",
-	about: "add a CPNS User; the password is asked for, or read from standard input",
-	flags: forOne("USER", cpns.ParseUserID, addUser),
+var userAddCommand = command.Command{
+	Name: "user add", Options: "--data DIR", Args: "USER",
+	Summary: "add a CPNS User",
+	About:   "Adds a CPNS User. The password is asked for, or read from standard input.",
+	Setup:   forOne(cpns.ParseUserID, addUser),
 }
 
-func addUser(ctx context.Context, c *console, op *server.Operator, id cpns.UserID) error {
+func addUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
 	hash, err := readPasswordHash(ctx, c, id)
 	if err != nil {
 		return err
@@ -28,18 +29,17 @@ func addUser(ctx context.Context, c *console, op *server.Operator, id cpns.UserI
 	} else if err != nil {
 		return err
 	}
-	c.printf("user %s added\n", id)
+	c.Printf("user %s added\n", id)
 	return nil
 }
 
-var userPasswdCommand = command{
-	name:  "user passwd",
-	args:  "--data DIR USER",
-	about: "change a user's password and end the user's lock-out",
-	flags: forOne("USER", cpns.ParseUserID, changePassword),
+var userPasswdCommand = command.Command{
+	Name: "user passwd", Options: "--data DIR", Args: "USER",
+	Summary: "change a user's password and end the user's lock-out",
+	Setup:   forOne(cpns.ParseUserID, changePassword),
 }
 
-func changePassword(ctx context.Context, c *console, op *server.Operator, id cpns.UserID) error {
+func changePassword(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
 	hash, err := readPasswordHash(ctx, c, id)
 	if err != nil {
 		return err
@@ -47,26 +47,22 @@ func changePassword(ctx context.Context, c *console, op *server.Operator, id cpn
 	if err := op.SetPassword(ctx, id, hash); err != nil {
 		return noUser(err, id)
 	}
-	c.printf("password of user %s changed\n", id)
+	c.Printf("password of user %s changed\n", id)
 	return nil
 }
 
-var userListCommand = command{
-	name:  "user list",
-	args:  "--data DIR [--json]",
-	about: "list the users",
-	flags: func(fs *flag.FlagSet) runFunc {
+var userListCommand = command.Command{
+	Name: "user list", Options: "--data DIR [--json]",
+	Summary: "list the users",
+	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
-		return func(ctx context.Context, c *console, args []string) error {
-			if err := wantArgs(args); err != nil {
-				return err
-			}
+		return func(ctx context.Context, c *command.Console, args []string) error {
 			type line struct {
 				User    cpns.UserID `json:"user"`
 				Created time.Time   `json:"created"`
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.stdout, *asJSON, "USER\tCREATED")
+				t := newTable(c.Stdout, *asJSON, "USER\tCREATED")
 				return t.end(op.Users(ctx, func(u server.User) error {
 					return t.row(line{u.ID, u.Created}, "%s\t%s", u.ID, day(u.Created))
 				}))
@@ -75,14 +71,13 @@ var userListCommand = command{
 	},
 }
 
-var userRemoveCommand = command{
-	name:  "user remove",
-	args:  "--data DIR USER",
-	about: "remove a user who owns no PNE",
-	flags: forOne("USER", cpns.ParseUserID, removeUser),
+var userRemoveCommand = command.Command{
+	Name: "user remove", Options: "--data DIR", Args: "USER",
+	Summary: "remove a user who owns no PNE",
+	Setup:   forOne(cpns.ParseUserID, removeUser),
 }
 
-func removeUser(ctx context.Context, c *console, op *server.Operator, id cpns.UserID) error {
+func removeUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
 	err := op.RemoveUser(ctx, id)
 	if owns, ok := errors.AsType[*server.OwnsError](err); ok {
 		return fmt.Errorf("user %s still owns PNEs, %d in all: cpns-server pne list --owner %s shows them, cpns-server pne release makes them nobody's", id, owns.PNEs, id)
@@ -90,7 +85,7 @@ func removeUser(ctx context.Context, c *console, op *server.Operator, id cpns.Us
 	if err != nil {
 		return noUser(err, id)
 	}
-	c.printf("user %s removed\n", id)
+	c.Printf("user %s removed\n", id)
 	return nil
 }
 

@@ -3,30 +3,29 @@ package main
 import (
 	"context"
 	"flag"
-	"runtime"
-	"strconv"
-	"time"
+
+	"cpns.example.net/pngw/internal/buildinfo"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/display"
 )
 
 // Set by the linker.
 var (
-	version   = "devel"
-	buildTime = "" // of the commit, in seconds since 1970
+	version   string
+	buildTime string // of the commit, in seconds since 1970
 )
 
-var versionCommand = command{
-	name:  "version",
-	about: "say which version this is",
-	flags: func(*flag.FlagSet) runFunc {
-		return func(_ context.Context, c *console, args []string) error {
-			if err := wantArgs(args); err != nil {
-				return err
+var versionCommand = command.Command{
+	Name: "version", Options: "[--json]",
+	Summary: "say which version this is",
+	Setup: func(fs *flag.FlagSet) command.Run {
+		asJSON := fs.Bool("json", false, "print it as an object with program, version, built, go and target")
+		return func(_ context.Context, c *command.Console, args []string) error {
+			build := buildinfo.New("cpns-server", version, buildTime)
+			if *asJSON {
+				return display.JSON(c.Stdout, build)
 			}
-			built := "at an unknown time"
-			if s, err := strconv.ParseInt(buildTime, 10, 64); err == nil {
-				built = time.Unix(s, 0).UTC().Format(time.RFC3339)
-			}
-			c.printf("cpns-server %s\nbuilt %s, %s %s/%s\n", version, built, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			c.Printf("%s", build.Text())
 			return nil
 		}
 	},

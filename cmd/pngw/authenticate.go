@@ -2,69 +2,58 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
-	"os/signal"
-	"syscall"
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/display"
 )
 
-var authenticateCommand = command{
-	name: "authenticate", usage: "ENTITY_ID...|--all [--json]", summary: "have devices prove their keys, and move them on",
-	help: `Has each device prove that it holds its key, proves to it that this is its
-gateway, and moves it on to the next key of its set. A device that proves an
-older key than before is put under alarm: see pngw resolve.
+var authenticateCommand = command.Command{
+	Name: "authenticate", Options: "[--json]", Args: "[ENTITY_ID...]", Summary: "have devices prove their keys, and move them on",
+	About: `Has each device prove that it holds its key, proves to it that this is its gateway, and moves it on to the next key of its set. A device that proves an older key than before is put under alarm: see pngw resolve.`,
+	Notes: `results: authenticated, alarm, no_answer, not_delivered (the device has proved no key yet, it gets its first at its next hello), failed.
 
-  --all    every device that was provisioned here
-  --json   print the results as JSON, one object a line, with entity_id, result,
-           epoch, index and detail
-
-Results: authenticated, alarm, no_answer, not_delivered (the device has proved no
-key yet, it gets its first at its next hello), failed.
-
-exit codes: 0 all authenticated, 1 otherwise, 2 usage or configuration. With --all
-a device that has no key yet is shown, and is no failure.
-
-example: pngw authenticate --all
-`,
-	run: authenticate,
+exit codes: 0 all authenticated, 1 otherwise, 2 usage or configuration. With --all a device that has no key yet is shown, and is no failure.`,
+	Example: "pngw authenticate --all",
+	Setup: func(f *flag.FlagSet) command.Run {
+		all := f.Bool("all", false, "every device that was provisioned here")
+		asJSON := f.Bool("json", false, "print the results as JSON, one object a line, with entity_id, result, epoch, index and detail")
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			return authenticate(ctx, c, args, *all, *asJSON)
+		}
+	},
 }
 
-func authenticate(ctx context.Context, c *call) error {
-	all := c.flags.Bool("all", false, "")
-	asJSON := c.flags.Bool("json", false, "")
-	args, err := c.parse(0, -1)
-	if err != nil {
-		return err
-	}
-	if *all == (len(args) > 0) {
-		return usageError("want either devices or --all: pngw %s %s", c.name, c.usage)
+func authenticate(ctx context.Context, c *command.Console, args []string, all, asJSON bool) (err error) {
+	if all == (len(args) > 0) {
+		return command.Misused("want either devices or --all")
 	}
 	var entities []cpns.EntityID // none are all
-	if !*all {
+	if !all {
 		if entities, err = parseEntities(args); err != nil {
 			return err
 		}
 	}
-	client, err := c.client()
+	client, err := newClient(c)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := command.Interruptible(ctx)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 
-	p := proofs{progress: progress{w: c.stdout, json: *asJSON}, all: *all}
+	p := proofs{progress: progress{w: c.Stdout, json: asJSON}, all: all}
 	if err := client.Authenticate(ctx, entities, p.show); err != nil {
 		if ctx.Err() != nil {
 			err = errInterrupted
 		}
-		return c.explain(err)
+		return explain(c, err)
 	}
 	p.sum()
 	if p.err == nil && p.failed {
-		return &exit{code: exitOther}
+		return &command.Exit{Code: command.Failed}
 	}
 	return p.err
 }
@@ -98,12 +87,12 @@ func (p *proofs) show(r agent.Proof) {
 		text = join(string(r.Result), r.Detail)
 	}
 	if p.json {
-		p.keep(printJSONLine(p.w, r))
+		p.keep(display.JSONLine(p.w, r))
 		return
 	}
 	p.say(r.Entity, text)
 	if r.Result == agent.ProofAlarm {
-		p.next("pngw show " + string(r.Entity))
+		p.next("pngw show " + command.Quote(string(r.Entity)))
 	}
 }
 

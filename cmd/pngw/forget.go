@@ -3,47 +3,42 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 
-	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/command"
 )
 
-var forgetCommand = command{
-	name: "forget", usage: "ENTITY_ID [--yes]", summary: "delete a device's keys from this gateway",
-	help: `Deletes what this gateway holds for a device: its keys and its Temporary Key. The
-device keeps its own key, and stays bound to its user at the CPNS Server until
-the server's operator releases it.
-
-  --yes   do not ask
-
-example: pngw forget urn:dev:lamp-1
-`,
-	run: forget,
+var forgetCommand = command.Command{
+	Name: "forget", Options: "[--yes]", Args: "ENTITY_ID", Summary: "delete a device's keys from this gateway",
+	About:   `Deletes what this gateway holds for a device: its keys and its Temporary Key. The device keeps its own key, and stays bound to its user at the CPNS Server until the server's operator releases it.`,
+	Example: "pngw forget urn:dev:lamp-1",
+	Setup: func(f *flag.FlagSet) command.Run {
+		yes := f.Bool("yes", false, "do not ask")
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			return forget(ctx, c, args, *yes)
+		}
+	},
 }
 
-func forget(ctx context.Context, c *call) error {
-	yes := c.flags.Bool("yes", false, "")
-	args, err := c.parse(1, 1)
+func forget(ctx context.Context, c *command.Console, args []string, yes bool) error {
+	entity, err := oneEntity(args)
 	if err != nil {
 		return err
 	}
-	entity, err := cpns.ParseEntityID(args[0])
-	if err != nil {
-		return usageError("%v", err)
-	}
-	if err := c.canAsk(*yes); err != nil {
+	if err := canAsk(c, yes); err != nil {
 		return err
 	}
-	client, err := c.client()
+	client, err := newClient(c)
 	if err != nil {
 		return err
 	}
-	if !*yes && !c.confirm(fmt.Sprintf("Delete the keys of %s from this gateway?", entity)) {
+	if !yes && !confirm(c, fmt.Sprintf("Delete the keys of %s from this gateway?", entity)) {
 		return errors.New("nothing was deleted")
 	}
 	if err := client.Forget(ctx, entity); err != nil {
-		return c.explain(err)
+		return explain(c, err)
 	}
-	fmt.Fprintf(c.stdout, "%s: forgotten\n", entity)
+	c.Printf("%s: forgotten\n", entity)
 	return nil
 }

@@ -10,38 +10,34 @@ import (
 
 	"cpns.example.net/pngw/board"
 	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/display"
+	"cpns.example.net/pngw/internal/hardening"
 	"cpns.example.net/pngw/keystore"
 	"cpns.example.net/pngw/transport/usb"
 )
 
-var initCommand = command{
-	name: "init", usage: "[--config FILE]", summary: "check the configuration, make root key and store",
-	help: `Checks the configuration and makes, once, what the agent needs and refuses to make
-by itself: the root key and the store. What exists is kept: the command may be
-given again at any time. Says what a person still has to bring.
-
-example: pngw init --config /etc/config/pngw
-`,
-	run: initialize,
+var initCommand = command.Command{
+	Name: "init", Summary: "check the configuration, make root key and store",
+	About:   `Checks the configuration and makes, once, what the agent needs and refuses to make by itself: the root key and the store. What exists is kept: the command may be given again at any time. Says what a person still has to bring.`,
+	Example: "pngw init --config /etc/config/pngw",
+	Setup:   flagless(initialize),
 }
 
-func initialize(ctx context.Context, c *call) error {
-	if _, err := c.parse(0, 0); err != nil {
-		return err
-	}
-	cfg, err := c.load()
+func initialize(ctx context.Context, c *command.Console, _ []string) error {
+	cfg, err := loadConfig(c)
 	if err != nil {
 		return err
 	}
 	if err := checkUSB(cfg); err != nil {
-		return &exit{exitUsage, err}
+		return &command.Exit{Code: command.Usage, Err: err}
 	}
-	if err := keepSecrets(); err != nil {
+	if err := hardening.Memory(); err != nil {
 		return err
 	}
 	g := &cfg.Gateway
 	say := func(what, path, result string) {
-		fmt.Fprintf(c.stdout, "%-13s %s: %s\n", what, plain(path), plain(result))
+		fmt.Fprintf(c.Stdout, "%-13s %s: %s\n", what, display.Plain(path), display.Plain(result))
 	}
 	say("configuration", cfg.File, fmt.Sprintf("in order, gateway %s, %d links enabled", g.ID, enabledLinks(cfg)))
 
@@ -80,10 +76,10 @@ func initialize(ctx context.Context, c *call) error {
 		}
 	}
 	if missing > 0 {
-		fmt.Fprintln(c.stdout, "\nOnce that is here: "+plain(c.startCommand()))
+		fmt.Fprintln(c.Stdout, "\nOnce that is here: "+display.Plain(startCommand(c)))
 		return nil
 	}
-	fmt.Fprintln(c.stdout, "\nNext: "+plain(c.startCommand()))
+	fmt.Fprintln(c.Stdout, "\nNext: "+display.Plain(startCommand(c)))
 	return nil
 }
 

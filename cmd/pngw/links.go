@@ -2,35 +2,29 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/display"
 )
 
-var linksCommand = command{
-	name: "links", usage: "[--json]", summary: "show the links and whether each is up",
-	help: `Shows the ways to devices: each link of the configuration that is enabled.
-
-  --json   an array of objects with name, type, state (up or absent), detail,
-           received, sent and dropped; the last three count messages since the
-           agent started
-
-example: pngw links
-`,
-	run: links,
+var linksCommand = command.Command{
+	Name: "links", Options: "[--json]", Summary: "show the links and whether each is up",
+	About:   `Shows the ways to devices: each link of the configuration that is enabled.`,
+	Example: "pngw links",
+	Setup: report("print an array of objects with name, type, state (up or absent), detail, received, sent and dropped; the last three count messages since the agent started",
+		(*api.Client).Links, showLinks),
 }
 
-func links(ctx context.Context, c *call) error {
-	return report(ctx, c, (*api.Client).Links, func(_ *api.Client, all []api.Link) error {
-		if len(all) == 0 {
-			fmt.Fprintf(c.stdout, "No links: %s has no section link that is enabled.\n", c.configFile)
-		} else if err := table(c.stdout, linkRows(all)); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(c.stdout, "\nUSB: %s\n", usbSupport())
+func showLinks(_ context.Context, c *command.Console, _ *api.Client, all []api.Link) error {
+	if len(all) == 0 {
+		c.Printf("No links: %s has no section link that is enabled.\n", display.Plain(c.Value("config")))
+	} else if err := display.Table(c.Stdout, linkRows(all)); err != nil {
 		return err
-	})
+	}
+	c.Printf("\nUSB: %s\n", usbSupport())
+	return nil
 }
 
 func linkRows(all []api.Link) [][]string {

@@ -2,49 +2,40 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"strconv"
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
-	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/display"
 )
 
-var listCommand = command{
-	name: "list", usage: "[--json]", summary: "show the devices and how far each is",
-	help: `Shows every device that was provisioned here, and below them those that have
-said hello and that nobody has provisioned.
-
-  --json   only the former, as an array of objects with entity_id, user, state,
-           epoch, index, length, link, last_seen and note
-
-States: requested (asked the server), assigned (keys are here, the device has
-none yet), delivered (the device proved that it holds a key), used_up (it holds
-the last one), alarm (it proved an older key than before: rolled back or cloned;
-it gets no key until pngw resolve).
-
-example: pngw list --json | jq -r '.[] | select(.state != "delivered") | .entity_id'
-`,
-	run: list,
+var listCommand = command.Command{
+	Name: "list", Options: "[--json]", Summary: "show the devices and how far each is",
+	About:   `Shows every device that was provisioned here, and below them those that have said hello and that nobody has provisioned.`,
+	Notes:   `states: requested (asked the server), assigned (keys are here, the device has none yet), delivered (the device proved that it holds a key), used_up (it holds the last one), alarm (it proved an older key than before: rolled back or cloned; it gets no key until pngw resolve).`,
+	Example: `pngw list --json | jq -r '.[] | select(.state != "delivered") | .entity_id'`,
+	Setup: report("print only the former, an array of objects with entity_id, user, state, epoch, index, length, link, last_seen and note",
+		(*api.Client).List, showList),
 }
 
-func list(ctx context.Context, c *call) error {
-	return report(ctx, c, (*api.Client).List, func(client *api.Client, pnes []agent.PNE) error {
-		found, err := client.Discovered(ctx)
-		if err != nil {
-			return c.explain(err)
-		}
-		if len(pnes) == 0 {
-			fmt.Fprintln(c.stdout, "No devices yet. Provision one: pngw provision --user USER ENTITY_ID")
-		} else if err := table(c.stdout, pneRows(pnes)); err != nil {
-			return err
-		}
-		if len(found) == 0 {
-			return nil
-		}
-		fmt.Fprintln(c.stdout, "\nDiscovered, not provisioned (what they say of themselves is not proved):")
-		return table(c.stdout, discoveredRows(found))
-	})
+func showList(ctx context.Context, c *command.Console, client *api.Client, pnes []agent.PNE) error {
+	found, err := client.Discovered(ctx)
+	if err != nil {
+		return explain(c, err)
+	}
+	if len(pnes) == 0 {
+		c.Printf("No devices yet. Provision one: pngw provision --user USER ENTITY_ID\n")
+	} else if err := display.Table(c.Stdout, pneRows(pnes)); err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	c.Printf("\nDiscovered, not provisioned (what they say of themselves is not proved):\n")
+	return display.Table(c.Stdout, discoveredRows(found))
 }
 
 func pneRows(pnes []agent.PNE) [][]string {
@@ -63,37 +54,33 @@ func keyOf(p agent.PNE) string {
 	return fmt.Sprintf("%d of %d", p.Index, p.Length)
 }
 
-var showCommand = command{
-	name: "show", usage: "ENTITY_ID [--json]", summary: "show one device",
-	help: `Shows one device that was provisioned here, and what to do about it.
-
-  --json   as an object, with the fields that list has
-
-example: pngw show urn:dev:lamp-1
-`,
-	run: show,
+var showCommand = command.Command{
+	Name: "show", Options: "[--json]", Args: "ENTITY_ID", Summary: "show one device",
+	About:   `Shows one device that was provisioned here, and what to do about it.`,
+	Example: "pngw show urn:dev:lamp-1",
+	Setup: func(f *flag.FlagSet) command.Run {
+		asJSON := f.Bool("json", false, "print it as an object, with the fields that list has")
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			return show(ctx, c, args, *asJSON)
+		}
+	},
 }
 
-func show(ctx context.Context, c *call) error {
-	asJSON := c.flags.Bool("json", false, "")
-	args, err := c.parse(1, 1)
+func show(ctx context.Context, c *command.Console, args []string, asJSON bool) error {
+	entity, err := oneEntity(args)
 	if err != nil {
 		return err
 	}
-	entity, err := cpns.ParseEntityID(args[0])
-	if err != nil {
-		return usageError("%v", err)
-	}
-	client, err := c.client()
+	client, err := newClient(c)
 	if err != nil {
 		return err
 	}
 	p, err := client.Show(ctx, entity)
 	if err != nil {
-		return c.explain(err)
+		return explain(c, err)
 	}
-	if *asJSON {
-		return printJSON(c.stdout, p)
+	if asJSON {
+		return display.JSON(c.Stdout, p)
 	}
 	pairs := [][2]string{
 		{"Entity ID", string(p.Entity)},
@@ -111,44 +98,40 @@ func show(ctx context.Context, c *call) error {
 			[2]string{"Key in use", keyOf(p)})
 	}
 	pairs = append(pairs, [2]string{"Next", next(p)})
-	return sheet(c.stdout, pairs)
+	return display.Sheet(c.Stdout, pairs)
 }
 
 // next is what a person can do about a device, "" where all is well.
 func next(p agent.PNE) string {
+	entity := command.Quote(string(p.Entity))
+	provision := fmt.Sprintf("pngw provision --user %s %s", command.Quote(string(p.User)), entity)
 	switch p.State {
 	case agent.StateRequested:
-		return fmt.Sprintf("no keys have come: pngw provision --user %s %s", p.User, p.Entity)
+		return "no keys have come: " + provision
 	case agent.StateAssigned:
 		return "the device gets its key at its next hello: switch it on, and see pngw links"
 	case agent.StateAlarm:
-		return fmt.Sprintf("see whether there are two devices of this name, exchange or reset the wrong one, then pngw resolve %s --readmit, or --reassign --user %s for a new set", p.Entity, p.User)
+		return fmt.Sprintf("see whether there are two devices of this name, exchange or reset the wrong one, then pngw resolve --readmit %s, or --reassign --user %s for a new set", entity, command.Quote(string(p.User)))
 	case agent.StateUsedUp:
-		return fmt.Sprintf("pngw provision --user %s %s, for a new set; with --remember the gateway renews it by itself from then on", p.User, p.Entity)
+		return provision + ", for a new set; with --remember the gateway renews it by itself from then on"
 	}
 	return ""
 }
 
-var discoveredCommand = command{
-	name: "discovered", usage: "[--json]", summary: "show devices that nobody has provisioned",
-	help: `Shows devices that have said hello on a link and that nobody has provisioned.
-Anybody on the link can say hello under any name: the list proves nothing.
-
-  --json   an array of objects with entity_id, link, last_seen, epoch and index
-
-example: pngw discovered
-`,
-	run: discovered,
+var discoveredCommand = command.Command{
+	Name: "discovered", Options: "[--json]", Summary: "show devices that nobody has provisioned",
+	About:   `Shows devices that have said hello on a link and that nobody has provisioned. Anybody on the link can say hello under any name: the list proves nothing.`,
+	Example: "pngw discovered",
+	Setup: report("print an array of objects with entity_id, link, last_seen, epoch and index",
+		(*api.Client).Discovered, showDiscovered),
 }
 
-func discovered(ctx context.Context, c *call) error {
-	return report(ctx, c, (*api.Client).Discovered, func(_ *api.Client, found []agent.Discovered) error {
-		if len(found) == 0 {
-			fmt.Fprintln(c.stdout, "None.")
-			return nil
-		}
-		return table(c.stdout, discoveredRows(found))
-	})
+func showDiscovered(_ context.Context, c *command.Console, _ *api.Client, found []agent.Discovered) error {
+	if len(found) == 0 {
+		c.Printf("None.\n")
+		return nil
+	}
+	return display.Table(c.Stdout, discoveredRows(found))
 }
 
 func discoveredRows(found []agent.Discovered) [][]string {

@@ -7,13 +7,13 @@
 //
 //   - run.go makes the agent out of its parts and runs it; init.go makes what
 //     the agent refuses to be without
-//   - provision.go, with password.go and progress.go, is the user's side of
-//     the procedure: clause 7.4.2.2.1, request, steps 1 to 3
+//   - provision.go, with progress.go, is the user's side of the procedure:
+//     clause 7.4.2.2.1, request, steps 1 to 3
 //   - authenticate.go and resolve.go are what follows: the mutual
 //     authentication, and what a person does about a device that was cloned
 //   - list.go, forget.go, links.go, status.go, version.go are the other
 //     commands
-//   - command.go dispatches, and says which exit code means what; memory.go
+//   - program.go lists them, and says which exit code means what; memory.go
 //     says how much memory a command may take
 //   - internal/config reads /etc/config/pngw; internal/api is what commands
 //     and agent say to each other over the unix socket; internal/hooks tells
@@ -23,6 +23,8 @@ package main
 import (
 	"context"
 	"os"
+
+	"cpns.example.net/pngw/internal/command"
 )
 
 // Set by the linker: -X main.version=v0.1.0 -X main.buildTime=SECONDS, the
@@ -33,5 +35,6 @@ var (
 )
 
 func main() {
-	os.Exit(dispatch(context.Background(), os.Args[1:]))
+	boundMemory(commandGC)
+	os.Exit(program().Execute(context.Background(), command.StandardConsole(), os.Args[1:]))
 }

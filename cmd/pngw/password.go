@@ -12,15 +12,16 @@ import (
 	"golang.org/x/term"
 
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/command"
 )
 
 // maxPassword bounds a password, in bytes.
 const maxPassword = 1024
 
-// password gets the user's password: from a file if one is named, from
+// readUsersPassword gets the user's password: from a file if one is named, from
 // standard input if something is piped into it, else from whoever sits at the
 // terminal. The caller clears it.
-func (c *call) password(ctx context.Context, user cpns.UserID, file string) ([]byte, error) {
+func readUsersPassword(ctx context.Context, c *command.Console, user cpns.UserID, file string) ([]byte, error) {
 	switch {
 	case file != "":
 		f, err := os.Open(file)
@@ -29,8 +30,8 @@ func (c *call) password(ctx context.Context, user cpns.UserID, file string) ([]b
 		}
 		defer f.Close()
 		return readPassword(f, file)
-	case !term.IsTerminal(int(c.stdin.Fd())):
-		return readPassword(c.stdin, "standard input")
+	case !term.IsTerminal(int(c.Stdin.Fd())):
+		return readPassword(c.Stdin, "standard input")
 	}
 	return askPassword(ctx, fmt.Sprintf("Password of %s: ", user))
 }

@@ -8,6 +8,8 @@ import (
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/display"
 )
 
 // progress shows the steps and outcomes of a provision command, line by line,
@@ -31,7 +33,7 @@ func (p *progress) step(s agent.Step) {
 		p.sealed++
 	}
 	if p.json {
-		p.keep(printJSONLine(p.w, s))
+		p.keep(display.JSONLine(p.w, s))
 		return
 	}
 	if text := p.text(s); text != "" {
@@ -75,7 +77,7 @@ func (p *progress) outcome(o agent.Outcome) {
 	p.results[o.Result]++
 	switch {
 	case p.json:
-		p.keep(printJSONLine(p.w, o))
+		p.keep(display.JSONLine(p.w, o))
 	case o.Result == agent.ResultDelivered:
 	case o.Result == agent.ResultAssigned:
 		p.say(o.Entity, join("assigned, not yet delivered", o.Detail))
@@ -98,7 +100,7 @@ func (p *progress) code() int {
 	case p.results[agent.ResultDelivered] == p.n:
 		return 0
 	case p.results[agent.ResultFailed] > 0:
-		return exitOther
+		return command.Failed
 	case p.results[agent.ResultUnreachable] > 0:
 		return exitUnreachable
 	case p.results[agent.ResultRefused] > 0:
@@ -106,7 +108,7 @@ func (p *progress) code() int {
 	case p.results[agent.ResultAssigned] > 0:
 		return exitPending
 	}
-	return exitOther
+	return command.Failed
 }
 
 // absent tells which links a device that is waited for cannot come by.
@@ -134,7 +136,7 @@ func (p *progress) next(advice string) {
 }
 
 func (p *progress) print(line string) {
-	_, err := fmt.Fprintln(p.w, plain(line))
+	_, err := fmt.Fprintln(p.w, display.Plain(line))
 	p.keep(err)
 }
 

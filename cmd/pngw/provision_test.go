@@ -11,6 +11,7 @@ import (
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/command"
 )
 
 func TestExitCode(t *testing.T) {
@@ -109,8 +110,8 @@ func TestInterrupted(t *testing.T) {
 				p.step(agent.Step{Entity: e, Kind: agent.StepSealed})
 			}
 			err := p.interrupted(len(entities), tt.err)
-			var e *exit
-			if !errors.As(err, &e) || e.code != tt.code || !strings.HasPrefix(e.Error(), tt.want) {
+			var e *command.Exit
+			if !errors.As(err, &e) || e.Code != tt.code || !strings.HasPrefix(e.Error(), tt.want) {
 				t.Errorf("got %v, want exit code %d and %q", err, tt.code, tt.want)
 			}
 		})

@@ -18,33 +18,29 @@ import (
 	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/buildinfo"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/hardening"
 	"cpns.example.net/pngw/keystore"
 	"cpns.example.net/pngw/transport/https"
 )
 
-var runCommand = command{
-	name: "run", usage: "[--config FILE]", summary: "run the agent",
-	help: `Runs the agent in the foreground until SIGTERM or SIGINT. It logs to standard
-error, "ready" once it serves. pngw init must have been run once before.
+var runCommand = command.Command{
+	Name: "run", Summary: "run the agent",
+	About: `Runs the agent in the foreground until SIGTERM or SIGINT. It logs to standard error, "ready" once it serves. pngw init must have been run once before.
 
-In the environment, GOMEMLIMIT and GOGC set the Go runtime's memory limit and
-garbage collection; the limit is 12MiB unless given.
-
-example: pngw run --config /etc/config/pngw
-`,
-	gc:  agentGC,
-	run: run,
+In the environment, GOMEMLIMIT and GOGC set the Go runtime's memory limit and garbage collection; the limit is 12MiB unless given.`,
+	Example: "pngw run --config /etc/config/pngw",
+	Setup:   flagless(run),
 }
 
-func run(ctx context.Context, c *call) error {
-	if _, err := c.parse(0, 0); err != nil {
-		return err
-	}
-	cfg, err := c.load()
+func run(ctx context.Context, c *command.Console, _ []string) error {
+	boundMemory(agentGC)
+	cfg, err := loadConfig(c)
 	if err != nil {
 		return err
 	}
-	if err := keepSecrets(); err != nil {
+	if err := hardening.Memory(); err != nil {
 		return err
 	}
 	// The socket is opened to the group once it is there; nothing else is for
@@ -57,7 +53,7 @@ func run(ctx context.Context, c *call) error {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 
-	d, err := newDaemon(ctx, cfg, slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: cfg.Gateway.LogLevel})))
+	d, err := newDaemon(ctx, cfg, slog.New(slog.NewTextHandler(c.Stderr, &slog.HandlerOptions{Level: cfg.Gateway.LogLevel})))
 	if err != nil {
 		return err
 	}
@@ -84,9 +80,9 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 	g := &cfg.Gateway
 	psk := &pskFile{path: g.PSKFile, identity: g.PSKIdentity}
 	if err := checkFiles(ctx, cfg, psk); err != nil {
-		return nil, &exit{exitUsage, err}
+		return nil, &command.Exit{Code: command.Usage, Err: err}
 	}
-	built, _ := buildMoment()
+	built, _ := buildinfo.Moment(buildTime)
 	clock := board.NewClock(built)
 	server, err := https.New(https.Config{
 		Server:      g.Server,
@@ -98,12 +94,12 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 		Log:         log,
 	})
 	if err != nil {
-		return nil, &exit{exitUsage, g.Fault("ca", err)} // config has checked the rest
+		return nil, &command.Exit{Code: command.Usage, Err: g.Fault("ca", err)} // config has checked the rest
 	}
 	d.hotplug = board.NewHotplug(log)
 	links, types, err := openLinks(cfg, d.hotplug, log)
 	if err != nil {
-		return nil, &exit{exitUsage, err}
+		return nil, &command.Exit{Code: command.Usage, Err: err}
 	}
 	if len(links) == 0 {
 		log.Warn("no link is configured and enabled: keys can be requested, not delivered", "config", cfg.File)
@@ -138,7 +134,7 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 		return nil, err
 	}
 	d.api = api.New(api.Config{
-		Agent: d.agent, Version: programVersion(), Server: g.Server, LinkTypes: types,
+		Agent: d.agent, Version: build().Version, Server: g.Server, LinkTypes: types,
 		Events: events, Hooks: d.hooks, Log: log,
 	})
 	return d, nil
@@ -189,7 +185,7 @@ func (d *daemon) run(ctx context.Context) error {
 		stopAPI()
 	}()
 	context.AfterFunc(apiCtx, func() { d.log.Info("stopping") })
-	d.log.Info("ready", "gateway", d.cfg.Gateway.ID, "socket", d.cfg.Gateway.Socket, "version", programVersion())
+	d.log.Info("ready", "gateway", d.cfg.Gateway.ID, "socket", d.cfg.Gateway.Socket, "version", build().Version)
 	apiErr := d.api.Serve(apiCtx, d.listener)
 	stopAgent()
 	err := <-agentErr

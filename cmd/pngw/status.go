@@ -9,28 +9,24 @@ import (
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/display"
 )
 
-var statusCommand = command{
-	name: "status", usage: "[--json]", summary: "show how the agent is doing",
-	help: `Shows how the agent is doing: its clock, server, links, devices, and what is wrong.
-
-  --json   as an object, without the links; events and hooks are counted since
-           the agent started
-
-example: pngw status
-`,
-	run: status,
+var statusCommand = command.Command{
+	Name: "status", Options: "[--json]", Summary: "show how the agent is doing",
+	About:   `Shows how the agent is doing: its clock, server, links, devices, and what is wrong.`,
+	Example: "pngw status",
+	Setup: report("print it as an object, without the links; events and hooks are counted since the agent started",
+		(*api.Client).Status, showStatus),
 }
 
-func status(ctx context.Context, c *call) error {
-	return report(ctx, c, (*api.Client).Status, func(client *api.Client, s api.Status) error {
-		all, err := client.Links(ctx)
-		if err != nil {
-			return c.explain(err)
-		}
-		return sheet(c.stdout, statusPairs(s, all))
-	})
+func showStatus(ctx context.Context, c *command.Console, client *api.Client, s api.Status) error {
+	all, err := client.Links(ctx)
+	if err != nil {
+		return explain(c, err)
+	}
+	return display.Sheet(c.Stdout, statusPairs(s, all))
 }
 
 func statusPairs(s api.Status, all []api.Link) [][2]string {

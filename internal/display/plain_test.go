@@ -1,4 +1,4 @@
-package main
+package display
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ var hostile = []struct{ name, text, want string }{
 func TestPlain(t *testing.T) {
 	for _, tt := range hostile {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := plain(tt.text); got != tt.want {
+			if got := Plain(tt.text); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -34,11 +34,11 @@ func TestJSONIsPlain(t *testing.T) {
 	for _, tt := range hostile {
 		t.Run(tt.name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := printJSON(&b, map[string]string{"note": tt.text}); err != nil {
+			if err := JSON(&b, map[string]string{"note": tt.text}); err != nil {
 				t.Fatal(err)
 			}
 			for line := range strings.Lines(b.String()) {
-				if line = strings.TrimSuffix(line, "\n"); plain(line) != line {
+				if line = strings.TrimSuffix(line, "\n"); Plain(line) != line {
 					t.Errorf("%q acts on a terminal", line)
 				}
 			}
@@ -56,7 +56,7 @@ func TestJSONIsPlain(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var b bytes.Buffer
-	if err := table(&b, [][]string{{"NAME", "STATE"}, {"a\tb", ""}, {"c", "up"}}); err != nil {
+	if err := Table(&b, [][]string{{"NAME", "STATE"}, {"a\tb", ""}, {"c", "up"}}); err != nil {
 		t.Fatal(err)
 	}
 	want := "NAME    STATE\na\\x09b  -\nc       up\n"

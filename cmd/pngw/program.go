@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+
+	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/command"
+)
+
+// Exit codes, which scripts rely on, beside those that all programs have.
+const (
+	exitPending     = 3 // provision: assigned, not yet delivered
+	exitRefused     = 4 // provision: the server refused
+	exitUnreachable = 5 // provision: there was no server to ask
+)
+
+func program() *command.Program {
+	return &command.Program{
+		Name:    "pngw",
+		Summary: "assigns EUKeys to headless devices behind this gateway",
+		Common: func(f *flag.FlagSet) {
+			file := config.DefaultFile
+			f.Var((*configFile)(&file), "config", "the configuration `FILE`")
+		},
+		Commands: []command.Command{
+			initCommand, runCommand,
+			provisionCommand, listCommand, showCommand, forgetCommand, discoveredCommand,
+			authenticateCommand, resolveCommand,
+			linksCommand, statusCommand, versionCommand,
+		},
+		Notes: `exit codes: 0 done, 1 failed, 2 usage or configuration; of provision also 3 assigned but not yet delivered, 4 refused by the server, 5 no server.`,
+		Lists: []command.List{{Name: "ids", Word: "ENTITY_ID", All: knownIDs}},
+	}
+}
+
+// configFile is the value of --config.
+type configFile string
+
+func (f *configFile) String() string { return string(*f) }
+
+func (f *configFile) Set(v string) error {
+	if v == "" {
+		return errors.New("no file given")
+	}
+	*f = configFile(v)
+	return nil
+}
+
+// loadConfig reads the configuration. Mistakes in it are usage errors, whatever
+// the command.
+func loadConfig(c *command.Console) (*config.Config, error) {
+	cfg, err := config.Load(c.Value("config"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: bring it back, or say where it is by --config", err)
+	}
+	if err != nil {
+		return nil, &command.Exit{Code: command.Usage, Err: err}
+	}
+	return cfg, nil
+}
+
+// oneEntity is the device that the only argument names.
+func oneEntity(args []string) (cpns.EntityID, error) {
+	e, err := cpns.ParseEntityID(args[0])
+	if err != nil {
+		return "", command.Misused("%v", err)
+	}
+	return e, nil
+}
+
+// knownIDs tells the devices that the agent serves, and those that it has heard of.
+func knownIDs(ctx context.Context, c *command.Console, tell func(string)) error {
+	client, err := newClient(c)
+	if err != nil {
+		return err
+	}
+	pnes, err := client.List(ctx)
+	if err != nil {
+		return explain(c, err)
+	}
+	for _, p := range pnes {
+		tell(string(p.Entity))
+	}
+	found, err := client.Discovered(ctx)
+	if err != nil {
+		return explain(c, err)
+	}
+	for _, d := range found {
+		tell(string(d.Entity))
+	}
+	return nil
+}
+
+// flagless is the set-up of a command without options of its own.
+func flagless(run command.Run) func(*flag.FlagSet) command.Run {
+	return func(*flag.FlagSet) command.Run { return run }
+}

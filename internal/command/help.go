@@ -1,0 +1,180 @@
+package command
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"cpns.example.net/pngw/internal/display"
+)
+
+const (
+	// width is how wide help is: what any terminal has.
+	width = display.Width
+	// Options whose name and value are no longer than this have their text beside
+	// them.
+	maxBeside = 22
+)
+
+// help is the list of commands.
+func (p *Program) help(w io.Writer) {
+	if alone := p.find(""); alone != nil {
+		p.helpCommand(w, alone)
+		return
+	}
+	display.Fill(w, "", p.Name+" "+p.Summary+".", 0)
+	fmt.Fprintf(w, "\nusage: %s %sCOMMAND ...\n\n", p.Name, p.commonOptions())
+	longest := 0
+	for _, cmd := range p.listed() {
+		longest = max(longest, len(cmd.Name))
+	}
+	for _, cmd := range p.listed() {
+		display.Fill(w, fmt.Sprintf("  %-*s", longest+2, cmd.Name), cmd.Summary, longest+4)
+	}
+	for _, text := range []string{p.About, p.Notes} {
+		printParagraphs(w, text)
+	}
+	if f := newFlags(); p.Common != nil {
+		p.Common(f)
+		fmt.Fprintln(w, "\nof all commands, before the name or behind it:")
+		printOptions(w, f)
+	}
+	fmt.Fprintln(w)
+	display.Fill(w, "", p.Name+" COMMAND --help shows a command's options and an example.", 0)
+}
+
+// listed are the commands that are not hidden.
+func (p *Program) listed() []Command {
+	var listed []Command
+	for _, cmd := range p.all() {
+		if !cmd.Hidden {
+			listed = append(listed, cmd)
+		}
+	}
+	return listed
+}
+
+// commonOptions is how common options stand in a usage line.
+func (p *Program) commonOptions() string {
+	text := ""
+	f := newFlags()
+	p.common(f)
+	f.VisitAll(func(o *flag.Flag) {
+		value, _ := flag.UnquoteUsage(o)
+		text += "[" + strings.TrimSpace("--"+o.Name+" "+value) + "] "
+	})
+	return text
+}
+
+// helpOn is "help [COMMAND]".
+func (p *Program) helpOn(c *Console, args []string) int {
+	if len(args) == 0 {
+		p.help(c.Stdout)
+		return 0
+	}
+	cmd, _ := p.named(args)
+	if cmd == nil {
+		return c.report(p.unknown(args))
+	}
+	p.helpCommand(c.Stdout, cmd)
+	return 0
+}
+
+// usage is how a command is typed.
+func (p *Program) usage(cmd *Command) string {
+	return strings.Join(strings.Fields(p.Name+" "+cmd.Name+" "+cmd.Options+" "+cmd.Args), " ")
+}
+
+// helpCommand is what "COMMAND --help" prints.
+func (p *Program) helpCommand(w io.Writer, cmd *Command) {
+	const label = "usage: "
+	display.Fill(w, label, p.usage(cmd), len(label)+len(p.Name)+1)
+	about := cmd.About
+	if about == "" {
+		about = strings.ToUpper(cmd.Summary[:1]) + cmd.Summary[1:] + "."
+	}
+	printParagraphs(w, about)
+	f := newFlags()
+	p.common(f)
+	cmd.Setup(f)
+	if hasOptions(f) {
+		fmt.Fprintln(w)
+		printOptions(w, f)
+	}
+	printParagraphs(w, cmd.Notes)
+	if cmd.Example != "" {
+		fmt.Fprintf(w, "\nexample:\n  %s\n", cmd.Example)
+	}
+}
+
+func hasOptions(f *flag.FlagSet) bool {
+	any := false
+	f.VisitAll(func(*flag.Flag) { any = true })
+	return any
+}
+
+// option is an option as help and manual show it.
+type option struct {
+	name string // with its value
+	text string
+}
+
+func options(f *flag.FlagSet) []option {
+	var all []option
+	f.VisitAll(func(o *flag.Flag) {
+		value, text := flag.UnquoteUsage(o)
+		if o.DefValue != "" && o.DefValue != "false" && o.DefValue != "0" {
+			text += " (" + o.DefValue + " if not given)"
+		}
+		all = append(all, option{strings.TrimSpace("--" + o.Name + " " + value), text})
+	})
+	return all
+}
+
+func printOptions(w io.Writer, f *flag.FlagSet) {
+	column := 0
+	all := options(f)
+	for _, o := range all {
+		if len(o.name) <= maxBeside {
+			column = max(column, len(o.name))
+		}
+	}
+	column += 4
+	for _, o := range all {
+		head := fmt.Sprintf("  %-*s", column-2, o.name)
+		if len(o.name) > maxBeside {
+			fmt.Fprintln(w, head)
+			head = strings.Repeat(" ", column)
+		}
+		display.Fill(w, head, o.text, column)
+	}
+}
+
+// printParagraphs prints paragraphs, with an empty line before each.
+func printParagraphs(w io.Writer, text string) {
+	for _, p := range paragraphs(text) {
+		fmt.Fprintln(w)
+		if p.asIs {
+			fmt.Fprintln(w, p.text)
+		} else {
+			display.Fill(w, "", p.text, 0)
+		}
+	}
+}
+
+// A paragraph is text to be filled, or lines that stay as they are.
+type paragraph struct {
+	text string
+	asIs bool
+}
+
+func paragraphs(text string) []paragraph {
+	var all []paragraph
+	for block := range strings.SplitSeq(strings.Trim(text, "\n"), "\n\n") {
+		if strings.TrimSpace(block) != "" {
+			all = append(all, paragraph{block, strings.HasPrefix(block, " ")})
+		}
+	}
+	return all
+}

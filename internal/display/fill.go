@@ -1,0 +1,36 @@
+package display
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Width is what help is made for, and lists where no terminal says that it is
+// wider.
+const Width = 80
+
+// Fill writes head, and behind it text in lines of at most Width characters, all
+// but the first of them indented. A word that is longer than a line has a line
+// of its own.
+func Fill(w io.Writer, head, text string, indent int) {
+	fill(w, head, text, indent, Width)
+}
+
+func fill(w io.Writer, head, text string, indent, width int) {
+	line, fresh := head, true
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case fresh:
+			line += word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
+			fmt.Fprintln(w, line)
+			line = strings.Repeat(" ", indent) + word
+		default:
+			line += " " + word
+		}
+		fresh = false
+	}
+	fmt.Fprintln(w, strings.TrimRight(line, " "))
+}

@@ -1,0 +1,57 @@
+// Package durable makes and replaces files so that after a power cut each is
+// there as it was or as it became, whole. The key store and the root key have
+// rules of their own, for flash memory that is worn or full (packages keystore
+// and board); everything else that has to last is written here.
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// WriteNew makes a file with exactly the mode perm, and waits until it is on
+// disk. It fails with fs.ErrExist where there is one, and leaves nothing half
+// written.
+func WriteNew(path string, data []byte, perm fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = errors.Join(f.Chmod(perm), f.Sync())
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Replace puts new contents in the place of a file, with the mode perm: the old
+// ones or the new are there at any time, and the new ones once it has returned
+// nil. An error of the last step, the folder's sync, leaves the new ones there,
+// perhaps not for good.
+func Replace(path string, data []byte, perm fs.FileMode) error {
+	next := path + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // of one that was interrupted
+		return err
+	}
+	if err := WriteNew(next, data, perm); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return errors.Join(err, os.Remove(next))
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir waits until the names in a folder are on disk.
+func SyncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
