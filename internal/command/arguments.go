@@ -58,7 +58,7 @@ func checkArgs(want string, got []string) error {
 	for _, a := range arguments(want) {
 		switch {
 		case len(got) == 0 && !a.optional:
-			return Misused("%s is missing", a.word)
+			return Misused("%s is missing", strings.TrimSuffix(a.word, "|-"))
 		case a.repeated || len(got) == 0:
 			return nil
 		}
