@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	mrand "math/rand/v2"
 	"sync"
@@ -240,9 +239,7 @@ func (a *Agent) retry(p *port) time.Duration {
 func (a *Agent) keep(r *record) error {
 	var err error
 	if r.target() == nil && r.request == nil {
-		if err = a.cfg.Store.Delete(string(r.entity)); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+		err = a.cfg.Store.Delete(string(r.entity))
 	} else {
 		var value []byte
 		if value, err = r.marshal(); err == nil {

@@ -12,9 +12,10 @@ import (
 )
 
 // Store keeps sealed records by name. Put must be durable once it returns, and
-// an interrupted Put must leave the old value or the new one. Get and Delete of
-// a name that is not there give an error that is fs.ErrNotExist; any other
-// error of Get means that the record is there and does not open.
+// an interrupted Put must leave the old value or the new one. Delete succeeds
+// where there is nothing, and one that failed can be called again. Get of a name
+// that is not there gives an error that is fs.ErrNotExist; any other means that the
+// record is there and does not open.
 type Store interface {
 	Put(name string, value []byte) error
 	Get(name string) ([]byte, error)

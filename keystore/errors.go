@@ -76,6 +76,8 @@ func (e *WriteError) Advice() string {
 		return "the file system of " + e.Dir + " is read-only, which the kernel also does after a fault: see dmesg, then remount it read-write"
 	case errors.Is(e.Err, syscall.EIO):
 		return "the storage under " + e.Dir + " reports a fault: save what is on it and replace it"
+	case errors.Is(e.Err, fs.ErrNotExist):
+		return e.Dir + " was removed while pngw had it open: put it back from a copy, or make a new one by pngw init, and start pngw again"
 	case errors.Is(e.Err, fs.ErrPermission):
 		return "the user that runs pngw has to own " + e.Dir
 	}

@@ -12,9 +12,15 @@ import (
 
 // A faultyDisk lets one system call fail without effect; of a write, half is done.
 type faultyDisk struct {
-	osDisk
+	disk
 	calls, failAt int
 	err           error
+}
+
+// over has d pass on to a store's folder what does not fail.
+func (d *faultyDisk) over(f *folder) disk {
+	d.disk = f
+	return d
 }
 
 func (d *faultyDisk) fail() error {
@@ -25,19 +31,19 @@ func (d *faultyDisk) fail() error {
 	return nil
 }
 
-func (d *faultyDisk) create(path string) (file, error) {
+func (d *faultyDisk) create(name string) (file, error) {
 	if err := d.fail(); err != nil {
 		return nil, err
 	}
-	f, err := d.osDisk.create(path)
+	f, err := d.disk.create(name)
 	return faultyFile{f, d}, err
 }
 
-func (d *faultyDisk) open(path string) (file, error) {
+func (d *faultyDisk) open(name string) (file, error) {
 	if err := d.fail(); err != nil {
 		return nil, err
 	}
-	f, err := d.osDisk.open(path)
+	f, err := d.disk.open(name)
 	return faultyFile{f, d}, err
 }
 
@@ -45,21 +51,28 @@ func (d *faultyDisk) rename(from, to string) error {
 	if err := d.fail(); err != nil {
 		return err
 	}
-	return d.osDisk.rename(from, to)
+	return d.disk.rename(from, to)
 }
 
-func (d *faultyDisk) remove(path string) error {
+func (d *faultyDisk) remove(name string) error {
 	if err := d.fail(); err != nil {
 		return err
 	}
-	return d.osDisk.remove(path)
+	return d.disk.remove(name)
 }
 
-func (d *faultyDisk) syncDir(path string) error {
+func (d *faultyDisk) sync() error {
 	if err := d.fail(); err != nil {
 		return err
 	}
-	return d.osDisk.syncDir(path)
+	return d.disk.sync()
+}
+
+func (d *faultyDisk) syncAbove() error {
+	if err := d.fail(); err != nil {
+		return err
+	}
+	return d.disk.syncAbove()
 }
 
 type faultyFile struct {
@@ -130,7 +143,7 @@ func TestPutFaults(t *testing.T) {
 			if old != "" {
 				mustPut(t, s, "a", old)
 			}
-			s.disk = d
+			s.disk = d.over(s.folder)
 			err := s.Put("a", []byte("new"))
 			wantFault(t, d, err)
 
@@ -144,56 +157,131 @@ func TestPutFaults(t *testing.T) {
 				t.Errorf("neither old nor new: %q", got)
 			}
 			// Nothing of a failed Put takes up room.
-			for _, file := range files(t, s.dir) {
+			for _, file := range files(t, s.folder.path) {
 				if strings.HasSuffix(file, tempExt) {
 					t.Errorf("left over: %s", file)
 				}
 			}
 			// The fault over, it works.
-			s.disk = osDisk{}
+			s.disk = s.folder
 			mustPut(t, s, "a", "newer")
 			s = reopen(t, s)
 			wantValue(t, s, "a", "newer")
 			wantValue(t, s, "other", "else")
 		})
-		if want := 7; calls != want {
+		if want := 6; calls != want {
 			t.Errorf("a Put makes %d calls that change or sync, want %d", calls, want)
 		}
 	}
 }
 
+// A Delete that fails has removed the record or not, and the next Delete, the next Put or the next start finishes
+// it: afterwards none of the old value's bytes are left in any file.
 func TestDeleteFaults(t *testing.T) {
-	eachFault(t, func(t *testing.T, d *faultyDisk) {
-		s := newStore(t)
-		mustPut(t, s, "other", "else")
-		mustPut(t, s, "a", "old")
-		s.disk = d
-		err := s.Delete("a")
-		if d.calls >= d.failAt && err == nil {
-			// Only the overwriting may fail without a word: the record is gone all the same.
-			if _, err := s.Get("a"); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("deleted, and Get says %v", err)
+	finish := map[string]func(t *testing.T, s *Store) *Store{
+		"Delete": func(t *testing.T, s *Store) *Store {
+			if err := s.Delete("a"); err != nil {
+				t.Errorf("deleting again: %v", err)
 			}
-		} else {
-			wantFault(t, d, err)
+			return s
+		},
+		"Put": func(t *testing.T, s *Store) *Store {
+			mustPut(t, s, "a", "new")
+			return s
+		},
+		"start": reopenAny,
+	}
+	for how, finish := range finish {
+		t.Run(how, func(t *testing.T) {
+			eachFault(t, func(t *testing.T, d *faultyDisk) {
+				s := newStore(t)
+				mustPut(t, s, "other", "else")
+				mustPut(t, s, "a", "old")
+				content, err := os.Open(filepath.Join(s.folder.path, "a.rec"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer content.Close()
+				s.disk = d.over(s.folder)
+				err = s.Delete("a")
+				if err == nil {
+					if _, err := s.Get("a"); !errors.Is(err, fs.ErrNotExist) {
+						t.Errorf("deleted, and Get says %v", err)
+					}
+				} else {
+					wantFault(t, d, err)
+				}
+				_, getErr := s.Get("a")
+				if getErr != nil && !errors.Is(getErr, fs.ErrNotExist) {
+					t.Errorf("neither there nor gone: %v", getErr)
+				}
+				s.disk = s.folder
+				s = finish(t, s)
+				// One call may fail without a word and take the zeros with it: overwriting, and on a disk
+				// without room all of it.
+				if err != nil && getErr != nil {
+					wantZeros(t, content)
+				}
+				if how == "Delete" {
+					wantList(t, s, "other")
+				}
+				for _, file := range files(t, s.folder.path) {
+					if strings.HasSuffix(file, tempExt) {
+						t.Errorf("left over: %s", file)
+					}
+				}
+				wantValue(t, s, "other", "else")
+			})
+		})
+	}
+}
+
+func reopenAny(t *testing.T, s *Store) *Store { return reopen(t, s) }
+
+// wantZeros holds that a file that has no name any more was overwritten.
+func wantZeros(t *testing.T, f *os.File) {
+	t.Helper()
+	got := make([]byte, MaxValue)
+	n, _ := f.ReadAt(got, 0)
+	if n == 0 || strings.Trim(string(got[:n]), "\x00") != "" {
+		t.Errorf("left in the file: %x", got[:n])
+	}
+}
+
+// On a full jffs2 there is no room for a new name, but for removing one there is.
+func TestDeleteWithoutRoom(t *testing.T) {
+	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		s := newStore(t)
+		mustPut(t, s, "a", "1")
+		s.disk = (&faultyDisk{failAt: 1, err: cause}).over(s.folder)
+		if err := s.Delete("a"); err != nil {
+			t.Errorf("%v: %v", cause, err)
 		}
-		s.disk = osDisk{}
-		s = reopen(t, s)
-		if got, err := s.Get("a"); err == nil && string(got) != "old" || err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("neither there nor gone: %q, %v", got, err)
-		}
-		if err := s.Delete("a"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("deleting again: %v", err)
-		}
-		wantList(t, s, "other")
-		wantValue(t, s, "other", "else")
-	})
+		wantList(t, reopen(t, s))
+	}
+}
+
+// A record that a person has removed is deleted.
+func TestDeleteWhatIsGone(t *testing.T) {
+	s := newStore(t)
+	mustPut(t, s, "a", "1")
+	if err := os.Remove(filepath.Join(s.folder.path, "a.rec")); err != nil {
+		t.Fatal(err)
+	}
+	d := &faultyDisk{}
+	s.disk = d.over(s.folder)
+	if err := s.Delete("a"); err != nil {
+		t.Error(err)
+	}
+	if d.calls != 2 {
+		t.Errorf("%d calls, want 2: a rename, and a sync of what the person may not have synced", d.calls)
+	}
 }
 
 func TestCreateFaults(t *testing.T) {
 	eachFault(t, func(t *testing.T, d *faultyDisk) {
 		dir := filepath.Join(t.TempDir(), "keys")
-		err := create(d, dir, &testSecret)
+		err := create(dir, &testSecret, d.over)
 		wantFault(t, d, err)
 		// A store, whole, or none and Create makes it.
 		s, openErr := Open(dir, &testSecret)
@@ -219,40 +307,55 @@ func TestLeftOvers(t *testing.T) {
 	s := newStore(t)
 	mustPut(t, s, "a", "1")
 	// jffs2 renames in two steps: between them the temporary file is a second link to the record.
-	if err := os.Link(filepath.Join(s.dir, "a.rec"), filepath.Join(s.dir, "a.rec.tmp")); err != nil {
+	if err := os.Link(filepath.Join(s.folder.path, "a.rec"), filepath.Join(s.folder.path, "a.rec.tmp")); err != nil {
 		t.Fatal(err)
 	}
+	var halves []*os.File
 	for _, name := range []string{"b.rec.tmp", "header.tmp"} {
-		if err := os.WriteFile(filepath.Join(s.dir, name), []byte("half"), 0o600); err != nil {
+		path := filepath.Join(s.folder.path, name)
+		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		half, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer half.Close()
+		halves = append(halves, half)
 	}
 	s.Close()
 	d := &faultyDisk{failAt: 1, err: syscall.EROFS}
-	s, err := open(d, s.dir, &testSecret)
+	r := record(t, s.folder.path)
+	s, err := open(s.folder.path, &testSecret, func(f *folder) disk { r.disk = d.over(f); return r })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := len(r.events); n == 0 || !r.events[n-1].syncDir {
+		t.Errorf("what was finished is not synced: %+v", r.events)
 	}
 	wantList(t, s, "a")
 	wantValue(t, s, "a", "1")
 	// The left-over of a is still there, and a failed Put must not harm the record through it.
-	s.disk = &faultyDisk{failAt: 3, err: syscall.ENOSPC}
+	s.disk = (&faultyDisk{failAt: 3, err: syscall.ENOSPC}).over(s.folder)
 	if err := s.Put("a", []byte("2")); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want ENOSPC", err)
 	}
 	wantValue(t, s, "a", "1")
 	s = reopen(t, s)
-	if got := files(t, s.dir); len(got) != 2 {
+	if got := files(t, s.folder.path); len(got) != 2 {
 		t.Errorf("left: %q, want a.rec and header", got)
 	}
 	wantValue(t, s, "a", "1")
+	for _, half := range halves {
+		wantZeros(t, half)
+	}
 }
 
 // The bytes of a deleted record are overwritten before the file is removed.
 func TestDeleteOverwrites(t *testing.T) {
 	s := newStore(t)
 	mustPut(t, s, "a", "value")
-	f, err := os.Open(filepath.Join(s.dir, "a.rec"))
+	f, err := os.Open(filepath.Join(s.folder.path, "a.rec"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,9 +363,5 @@ func TestDeleteOverwrites(t *testing.T) {
 	if err := s.Delete("a"); err != nil {
 		t.Fatal(err)
 	}
-	got := make([]byte, 100)
-	n, _ := f.Read(got)
-	if n != len("value")+Overhead || strings.Trim(string(got[:n]), "\x00") != "" {
-		t.Errorf("left in the file: %x", got[:n])
-	}
+	wantZeros(t, f)
 }

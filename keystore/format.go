@@ -100,8 +100,8 @@ func checkMagic(file []byte, magic string) error {
 }
 
 // openHeader reads and checks the header of a store.
-func openHeader(path string, secret *Secret) (cipher.AEAD, error) {
-	header, err := readFile(path, headerSize)
+func openHeader(f *folder, secret *Secret) (cipher.AEAD, error) {
+	header, err := f.read(headerFile, headerSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("header %w: there are records but no header: put the header back from a copy of this folder", ErrDamaged)
 	}

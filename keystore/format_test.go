@@ -15,10 +15,10 @@ import (
 func TestWrongSecret(t *testing.T) {
 	s := newStore(t)
 	s.Close()
-	if _, err := Open(s.dir, &otherSecret); !errors.Is(err, ErrWrongSecret) || errors.Is(err, ErrDamaged) {
+	if _, err := Open(s.folder.path, &otherSecret); !errors.Is(err, ErrWrongSecret) || errors.Is(err, ErrDamaged) {
 		t.Errorf("got %v, want ErrWrongSecret", err)
 	}
-	mustOpen(t, s.dir) // the failure has left no lock
+	mustOpen(t, s.folder.path) // the failure has left no lock
 }
 
 // Every single bit of the header matters, and none of them looks like a wrong secret.
@@ -52,10 +52,10 @@ func TestDamagedHeaderFile(t *testing.T) {
 	for _, content := range []string{"", "PKH1", strings.Repeat("x", 1000)} {
 		s := newStore(t)
 		s.Close()
-		if err := os.WriteFile(filepath.Join(s.dir, headerFile), []byte(content), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.folder.path, headerFile), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(s.dir, &testSecret); !errors.Is(err, ErrDamaged) {
+		if _, err := Open(s.folder.path, &testSecret); !errors.Is(err, ErrDamaged) {
 			t.Errorf("header %.10q: got %v, want ErrDamaged", content, err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestDamagedRecords(t *testing.T) {
 			s := newStore(t)
 			mustPut(t, s, "pne-1", "value")
 			mustPut(t, s, "other", "else")
-			path := filepath.Join(s.dir, "pne-1.rec")
+			path := filepath.Join(s.folder.path, "pne-1.rec")
 			if err := tt.spoil(path); err != nil {
 				t.Fatal(err)
 			}

@@ -42,31 +42,34 @@ const (
 
 // A Store is an open store. Its methods may be called concurrently.
 type Store struct {
-	dir  string
-	disk disk
-	aead cipher.AEAD // seals records
+	folder *folder     // locked until closed
+	disk   disk        // the folder, but for tests
+	aead   cipher.AEAD // seals records
 
-	mu   sync.RWMutex // held for writing while the folder changes
-	lock *os.File     // nil once closed
+	mu     sync.RWMutex // held for writing while the folder changes
+	closed bool
 }
 
 // Create makes an empty store in dir, a folder that is not there yet or has no store in it; the folder above
 // has to be there. It refuses an existing store with fs.ErrExist. The store is durable once Create returns,
 // and not open.
 func Create(dir string, secret *Secret) error {
-	return create(osDisk{}, dir, secret)
+	return create(dir, secret, realDisk)
 }
 
-func create(d disk, dir string, secret *Secret) error {
+// realDisk is what a store works on, outside tests.
+func realDisk(f *folder) disk { return f }
+
+func create(dir string, secret *Secret, on func(*folder) disk) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("creating key store: %w", err)
 	}
-	lock, err := lockDir(dir)
+	f, err := lockFolder(dir)
 	if err != nil {
 		return fmt.Errorf("creating key store: %w", err)
 	}
-	defer lock.Close()
-	files, err := checkDir(dir)
+	defer f.close()
+	files, err := f.check()
 	if err != nil {
 		return fmt.Errorf("creating key store: %w", err)
 	}
@@ -74,10 +77,11 @@ func create(d disk, dir string, secret *Secret) error {
 	if i := slices.IndexFunc(files, isStoreFile); i >= 0 {
 		return fmt.Errorf("creating key store: %s: %w (it has a file %s)", dir, fs.ErrExist, files[i])
 	}
-	if err := replace(d, dir, headerFile, newHeader(secret)); err != nil {
+	d := on(f)
+	if err := replace(d, headerFile, newHeader(secret)); err != nil {
 		return &WriteError{Dir: dir, Err: err}
 	}
-	if err := d.syncDir(filepath.Dir(filepath.Clean(dir))); err != nil {
+	if err := d.syncAbove(); err != nil {
 		return &WriteError{Dir: dir, Err: err}
 	}
 	return nil
@@ -87,13 +91,15 @@ func create(d disk, dir string, secret *Secret) error {
 //
 // It fails with fs.ErrNotExist where there is no store, ErrLocked while another process has it open, a
 // *ModeError where group or others have access, ErrWrongSecret under a secret that it was not made with, and
-// ErrDamaged where the header is spoilt. Records are not looked at.
+// ErrDamaged where the header is spoilt. Records are not looked at; what was left unfinished is finished.
+//
+// A store that is moved while it is open stays open, where it is then.
 func Open(dir string, secret *Secret) (*Store, error) {
-	return open(osDisk{}, dir, secret)
+	return open(dir, secret, realDisk)
 }
 
-func open(d disk, dir string, secret *Secret) (_ *Store, err error) {
-	lock, err := lockDir(dir)
+func open(dir string, secret *Secret, on func(*folder) disk) (_ *Store, err error) {
+	f, err := lockFolder(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no key store: %w: run pngw init once to make it", err)
 	}
@@ -102,22 +108,23 @@ func open(d disk, dir string, secret *Secret) (_ *Store, err error) {
 	}
 	defer func() {
 		if err != nil {
-			lock.Close()
+			f.close()
 		}
 	}()
-	files, err := checkDir(dir)
+	files, err := f.check()
 	if err != nil {
 		return nil, fmt.Errorf("opening key store: %w", err)
 	}
 	if !slices.ContainsFunc(files, isStoreFile) {
 		return nil, fmt.Errorf("no key store in %s: %w: run pngw init once to make it", dir, fs.ErrNotExist)
 	}
-	aead, err := openHeader(filepath.Join(dir, headerFile), secret)
+	aead, err := openHeader(f, secret)
 	if err != nil {
 		return nil, fmt.Errorf("opening key store %s: %w", dir, err)
 	}
-	removeTemps(d, dir, files)
-	return &Store{dir: dir, disk: d, aead: aead, lock: lock}, nil
+	d := on(f)
+	clearTemps(d, files)
+	return &Store{folder: f, disk: d, aead: aead}, nil
 }
 
 // Put stores a value under a name of 1 to MaxName bytes of printable ASCII without space. It is durable once
@@ -137,15 +144,15 @@ func (s *Store) Put(name string, value []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lock == nil {
+	if s.closed {
 		return errClosed
 	}
 	// Opening what is there costs one read from the page cache, nothing beside the two syncs.
 	if _, err := s.read(name, file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("not overwritten: %w", err)
 	}
-	if err := replace(s.disk, s.dir, file, sealRecord(s.aead, file, value)); err != nil {
-		return &WriteError{Name: name, Dir: s.dir, Err: err}
+	if err := replace(s.disk, file, sealRecord(s.aead, file, value)); err != nil {
+		return &WriteError{Name: name, Dir: s.folder.path, Err: err}
 	}
 	return nil
 }
@@ -159,15 +166,15 @@ func (s *Store) Get(name string) ([]byte, error) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.lock == nil {
+	if s.closed {
 		return nil, errClosed
 	}
 	return s.read(name, file)
 }
 
 func (s *Store) read(name, file string) ([]byte, error) {
-	path := filepath.Join(s.dir, file)
-	sealed, err := readFile(path, MaxValue+Overhead)
+	path := filepath.Join(s.folder.path, file)
+	sealed, err := s.folder.read(file, MaxValue+Overhead)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("record %q: %w", name, fs.ErrNotExist)
 	}
@@ -181,8 +188,9 @@ func (s *Store) read(name, file string) ([]byte, error) {
 	return value, nil
 }
 
-// Delete removes a record, also one that does not open. It is gone for good once Delete returns. It fails
-// with fs.ErrNotExist where there is none, and with a *WriteError, as Put does.
+// Delete removes a record, also one that does not open. It is gone for good once Delete returns nil, which it
+// does too where there is none: one that was removed by hand, or of which an earlier Delete has left a part. It
+// fails with a *WriteError and may then be called again. It needs no room on the file system.
 //
 // The file is overwritten before it is removed. On flash and on journaling file systems that promises
 // nothing: the new bytes go elsewhere and the old ones stay until they are erased some day. What they
@@ -194,15 +202,11 @@ func (s *Store) Delete(name string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lock == nil {
+	if s.closed {
 		return errClosed
 	}
-	err = discard(s.disk, s.dir, file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("record %q: %w", name, fs.ErrNotExist)
-	}
-	if err != nil {
-		return &WriteError{Name: name, Dir: s.dir, Err: err}
+	if err := discard(s.disk, file); err != nil {
+		return &WriteError{Name: name, Dir: s.folder.path, Err: err}
 	}
 	return nil
 }
@@ -211,16 +215,16 @@ func (s *Store) Delete(name string) error {
 func (s *Store) List() ([]string, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.lock == nil {
+	if s.closed {
 		return nil, errClosed
 	}
-	entries, err := os.ReadDir(s.dir)
+	files, err := s.folder.list()
 	if err != nil {
 		return nil, fmt.Errorf("listing key store: %w", err)
 	}
 	var names []string
-	for _, e := range entries {
-		if name, ok := recordName(e.Name()); ok {
+	for _, file := range files {
+		if name, ok := recordName(file); ok {
 			names = append(names, name)
 		}
 	}
@@ -232,12 +236,11 @@ func (s *Store) List() ([]string, error) {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lock == nil {
+	if s.closed {
 		return errClosed
 	}
-	lock := s.lock
-	s.lock = nil
-	return lock.Close()
+	s.closed = true
+	return s.folder.close()
 }
 
 // isStoreFile tells whether a file is a finished part of a store.

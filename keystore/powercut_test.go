@@ -3,17 +3,19 @@ package keystore
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
 // A recorder passes every call on to the real file system and notes what it changes, for powerCuts.
 type recorder struct {
-	osDisk
+	disk
 	names  map[string]*inode // as they are now
 	events []event
 }
@@ -44,26 +46,31 @@ func record(t *testing.T, dir string) *recorder {
 	return r
 }
 
-func (r *recorder) create(path string) (file, error) {
-	f, err := r.osDisk.create(path)
+// over has r pass on to a store's folder.
+func (r *recorder) over(f *folder) disk {
+	r.disk = f
+	return r
+}
+
+func (r *recorder) create(name string) (file, error) {
+	f, err := r.disk.create(name)
 	if err != nil {
 		return nil, err
 	}
 	node := &inode{}
-	r.names[filepath.Base(path)] = node
-	r.events = append(r.events, event{name: filepath.Base(path), inode: node})
+	r.names[name] = node
+	r.events = append(r.events, event{name: name, inode: node})
 	return recordedFile{f, r, node}, nil
 }
 
-func (r *recorder) open(path string) (file, error) {
-	f, err := r.osDisk.open(path)
-	return recordedFile{f, r, r.names[filepath.Base(path)]}, err
+func (r *recorder) open(name string) (file, error) {
+	f, err := r.disk.open(name)
+	return recordedFile{f, r, r.names[name]}, err
 }
 
 func (r *recorder) rename(from, to string) error {
-	err := r.osDisk.rename(from, to)
+	err := r.disk.rename(from, to)
 	if err == nil {
-		from, to = filepath.Base(from), filepath.Base(to)
 		r.events = append(r.events, event{name: to, inode: r.names[from], from: from})
 		r.names[to] = r.names[from]
 		delete(r.names, from)
@@ -71,18 +78,18 @@ func (r *recorder) rename(from, to string) error {
 	return err
 }
 
-func (r *recorder) remove(path string) error {
-	err := r.osDisk.remove(path)
+func (r *recorder) remove(name string) error {
+	err := r.disk.remove(name)
 	if err == nil {
-		delete(r.names, filepath.Base(path))
-		r.events = append(r.events, event{name: filepath.Base(path)})
+		delete(r.names, name)
+		r.events = append(r.events, event{name: name})
 	}
 	return err
 }
 
-func (r *recorder) syncDir(path string) error {
+func (r *recorder) sync() error {
 	r.events = append(r.events, event{syncDir: true})
-	return r.osDisk.syncDir(path)
+	return r.disk.sync()
 }
 
 type recordedFile struct {
@@ -105,7 +112,7 @@ func (f recordedFile) Sync() error {
 // there, of the rest anything. A name change that was not synced is done or not, each for itself, a rename
 // also half (both names, as jffs2 does it); of a write that was not synced there may be nothing, a half, the
 // length without the bytes, or all.
-func powerCuts(before map[string]*inode, events []event) []map[string][]byte {
+func powerCuts(before map[string]*inode, events []event) []image {
 	syncedDir := -1
 	syncedFile := map[*inode]int{}
 	for i, e := range events {
@@ -147,22 +154,36 @@ func powerCuts(before map[string]*inode, events []event) []map[string][]byte {
 			names = branch(names, ways, all)
 		}
 	}
-	var images []map[string][]byte
+	var images []image
 	for _, n := range names {
 		for _, c := range contents {
-			image := map[string][]byte{}
+			left, nodes := image{}, map[*inode]*inode{}
 			for name, node := range n {
-				// A write covers the file's start; what it does not reach is as before.
-				content := bytes.Clone(node.start)
-				if w, ok := c[node]; ok {
-					content = append(bytes.Clone(w), content[min(len(w), len(content)):]...)
+				if nodes[node] == nil {
+					// A write covers the file's start; what it does not reach is as before.
+					content := bytes.Clone(node.start)
+					if w, ok := c[node]; ok {
+						content = append(bytes.Clone(w), content[min(len(w), len(content)):]...)
+					}
+					nodes[node] = &inode{content}
 				}
-				image[name] = content
+				left[name] = nodes[node]
 			}
-			images = append(images, image)
+			images = append(images, left)
 		}
 	}
 	return images
+}
+
+// An image is what a power cut leaves. A file may have two names.
+type image map[string]*inode
+
+func (m image) String() string {
+	var text strings.Builder
+	for name, node := range m {
+		fmt.Fprintf(&text, "%s: inode %p, %x\n", name, node, node.start)
+	}
+	return text.String()
 }
 
 // branch replaces every state by its versions after each of the ways in which an event may have gone.
@@ -183,9 +204,9 @@ func branch[K comparable, V any](states []map[K]V, ways int, apply func(map[K]V,
 // last of them.
 func checkPowerCuts(t *testing.T, s *Store, operation func() error, allowed ...string) {
 	t.Helper()
-	r := record(t, s.dir)
+	r := record(t, s.folder.path)
 	before := maps.Clone(r.names)
-	s.disk = r
+	s.disk = r.over(s.folder)
 	if err := operation(); err != nil {
 		t.Fatal(err)
 	}
@@ -198,14 +219,14 @@ func checkPowerCuts(t *testing.T, s *Store, operation func() error, allowed ...s
 			images++
 			checkImage(t, image, allowed)
 			if t.Failed() {
-				t.Fatalf("after a power cut behind event %d of %d, with %q", n, len(r.events), image)
+				t.Fatalf("after a power cut behind event %d of %d, with\n%v", n, len(r.events), image)
 			}
 		}
 	}
 	t.Logf("%d folders after power cuts behind %d events", images, len(r.events))
 }
 
-func checkImage(t *testing.T, image map[string][]byte, allowed []string) {
+func checkImage(t *testing.T, image image, allowed []string) {
 	t.Helper()
 	dir := lay(t, image)
 	s, err := Open(dir, &testSecret)
@@ -234,14 +255,22 @@ func checkImage(t *testing.T, image map[string][]byte, allowed []string) {
 }
 
 // lay makes a folder that holds an image.
-func lay(t *testing.T, image map[string][]byte) string {
+func lay(t *testing.T, image image) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range image {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+	first := map[*inode]string{}
+	for name, node := range image {
+		path, err := filepath.Join(dir, name), error(nil)
+		if other, there := first[node]; there {
+			err = os.Link(other, path)
+		} else {
+			first[node] = path
+			err = os.WriteFile(path, node.start, 0o600)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,6 +303,24 @@ func TestPowerCuts(t *testing.T) {
 		mustPut(t, s, "a", "old")
 		checkPowerCuts(t, s, func() error { return s.Delete("a") }, "old", "")
 	})
+	t.Run("Delete, in two", func(t *testing.T) {
+		s := fresh(t)
+		mustPut(t, s, "a", "old")
+		s.disk = (&faultyDisk{failAt: 2, err: syscall.EIO}).over(s.folder)
+		if err := s.Delete("a"); err == nil {
+			t.Fatal("without a fault")
+		}
+		checkPowerCuts(t, s, func() error { return s.Delete("a") }, "")
+	})
+	t.Run("Put after half a Delete", func(t *testing.T) {
+		s := fresh(t)
+		mustPut(t, s, "a", "old")
+		s.disk = (&faultyDisk{failAt: 2, err: syscall.EIO}).over(s.folder)
+		if err := s.Delete("a"); err == nil {
+			t.Fatal("without a fault")
+		}
+		checkPowerCuts(t, s, func() error { return s.Put("a", []byte("new")) }, "", "new")
+	})
 	t.Run("Delete and Put", func(t *testing.T) {
 		s := fresh(t)
 		mustPut(t, s, "a", "old")
@@ -287,7 +334,7 @@ func TestPowerCuts(t *testing.T) {
 func TestPowerCutsInCreate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	r := &recorder{names: map[string]*inode{}}
-	if err := create(r, dir, &testSecret); err != nil {
+	if err := create(dir, &testSecret, r.over); err != nil {
 		t.Fatal(err)
 	}
 	for n := range len(r.events) + 1 {
@@ -296,12 +343,12 @@ func TestPowerCutsInCreate(t *testing.T) {
 			s, err := Open(dir, &testSecret)
 			if errors.Is(err, fs.ErrNotExist) && n < len(r.events) {
 				if err := Create(dir, &testSecret); err != nil {
-					t.Fatalf("behind event %d, with %q: %v", n, image, err)
+					t.Fatalf("behind event %d, with\n%v: %v", n, image, err)
 				}
 				s, err = Open(dir, &testSecret)
 			}
 			if err != nil {
-				t.Fatalf("behind event %d, with %q: %v", n, image, err)
+				t.Fatalf("behind event %d, with\n%v: %v", n, image, err)
 			}
 			s.Close()
 		}

@@ -46,7 +46,7 @@ func TestTwoProcesses(t *testing.T) {
 	s.Close()
 
 	writer := exec.Command(os.Args[0])
-	writer.Env = append(os.Environ(), writerEnv+"="+s.dir)
+	writer.Env = append(os.Environ(), writerEnv+"="+s.folder.path)
 	out, err := writer.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -64,10 +64,10 @@ func TestTwoProcesses(t *testing.T) {
 		}
 	}
 
-	if _, err := Open(s.dir, &testSecret); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "in use by another process") {
+	if _, err := Open(s.folder.path, &testSecret); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "in use by another process") {
 		t.Errorf("Open: got %v, want ErrLocked", err)
 	}
-	if err := Create(s.dir, &testSecret); !errors.Is(err, ErrLocked) {
+	if err := Create(s.folder.path, &testSecret); !errors.Is(err, ErrLocked) {
 		t.Errorf("Create: got %v, want ErrLocked", err)
 	}
 
@@ -84,7 +84,7 @@ func TestTwoProcesses(t *testing.T) {
 		t.Fatalf("the other process says %q", last)
 	}
 
-	s = mustOpen(t, s.dir)
+	s = mustOpen(t, s.folder.path)
 	value, err := s.Get("a")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestTwoProcesses(t *testing.T) {
 	if got, err := strconv.Atoi(string(value)); err != nil || got != acknowledged && got != acknowledged+1 {
 		t.Errorf("got %q, want %d or one more", value, acknowledged)
 	}
-	if got := files(t, s.dir); len(got) != 2 {
+	if got := files(t, s.folder.path); len(got) != 2 {
 		t.Errorf("left: %q, want a.rec and header", got)
 	}
 }

@@ -70,7 +70,7 @@ func TestFileSystemFull(t *testing.T) {
 						stored++
 					}
 				}
-				if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "make room on the file system of "+s.dir) {
+				if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "make room on the file system of "+s.folder.path) {
 					t.Errorf("got %v, want ENOSPC and what to do", err)
 				}
 				if stored == 0 {
@@ -89,7 +89,7 @@ func TestFileSystemFull(t *testing.T) {
 				for i := range stored {
 					wantValue(t, s, fmt.Sprint("pne-", i), string(value))
 				}
-				if got := len(files(t, s.dir)); got != stored+1 {
+				if got := len(files(t, s.folder.path)); got != stored+1 {
 					t.Errorf("%d files, want %d", got, stored+1)
 				}
 				// A record gives its room back, and the next one fits.
