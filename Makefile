@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo bench fuzz cross package repro size qemu powercut setup clean
+.PHONY: help build test demo bench fuzz cross package release repro size qemu powercut setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -25,6 +25,9 @@ cross: ## static pngw for six kinds of router, into build/out; USB=0 without USB
 
 package: ## .ipk and .apk of what make cross has built, into build/out/packages
 	@scripts/package.sh
+
+release: ## archives, packages, notes and checksums of the tag TAG
+	@scripts/release.sh $(TAG)
 
 repro: ## build one target twice, elsewhere, and compare the bytes
 	@scripts/reproduce.sh
