@@ -1,10 +1,13 @@
 package hooks
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -19,7 +22,7 @@ func (r *Runner) find() (paths []string) {
 	}
 	for _, e := range entries {
 		path := r.cfg.Dir + "/" + e.Name()
-		if reason := unfit(e); reason != "" {
+		if reason := unfit(path, e); reason != "" {
 			refused[path] = reason
 		} else {
 			paths = append(paths, path)
@@ -51,7 +54,7 @@ func list(dir string) (entries []fs.DirEntry, reason string) {
 
 // unfit says why a file is not run, "" if it is. A symbolic link is not: its
 // target may lie where others can exchange it.
-func unfit(e fs.DirEntry) string {
+func unfit(path string, e fs.DirEntry) string {
 	if !isHookName(e.Name()) {
 		return "its name has other characters than letters, digits, _ and -"
 	}
@@ -64,7 +67,28 @@ func unfit(e fs.DirEntry) string {
 	case info.Mode()&0o100 == 0:
 		return "it is not executable"
 	}
-	return mayChange(info)
+	if reason := mayChange(info); reason != "" {
+		return reason
+	}
+	// The kernel takes the CR for a part of the interpreter's name, or of its option.
+	if first, err := firstLine(path); err == nil && strings.HasPrefix(first, "#!") && strings.HasSuffix(first, "\r") {
+		return "its lines end in CR LF, as on Windows: take the CRs out, for example by dos2unix"
+	}
+	return ""
+}
+
+// firstLine is a file's first line, or as much of it as the kernel looks at.
+func firstLine(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(io.LimitReader(f, 256)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimSuffix(line, "\n"), nil
 }
 
 // mayChange says who could change a file or folder and so have the agent run

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -279,6 +280,50 @@ func (r *rig) gone(t *testing.T) {
 	}
 }
 
+// A hook that has left its process group, and so is not found by it, is killed all
+// the same, and neither the next one nor the agent's end waits for it.
+func TestLeavesItsGroup(t *testing.T) {
+	perl, err := exec.LookPath("perl")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	const leave = "exec PERL -e 'setpgrp(0, getpgrp(getppid())) or die; open(F, q(>>OUT)); print F qq($$\n); close F; sleep 1000'"
+	for _, end := range []string{"timeout", "stop"} {
+		t.Run(end, func(t *testing.T) {
+			c := Config{}
+			if end == "timeout" {
+				c.Timeout = 2 * time.Second
+			}
+			r := newRig(t, c)
+			r.hook(t, "10-leave", strings.ReplaceAll(leave, "PERL", perl), 0o700)
+			r.start(t)
+			r.Observe(agent.Event{Kind: agent.EventAssigned})
+			until(t, "it has left", func() bool { return r.told(t) != "" })
+			if end == "stop" {
+				r.stop()
+			}
+			until(t, "it ended", func() bool { return r.ended() == 1 })
+			r.gone(t)
+		})
+	}
+}
+
+// TestWindowsLines: a script with CR LF is named for what it is, once.
+func TestWindowsLines(t *testing.T) {
+	r := newRig(t, Config{})
+	for name, script := range map[string]string{"plain": "#!/bin/sh\r\necho $0\r\n", "option": "#!/bin/sh -e\r\necho $0\r\n"} {
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.find(); got != nil || strings.Count(r.log.String(), "CR LF") != 2 {
+		t.Errorf("got %q, log:\n%s", got, r.log)
+	}
+}
+
 // What a hook leaves in its process group ends with it; what has left the group
 // is not waited for, even where it holds the output open.
 func TestLeftBehind(t *testing.T) {
@@ -385,5 +430,7 @@ func TestNotStarted(t *testing.T) {
 	r.start(t)
 	r.Observe(agent.Event{Kind: agent.EventAssigned})
 	until(t, "it failed", func() bool { return r.Counts().Failed == 1 })
-	until(t, "the reason is told", func() bool { return strings.Contains(r.log.String(), "no such file or directory") })
+	until(t, "the reason is told", func() bool {
+		return strings.Contains(r.log.String(), "its interpreter /nowhere/sh is not here; in OpenWrt's jail")
+	})
 }

@@ -2,8 +2,12 @@ package hooks
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,6 +20,9 @@ import (
 // It ends by itself unless something that left the hook's process group still
 // holds it.
 const lastWords = time.Second
+
+// dying is how long a hook that was killed may take to end.
+const dying = 5 * time.Second
 
 // environment is all that a hook finds in its environment.
 func (r *Runner) environment(e *agent.Event) []string {
@@ -62,16 +69,18 @@ func (r *Runner) run(ctx context.Context, path string, e *agent.Event) {
 		timedOut = true
 	case <-ctx.Done():
 	}
-	// The whole process group, and before its leader is waited for: until then
-	// its number is nobody else's.
+	// The whole process group, and the hook itself, which may have left the group.
+	// Before it is waited for: until then its number is nobody else's.
 	unix.Kill(-p.Pid, unix.SIGKILL) // an error is that there is nobody left
-	<-ended
-	state, err := p.Wait()
+	unix.Kill(p.Pid, unix.SIGKILL)
+	state, err := reap(p, ended)
 	out.SetReadDeadline(time.Now().Add(lastWords))
 	<-read
 
 	counter, reason := &r.counts.failed, ""
 	switch {
+	case errors.Is(err, errUndead):
+		reason = err.Error()
 	case timedOut:
 		counter, reason = &r.counts.timedOut, "killed after "+r.cfg.Timeout.String()
 	case err != nil:
@@ -86,6 +95,27 @@ func (r *Runner) run(ctx context.Context, path string, e *agent.Event) {
 	counter.Add(1)
 	if reason != "" {
 		log.Warn("hook failed", "reason", reason)
+	}
+}
+
+// errUndead is that a process goes on in spite of SIGKILL: it waits in the kernel,
+// say for a disk that does not answer.
+var errUndead = errors.New("killed, and does not end: what does it wait for?")
+
+// reap takes in a hook that has been killed, if need be later, when it does end:
+// neither the next hook nor the agent's own end waits for that.
+func reap(p *os.Process, ended <-chan struct{}) (*os.ProcessState, error) {
+	limit := time.NewTimer(dying)
+	defer limit.Stop()
+	select {
+	case <-ended:
+		return p.Wait()
+	case <-limit.C:
+		go func() {
+			<-ended
+			p.Wait()
+		}()
+		return nil, errUndead
 	}
 }
 
@@ -118,9 +148,25 @@ func (r *Runner) start(path string, e *agent.Event) (p *os.Process, out *os.File
 	})
 	if err != nil {
 		out.Close()
-		return nil, nil, err
+		return nil, nil, explainStart(path, err)
 	}
 	return p, out, nil
+}
+
+// explainStart says more where a hook is there and the kernel says that it is not,
+// or does not know what it is.
+func explainStart(path string, err error) error {
+	first, readErr := firstLine(path)
+	interpreter, script := strings.CutPrefix(first, "#!")
+	switch {
+	case readErr != nil:
+	case errors.Is(err, fs.ErrNotExist) && script:
+		interpreter, _, _ = strings.Cut(strings.TrimSpace(interpreter), " ")
+		return fmt.Errorf("%w: its interpreter %s is not here; in OpenWrt's jail it is once the service has been reloaded: service pngw reload", err, interpreter)
+	case errors.Is(err, syscall.ENOEXEC) && !script:
+		return fmt.Errorf("%w: want #!/bin/sh, or another interpreter, in its first line", err)
+	}
+	return err
 }
 
 // keyFile is the end of a pipe from which the session key can be read once.
