@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -26,15 +27,18 @@ import (
 )
 
 var runCommand = command.Command{
-	Name: "run", Summary: "run the agent",
+	Name: "run", Options: "[--supervised]", Summary: "run the agent",
 	About: `Runs the agent in the foreground until SIGTERM or SIGINT. It logs to standard error, "ready" once it serves. pngw init must have been run once before.
 
 In the environment, GOMEMLIMIT and GOGC set the Go runtime's memory limit and garbage collection; the limit is 12MiB unless given.`,
 	Example: "pngw run --config /etc/config/pngw",
-	Setup:   flagless(run),
+	Setup: func(f *flag.FlagSet) command.Run {
+		supervised := f.Bool("supervised", false, "what reads the log adds the time and tells the two outputs apart, as OpenWrt's procd does: information goes to standard output, warnings and errors to standard error; systemd's journal is known without, and gets no times")
+		return func(ctx context.Context, c *command.Console, _ []string) error { return run(ctx, c, *supervised) }
+	},
 }
 
-func run(ctx context.Context, c *command.Console, _ []string) error {
+func run(ctx context.Context, c *command.Console, supervised bool) error {
 	boundMemory(agentGC)
 	cfg, err := loadConfig(c)
 	if err != nil {
@@ -53,7 +57,7 @@ func run(ctx context.Context, c *command.Console, _ []string) error {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 
-	d, err := newDaemon(ctx, cfg, slog.New(slog.NewTextHandler(c.Stderr, &slog.HandlerOptions{Level: cfg.Gateway.LogLevel})))
+	d, err := newDaemon(ctx, cfg, newLog(c, cfg.Gateway.LogLevel, supervised))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cpns.example.net/pngw/internal/command"
+)
+
+// newLog is the agent's log: on standard error, unless a supervisor takes both
+// outputs and logs the one as information, the other as errors. Whoever adds the
+// time itself gets none.
+func newLog(c *command.Console, level slog.Level, supervised bool) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	problems := slog.NewTextHandler(c.Stderr, o)
+	switch {
+	case supervised:
+		return slog.New(split{info: slog.NewTextHandler(c.Stdout, o), problems: problems})
+	case toJournal(c.Stderr):
+		return slog.New(split{info: problems, problems: problems})
+	}
+	return slog.New(problems)
+}
+
+// toJournal is whether w is what systemd says in JOURNAL_STREAM that its journal
+// reads: a device's and a file's number. The variable outlives a redirection.
+func toJournal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return false
+	}
+	return os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", uint64(st.Dev), st.Ino)
+}
+
+// split is a handler of two: warnings and errors go to the one, the rest to the
+// other, neither with a time.
+type split struct{ info, problems slog.Handler }
+
+func (s split) of(level slog.Level) slog.Handler {
+	if level >= slog.LevelWarn {
+		return s.problems
+	}
+	return s.info
+}
+
+func (s split) Enabled(ctx context.Context, level slog.Level) bool {
+	return s.of(level).Enabled(ctx, level)
+}
+
+func (s split) Handle(ctx context.Context, r slog.Record) error {
+	r.Time = time.Time{}
+	return s.of(r.Level).Handle(ctx, r)
+}
+
+func (s split) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return split{s.info.WithAttrs(attrs), s.problems.WithAttrs(attrs)}
+}
+
+func (s split) WithGroup(name string) slog.Handler {
+	return split{s.info.WithGroup(name), s.problems.WithGroup(name)}
+}
