@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,13 +19,22 @@ import (
 )
 
 var initCommand = command.Command{
-	Name: "init", Summary: "check the configuration, make root key and store",
+	Name: "init", Options: "[--user NAME [--own DIR]]", Summary: "check the configuration, make root key and store",
 	About:   `Checks the configuration and makes, once, what the agent needs and refuses to make by itself: the root key and the store. What exists is kept: the command may be given again at any time. Says what a person still has to bring.`,
 	Example: "pngw init --config /etc/config/pngw",
-	Setup:   flagless(initialize),
+	Setup: func(f *flag.FlagSet) command.Run {
+		user := f.String("user", "", "as root: do all this as the user `NAME`, who runs the agent")
+		own := f.String("own", "", "before that, make the folder `DIR`, and give that user the files in it")
+		return func(ctx context.Context, c *command.Console, _ []string) error {
+			if err := actAs(c, *user, *own); err != nil {
+				return err
+			}
+			return initialize(ctx, c)
+		}
+	},
 }
 
-func initialize(ctx context.Context, c *command.Console, _ []string) error {
+func initialize(ctx context.Context, c *command.Console) error {
 	cfg, err := loadConfig(c)
 	if err != nil {
 		return err

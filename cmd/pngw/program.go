@@ -31,7 +31,7 @@ func program() *command.Program {
 			initCommand, runCommand,
 			provisionCommand, listCommand, showCommand, forgetCommand, discoveredCommand,
 			authenticateCommand, resolveCommand,
-			linksCommand, statusCommand, versionCommand,
+			linksCommand, statusCommand, versionCommand, procdCommand,
 		},
 		Notes: `exit codes: 0 done, 1 failed, 2 usage or configuration; of provision also 3 assigned but not yet delivered, 4 refused by the server, 5 no server.`,
 		Lists: []command.List{{Name: "ids", Word: "ENTITY_ID", All: knownIDs}},

@@ -42,8 +42,8 @@
 //		option cert '/etc/pngw/mqtt-cert.pem'             # these two, which come
 //		option key '/etc/pngw/mqtt-key.pem'               # together
 //
-//	config service 'service'                              # OpenWrt's init script
-//		option enabled '0'                                # reads this, not the agent
+//	config service 'service'                              # for OpenWrt's init script,
+//		option enabled '0'                                # not the agent
 //		option gomemlimit '12MiB'
 //		option gogc '100'
 //		option gomaxprocs '1'
@@ -76,6 +76,7 @@ type Config struct {
 	File    string // as given to Load, for messages
 	Gateway Gateway
 	Links   []Link // in the order of the file
+	Service Service
 }
 
 // Gateway is the section of type gateway.
@@ -150,7 +151,7 @@ func Parse(r io.Reader, file string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{File: file}
+	c := &Config{File: file, Service: Service{GoMemLimit: defaultMemLimit, GoGC: defaultGC}}
 	var faults []error
 	gateway, service := 0, 0 // the lines of these sections
 	for _, s := range sections {
@@ -169,7 +170,7 @@ func Parse(r io.Reader, file string) (*Config, error) {
 			err = s.Errorf("a second section service, the first is in line %d", service)
 		case s.Type == "service":
 			service = s.Line
-			err = checkService(s)
+			c.Service, err = parseService(s)
 		default:
 			err = s.Errorf("unknown section type %q: want gateway, link or service", s.Type)
 		}

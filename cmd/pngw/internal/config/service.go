@@ -7,21 +7,45 @@ import (
 	"cpns.example.net/pngw/board/uci"
 )
 
-// checkService checks the section of type service. It is the init script's: it
-// says whether the agent is started at boot and what is in its environment.
-// The agent takes nothing from it, but finds the mistakes in it, as init's
-// shell could not by line.
-func checkService(s uci.Section) error {
+// Service is the section of type service. It is for OpenWrt's init script, which
+// has it from the command "pngw procd"; the agent takes nothing from it.
+type Service struct {
+	Enabled    bool // the agent is to run
+	GoMemLimit string
+	GoGC       string
+	GoMaxProcs int // 0 for all
+}
+
+// What the Go runtime has where the section does not say otherwise.
+const (
+	defaultMemLimit = "12MiB"
+	defaultGC       = "100"
+)
+
+func parseService(s uci.Section) (Service, error) {
 	d := uci.NewDecoder(s)
-	d.Bool("enabled", false)
-	if v := d.String("gomemlimit", ""); v != "" && !isMemory(v) {
-		d.Errorf("gomemlimit", "%q: want a number and its unit, such as 12MiB", v)
+	service := Service{
+		Enabled:    d.Bool("enabled", false),
+		GoMemLimit: d.String("gomemlimit", defaultMemLimit),
+		GoGC:       d.String("gogc", defaultGC),
+		GoMaxProcs: d.Int("gomaxprocs", 0, 1, 256),
 	}
-	if v := d.String("gogc", ""); v != "" && v != "off" && !isNumber(v) {
-		d.Errorf("gogc", "%q: want a percentage such as 100, or off", v)
+	if !isMemory(service.GoMemLimit) {
+		d.Errorf("gomemlimit", "%q: want a number and its unit, such as 12MiB", service.GoMemLimit)
 	}
-	d.Int("gomaxprocs", 1, 1, 256)
-	return d.Err()
+	if service.GoGC != "off" && !isNumber(service.GoGC) {
+		d.Errorf("gogc", "%q: want a percentage such as 100, or off", service.GoGC)
+	}
+	return service, d.Err()
+}
+
+// Env is what the section puts into the agent's environment.
+func (s *Service) Env() []string {
+	env := []string{"GOMEMLIMIT=" + s.GoMemLimit, "GOGC=" + s.GoGC}
+	if s.GoMaxProcs != 0 {
+		env = append(env, "GOMAXPROCS="+strconv.Itoa(s.GoMaxProcs))
+	}
+	return env
 }
 
 // isMemory tells whether the Go runtime would take v as its GOMEMLIMIT, which

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cpns.example.net/pngw/board"
+	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/internal/command"
+)
+
+var procdCommand = command.Command{
+	Name: "procd", Options: "[--shown DIR]", Summary: "print what OpenWrt's init script has to know", Hidden: true,
+	About: `Prints what OpenWrt's init script has to know of the configuration, as it is in the file and not as uci is about to change it. A line each, a word and its value:
+
+ enabled 0|1       whether the agent is to run
+ env NAME=VALUE    its environment
+ file PATH         a file that it reads
+ ro PATH           a folder that it reads
+ rw PATH           a file or folder that it writes
+ hooks PATH        the folder of hooks, where there is one: hooks are programs
+ usb VVVV:PPPP     a device that a USB link is for
+ usb class         any device with the protocol's class`,
+	Example: "pngw procd --config /etc/config/pngw",
+	Setup: func(f *flag.FlagSet) command.Run {
+		shown := f.String("shown", "", "leave out what is in `DIR`, all of which the agent is shown anyway")
+		return func(_ context.Context, c *command.Console, _ []string) error { return tellProcd(c, *shown) }
+	},
+}
+
+func tellProcd(c *command.Console, shown string) error {
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return err
+	}
+	t := telling{shown: shown, names: map[string]bool{}}
+	enabled := 0
+	if cfg.Service.Enabled {
+		enabled = 1
+	}
+	t.tell("enabled", fmt.Sprint(enabled))
+	for _, v := range cfg.Service.Env() {
+		t.tell("env", v)
+	}
+	t.gateway(&cfg.Gateway)
+	for i := range cfg.Links {
+		if l := &cfg.Links[i]; l.Enabled {
+			t.link(l)
+		}
+	}
+	if err := errors.Join(t.faults...); err != nil {
+		return &command.Exit{Code: command.Usage, Err: err}
+	}
+	_, err = fmt.Fprint(c.Stdout, t.text.String())
+	return err
+}
+
+// telling collects the lines, and paths that cannot be told.
+type telling struct {
+	text   strings.Builder
+	shown  string          // a folder
+	names  map[string]bool // of paths, as procd's shell functions keep them
+	faults []error
+}
+
+func (t *telling) tell(word, value string) {
+	fmt.Fprintf(&t.text, "%s %s\n", word, value)
+}
+
+// path tells a path, once; "" is none. fault makes an error that names its line.
+func (t *telling) path(word, path string, fault func(error) error) {
+	if path == "" {
+		return
+	}
+	path = filepath.Clean(path)
+	if t.shown != "" && strings.HasPrefix(path, t.shown+"/") && word != "hooks" {
+		return
+	}
+	// ujail takes what is behind a colon for the place to show it at.
+	if strings.ContainsAny(path, ":\n") {
+		t.faults = append(t.faults, fault(fmt.Errorf("%q: OpenWrt's jail takes no path with a colon: want another name", path)))
+		return
+	}
+	if strings.Contains(t.text.String(), " "+path+"\n") {
+		return
+	}
+	// procd's shell functions keep a path under its letters and digits. Two that
+	// have the same are made different by a slash more.
+	for t.names[letters(path)] {
+		path = "/" + path
+	}
+	t.names[letters(path)] = true
+	t.tell(word, path)
+}
+
+func letters(path string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x80 && (r == '_' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z') {
+			return r
+		}
+		return '_'
+	}, path)
+}
+
+func (t *telling) gateway(g *config.Gateway) {
+	of := func(option string) func(error) error {
+		return func(err error) error { return g.Fault(option, err) }
+	}
+	t.path("file", g.PSKFile, of("psk_file"))
+	t.path("file", g.CA, of("ca"))
+	t.path("ro", g.RootKey, of("root_key"))
+	t.path("ro", g.RootKey+board.BindingExt, of("root_key"))
+	t.path("rw", g.Store, of("store"))
+	t.path("rw", filepath.Dir(g.Socket), of("socket"))
+	if info, err := os.Stat(g.HookDir); err == nil && info.IsDir() {
+		t.path("hooks", g.HookDir, of("hook_dir"))
+	}
+}
+
+// serialNames is where the package's hotplug script puts names of serial lines.
+const serialNames = "/dev/serial"
+
+func (t *telling) link(l *config.Link) {
+	switch l.Type {
+	case config.Serial:
+		t.line(l)
+	case config.USB:
+		const buses = "/dev/bus/usb"
+		if _, err := os.Stat(buses); err == nil {
+			t.path("rw", buses, l.Fault)
+		}
+		if l.USBID == "" {
+			t.tell("usb", "class")
+		} else if f := strings.Split(l.USBID, ":"); len(f) >= 2 { // and perhaps the interface
+			t.tell("usb", strings.ToLower(f[0]+":"+f[1])) // as the kernel writes it
+		}
+	case config.MQTT:
+		for _, path := range []string{l.CA, l.Cert, l.Key, l.PasswordFile} {
+			t.path("file", path, l.Fault)
+		}
+	}
+}
+
+// line tells a serial line that is there: the device itself, and the name that
+// leads to it. A jail has only those devices that were there when it was made; with
+// one more, or another number behind the name, procd makes a new one.
+func (t *telling) line(l *config.Link) {
+	device, err := filepath.EvalSymlinks(l.Device)
+	if err != nil {
+		return
+	}
+	t.path("rw", device, l.Fault)
+	switch {
+	case device == filepath.Clean(l.Device):
+	case strings.HasPrefix(l.Device, serialNames+"/"):
+		t.path("ro", serialNames, l.Fault)
+	default:
+		t.path("rw", l.Device, l.Fault)
+	}
+}
