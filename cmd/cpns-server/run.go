@@ -21,24 +21,26 @@ import (
 )
 
 var runCommand = command.Command{
-	Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N]",
+	Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
 	Summary: "answer gateways",
 	About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		listen := fs.String("listen", "127.0.0.1:8443", "the `ADDRESS` to listen on; port 0 takes a free one")
 		keys := fs.Int("keys", cpns.DefaultSetLength, "`N` EUKeys in a new set, 2 to 1024")
+		config := configFlags(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
 				return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
 			}
-			return serve(ctx, c, *data, *listen, *keys)
+			config.SetLength = *keys
+			return serve(ctx, c, *data, *listen, config)
 		}
 	},
 }
 
 // serve puts the server together and runs it until ctx ends.
-func serve(ctx context.Context, c *command.Console, data, listen string, keys int) (err error) {
+func serve(ctx context.Context, c *command.Console, data, listen string, config *server.Config) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -58,7 +60,8 @@ func serve(ctx context.Context, c *command.Console, data, listen string, keys in
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	s, err := server.New(ctx, server.Config{Store: store, MasterKey: key, SetLength: keys, Log: log})
+	config.Store, config.MasterKey, config.Log = store, key, log
+	s, err := server.New(ctx, *config)
 	if err != nil {
 		return d.explainMasterKey(err)
 	}

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -16,16 +18,15 @@ import (
 type answer struct {
 	response   cpns.EUKeyAssignmentResponse
 	retryAfter time.Duration // with UserLocked
-	// busy: too many of the gateway's requests are waiting; response is void.
-	busy bool
 }
 
 // assign is the procedure of clause 7.4.2.1.1.2 after a request was opened: EUKey
 // Assignment Request -> EUKey Assignment Response. source is where it came from.
+// Its time is in the window: one from another time is nobody's failure.
 //
 // The checks stand in this order, each of them before anything changes:
 //
-//	time window      a request from another time is nobody's failure
+//	gateway          still the one whose PSK1 opened the request
 //	lock-out         a locked user's password is not even tried
 //	user             steps 1 and 2; whatever comes below is told to an
 //	                 authenticated user only
@@ -36,16 +37,18 @@ type answer struct {
 // try the tenth password at the same time, the same request sent twice at once
 // makes one assignment, and ownership, epoch, chain, replay record and audit
 // event become durable together or not at all.
-func (s *Server) assign(ctx context.Context, g cpns.GatewayID, source string, req *cpns.EUKeyAssignmentRequest) (answer, error) {
-	if !inWindow(req.Time, s.now()) {
-		return s.refuse(cpns.TimeOutOfWindow), nil
-	}
-	if ok, err := s.slowDown(ctx, g, req.UserID); err != nil || !ok {
-		return answer{busy: true}, err
+func (s *Server) assign(ctx context.Context, g Gateway, source string, req *cpns.EUKeyAssignmentRequest) (answer, error) {
+	if ok, err := s.slowDown(ctx, g.ID, req.UserID); err != nil {
+		return answer{}, err
+	} else if !ok {
+		return answer{}, &problem{status: http.StatusTooManyRequests, detail: "too many requests of this gateway are waiting", retryAfter: slowestDelay, gateway: g.ID}
 	}
 	var ans answer
 	err := s.store.Update(ctx, func(tx Tx) (err error) {
-		p := procedure{Server: s, tx: tx, gateway: g, source: source, req: req, now: s.now()}
+		if err := stillThere(tx, g); err != nil {
+			return err
+		}
+		p := procedure{Server: s, tx: tx, gateway: g.ID, source: source, req: req, now: s.now()}
 		ans, err = p.run()
 		return err
 	})
@@ -53,6 +56,16 @@ func (s *Server) assign(ctx context.Context, g cpns.GatewayID, source string, re
 		return answer{}, fmt.Errorf("assigning EUKeys: %w", err)
 	}
 	return ans, nil
+}
+
+// stillThere says whether the gateway whose PSK1 opened the request is still the
+// one that the store has: it may have been removed, or got another PSK1, since.
+func stillThere(tx Tx, g Gateway) error {
+	now, err := tx.GatewayByIdentity(g.Identity)
+	if errors.Is(err, ErrNotFound) || err == nil && (now.ID != g.ID || !bytes.Equal(now.PSK1, g.PSK1)) {
+		return errUnauthorized
+	}
+	return err
 }
 
 // slowDown lets a request wait whose user failed at many gateways. It says false

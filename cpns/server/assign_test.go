@@ -81,7 +81,7 @@ func TestVectors(t *testing.T) {
 			IV       struct {
 				Response hexBytes `json:"response"`
 			} `json:"iv"`
-			Epoch    cpns.Epoch `json:"epoch"`
+			Epoch    cpns.Epoch `json:"response_epoch"`
 			Request  hexBytes   `json:"request"`
 			Response hexBytes   `json:"response"`
 		} `json:"cases"`

@@ -1,28 +1,56 @@
 package server
 
 import (
+	"bufio"
+	"container/list"
+	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // Connections that the server has at a time, in all and from one source address.
+// Where all are taken, a newcomer gets the place of one that has proved nothing
+// yet, from the network that has the most of those, as long as its own has fewer:
+// a few networks cannot keep the others out. What has carried a request that
+// opened under PSK1 keeps its place.
 const (
 	connections          = 1024
 	connectionsPerSource = 256
+
+	proxied = 1024 // connections from proxies whose PROXY header is still to come
 )
+
+// networkOf is what is weighed against each other when all places are taken: what
+// a provider gives out at once, wider than a source.
+func networkOf(source netip.Prefix) netip.Prefix { return prefixOf(source.Addr(), 24, 32) }
 
 // A limitListener closes connections above the limits as soon as they come:
 // making them wait would let those who hold connections keep others out.
 type limitListener struct {
 	net.Listener
-	mu    sync.Mutex
-	total int
-	open  map[netip.Prefix]int
+	proxyProtocol, forwarders proxies
+	pending                   chan struct{} // a place for each whose PROXY header is to come
+	failed                    func(error)   // told of bad PROXY headers
+
+	mu       sync.Mutex
+	total    int
+	open     map[netip.Prefix]int        // by source
+	unproved map[netip.Prefix]*list.List // of *limitedConn by network, the oldest first
 }
 
-func newLimitListener(ln net.Listener) *limitListener {
-	return &limitListener{Listener: ln, open: make(map[netip.Prefix]int)}
+func newLimitListener(ln net.Listener, proxyProtocol, forwarders proxies, failed func(error)) *limitListener {
+	return &limitListener{
+		Listener:      ln,
+		proxyProtocol: proxyProtocol,
+		forwarders:    forwarders,
+		pending:       make(chan struct{}, proxied),
+		failed:        failed,
+		open:          make(map[netip.Prefix]int),
+		unproved:      make(map[netip.Prefix]*list.List),
+	}
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {
@@ -31,47 +59,197 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		source := sourceOf(connAddr(c))
-		if l.enter(source) {
-			return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { l.leave(source) })}, nil
+		lc := &limitedConn{Conn: c, l: l, addr: c.RemoteAddr()}
+		from := addrOf(lc.addr)
+		if l.proxyProtocol.contain(from) {
+			select {
+			case l.pending <- struct{}{}:
+				lc.reader = bufio.NewReader(c)
+				return lc, nil
+			default:
+			}
+		} else if l.enter(lc, from) {
+			return lc, nil
 		}
 		c.Close()
 	}
 }
 
-func (l *limitListener) enter(source netip.Prefix) bool {
+// enter gives the connection of an address a place, or says that there is none.
+func (l *limitListener) enter(c *limitedConn, from netip.Addr) bool {
+	forwarder := l.forwarders.contain(from) // has the connections of many
+	source := sourceOf(from)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total >= connections || l.open[source] >= connectionsPerSource {
+	if c.left || !forwarder && l.open[source] >= connectionsPerSource {
 		return false
+	}
+	network := networkOf(source)
+	if l.total >= connections {
+		victim := l.displaced(network)
+		if victim == nil {
+			return false
+		}
+		l.leaveLocked(victim)
+		victim.Conn.Close()
 	}
 	l.total++
 	l.open[source]++
+	c.in, c.source, c.network = true, source, network
+	if !forwarder {
+		queue := l.unproved[network]
+		if queue == nil {
+			queue = list.New()
+			l.unproved[network] = queue
+		}
+		c.place = queue.PushBack(c)
+	}
 	return true
 }
 
-func (l *limitListener) leave(source netip.Prefix) {
+// displaced is the oldest connection that has proved nothing, of the network with
+// the most of those, where that has more than the newcomer's would have then.
+// l.mu is held.
+func (l *limitListener) displaced(newcomer netip.Prefix) *limitedConn {
+	most := 1
+	if queue := l.unproved[newcomer]; queue != nil {
+		most += queue.Len()
+	}
+	var victim *limitedConn
+	for _, queue := range l.unproved {
+		if queue.Len() > most {
+			most, victim = queue.Len(), queue.Front().Value.(*limitedConn)
+		}
+	}
+	return victim
+}
+
+// leave gives the place back.
+func (l *limitListener) leave(c *limitedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.leaveLocked(c)
+}
+
+func (l *limitListener) leaveLocked(c *limitedConn) {
+	c.left = true
+	if !c.in {
+		return
+	}
+	c.in = false
 	l.total--
-	if l.open[source]--; l.open[source] == 0 {
-		delete(l.open, source)
+	if l.open[c.source]--; l.open[c.source] == 0 {
+		delete(l.open, c.source)
+	}
+	l.unqueue(c)
+}
+
+// unqueue takes a connection out of those that may be displaced. l.mu is held.
+func (l *limitListener) unqueue(c *limitedConn) {
+	if c.place == nil {
+		return
+	}
+	queue := l.unproved[c.network]
+	queue.Remove(c.place)
+	c.place = nil
+	if queue.Len() == 0 {
+		delete(l.unproved, c.network)
 	}
 }
 
+// A limitedConn is a connection with a place. That of a proxy gets it once the
+// PROXY header has said whose it is, which its own goroutine waits for, since
+// package http asks for the address first.
 type limitedConn struct {
 	net.Conn
-	leave func()
+	l      *limitListener
+	reader *bufio.Reader // of a connection with a PROXY header, else nil
+	once   sync.Once
+	addr   net.Addr
+	err    error // why nothing is read
+
+	// Under l.mu.
+	in, left        bool
+	source, network netip.Prefix
+	place           *list.Element // among those that have proved nothing
+}
+
+func (c *limitedConn) RemoteAddr() net.Addr {
+	c.once.Do(c.identify)
+	return c.addr
+}
+
+func (c *limitedConn) Read(p []byte) (int, error) {
+	c.once.Do(c.identify)
+	if c.err != nil {
+		return 0, c.err
+	}
+	if c.reader != nil {
+		return c.reader.Read(p)
+	}
+	return c.Conn.Read(p)
+}
+
+// identify reads the PROXY header, where there has to be one.
+func (c *limitedConn) identify() {
+	if c.reader == nil {
+		return
+	}
+	defer func() { <-c.l.pending }()
+	c.Conn.SetReadDeadline(time.Now().Add(headerTime))
+	addr, err := readProxyHeader(c.reader)
+	c.Conn.SetReadDeadline(time.Time{})
+	if err != nil {
+		c.l.failed(err)
+	} else {
+		if addr.IsValid() {
+			c.addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0))
+		}
+		if !c.l.enter(c, addrOf(c.addr)) {
+			err = net.ErrClosed
+		}
+	}
+	if c.err = err; err != nil {
+		c.Close()
+	}
 }
 
 func (c *limitedConn) Close() error {
-	defer c.leave()
+	c.l.leave(c)
 	return c.Conn.Close()
 }
 
-func connAddr(c net.Conn) netip.Addr {
-	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr()
+// prove says that the connection carried a request that opened under PSK1.
+func (c *limitedConn) prove() {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	c.l.unqueue(c)
+}
+
+// connKey is where a request's context has its connection.
+type connKey struct{}
+
+// withConn is the ConnContext of an http.Server.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	if lc, ok := c.(*limitedConn); ok {
+		return context.WithValue(ctx, connKey{}, lc)
+	}
+	return ctx
+}
+
+// proved marks the connection of the request whose context it gets.
+func proved(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(*limitedConn); ok {
+		c.prove()
+	}
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
 }

@@ -11,6 +11,7 @@ const (
 	SlowestDelay     = slowestDelay
 	SourceBurst      = sourceBurst
 	GatewayBurst     = gatewayBurst
+	FailureCost      = failureCost
 	SlowedPerGateway = slowedPerGateway
 	ReplayKept       = replayKept
 	Connections      = connectionsPerSource

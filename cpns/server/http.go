@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -17,8 +18,8 @@ const (
 	retryStore = 5 * time.Second  // what a client is told to wait when the store did not answer
 )
 
-// ServeHTTP answers EUKey Assignment Requests at cpns.AssignmentPath, and
-// /healthz with 200 while the store answers.
+// ServeHTTP answers EUKey Assignment Requests at cpns.AssignmentPath, /healthz with
+// 200 while the store answers, and /readyz with 200 while it can be written to.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
@@ -28,48 +29,92 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc(cpns.AssignmentPath, s.serveAssignment)
-	mux.HandleFunc("/healthz", s.serveHealth)
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, &s.health) })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, &s.ready) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, &problem{status: http.StatusNotFound, detail: "EUKey Assignment Requests go to " + cpns.AssignmentPath})
+		s.fail(w, s.visitOf(r), &problem{status: http.StatusNotFound, detail: "EUKey Assignment Requests go to " + cpns.AssignmentPath})
 	})
 	return mux
+}
+
+// A visit is a request and the address that pays for it until it has proved to be
+// a gateway's.
+type visit struct {
+	from  netip.Addr
+	stake *reservation[netip.Prefix] // nil where the address owes, or has its stake back
+	owes  time.Duration              // what the address has to wait for, 0 where it owes nothing
+}
+
+// visitOf reserves what the request costs its address if it is refused.
+func (s *Server) visitOf(r *http.Request) *visit {
+	v := &visit{from: s.remoteAddr(r)}
+	v.stake, v.owes = s.sources.reserve(sourceOf(v.from), s.now(), 1)
+	return v
+}
+
+// settle ends the stake, as lost or given back.
+func (s *Server) settle(v *visit, lost bool) {
+	if v.stake == nil {
+		return
+	}
+	price := 0.0
+	if lost {
+		price = 1
+	}
+	v.stake.settle(s.now(), price)
+	v.stake = nil
 }
 
 // serveAssignment: EUKey Assignment Request -> EUKey Assignment Response, or a
 // problem where PSK1 did not authenticate a request that can be answered.
 func (s *Server) serveAssignment(w http.ResponseWriter, r *http.Request) {
-	source := sourceOf(remoteAddr(r))
-	if d := s.sources.wait(source, s.now()); d > 0 {
-		tooMany("this address sent too many requests that were refused", d).write(w)
-		return
-	}
+	v := s.visitOf(r)
 	in, err := s.receive(w, r)
 	if err != nil {
-		s.fail(w, r, err)
+		s.fail(w, v, err)
 		return
 	}
-	// A request from another time may be anybody's copy: the address pays.
-	if !inWindow(in.request.Time, s.now()) {
-		s.sources.charge(source, s.now(), 1)
-	} else if d := s.gateways.take(in.gateway.ID, s.now()); d > 0 {
-		s.logNoise(noiseGateway, "gateway", in.gateway.ID, "remote", remoteAddr(r))
-		tooMany("this gateway sends too many requests", d).write(w)
-		return
+	// From here on the sender is a gateway, and is answered whatever its address
+	// owes. A request from another time may be anybody's copy: the address pays.
+	current := inWindow(in.request.Time, s.now())
+	s.settle(v, !current)
+	proved(r.Context())
+	var out answer
+	if current {
+		out, err = s.assignWithin(r.Context(), v, in)
+	} else {
+		out = s.refuse(cpns.TimeOutOfWindow)
 	}
-	out, err := s.assign(r.Context(), in.gateway.ID, remoteAddr(r).String(), in.request)
 	if err == nil {
 		err = s.respond(w, in, out)
 	}
 	if err != nil {
-		s.fail(w, r, err)
+		s.fail(w, v, err)
 		return
 	}
+	log := s.log.Info
+	if !current {
+		log = func(_ string, args ...any) { s.logNoise(noiseOutOfWindow, args...) }
+	}
+	log("EUKey assignment", "status", out.response.Status.String(), "user", in.request.UserID,
+		"entity_id", in.request.EntityID, "gateway", in.gateway.ID, "epoch", out.response.Epoch, "remote", v.from)
+}
+
+// assignWithin answers a request within its gateway's budget, which pays for a
+// failed user authentication until it is known to be none.
+func (s *Server) assignWithin(ctx context.Context, v *visit, in *received) (answer, error) {
+	budget, wait := s.gateways.reserveOrWait(ctx, in.gateway.ID, s.now, failureCost, gatewayWaiting)
+	if budget == nil {
+		return answer{}, &problem{status: http.StatusTooManyRequests, detail: "this gateway sends too many requests", retryAfter: wait, gateway: in.gateway.ID}
+	}
+	price := 1.0
+	defer func() { budget.settle(s.now(), price) }()
+	out, err := s.assign(ctx, in.gateway, v.from.String(), in.request)
 	switch out.response.Status {
 	case cpns.UserAuthenticationFailed, cpns.UserLocked:
-		s.gateways.charge(in.gateway.ID, s.now(), failureCost-1)
+		price = failureCost
 	}
-	s.log.Info("EUKey assignment", "status", out.response.Status.String(), "user", in.request.UserID,
-		"entity_id", in.request.EntityID, "gateway", in.gateway.ID, "epoch", out.response.Epoch, "remote", remoteAddr(r))
+	return out, err
 }
 
 // received is a request that its gateway has sealed under its PSK1.
@@ -104,7 +149,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) (*received, err
 		return nil, &problem{status: http.StatusBadRequest, detail: "what is sealed in the body is not an EUKey Assignment Request"}
 	}
 	if err != nil {
-		return nil, &problem{status: http.StatusUnauthorized, detail: "no PSK1 of that identity opens the body"}
+		return nil, errUnauthorized
 	}
 	return &received{gateway: gateway, psk: psk, body: body, request: request}, nil
 }
@@ -132,10 +177,6 @@ func (s *Server) gatewayOf(ctx context.Context, id cpns.PSKIdentity) (Gateway, c
 
 // respond seals and sends the answer to in.
 func (s *Server) respond(w http.ResponseWriter, in *received, out answer) error {
-	if out.busy {
-		tooMany("too many requests of this gateway are waiting", slowestDelay).write(w)
-		return nil
-	}
 	// The response key follows from the request's bytes; the same bytes may be
 	// answered twice, hence a random IV.
 	var iv [cpns.IVSize]byte
@@ -155,14 +196,4 @@ func (s *Server) respond(w http.ResponseWriter, in *received, out answer) error 
 	h.Set("Cache-Control", "no-store")
 	w.Write(body) // an answer that is lost is asked for again
 	return nil
-}
-
-func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	if err := s.store.View(r.Context(), s.vault.verifyKeyCheck); err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	io.WriteString(w, "ok\n")
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"golang.org/x/crypto/chacha20poly1305"
@@ -151,7 +152,7 @@ func sealRaw(t *testing.T, psk cpns.PSK1, id cpns.PSKIdentity, plaintext []byte)
 	aead, err := chacha20poly1305.New(key)
 	must(t, err)
 	protected, iv := []byte{0xa1, 0x01, 0x18, 0x18}, random(t, cpns.IVSize)
-	ciphertext := aead.Seal(nil, iv, plaintext, marshal([]any{"Encrypt0", protected, []byte{}}))
+	ciphertext := aead.Seal(nil, iv, plaintext, marshal([]any{"Encrypt0", protected, []byte(id)}))
 	// Two keys in ascending order are canonical.
 	headers := append([]byte{0xa2, 0x04}, marshal([]byte(id))...)
 	headers = append(append(headers, 0x05), marshal(iv)...)
@@ -233,6 +234,7 @@ func TestUnavailable(t *testing.T) {
 		t.Errorf("/healthz: got HTTP %s, want 503", res.Status)
 	}
 	store.err = nil
+	r.clock.advance(time.Second)
 	res, answer := r.post(body)
 	if got := r.open("gw-1", body, res, answer); got.Status != cpns.Success {
 		t.Errorf("the same request afterwards: got %v", got.Status)

@@ -9,9 +9,12 @@ const (
 	noiseEnded      = "request ended by its sender"
 	noiseGateway    = "gateway sends too many requests"
 	noiseConnection = "connection failed"
+	noiseHealth     = "health check failed"
+	// An authentic request, and so perhaps anybody's copy of one.
+	noiseOutOfWindow = "request from another time"
 )
 
-var noises = [...]string{noiseRefused, noiseEnded, noiseGateway, noiseConnection}
+var noises = [...]string{noiseRefused, noiseEnded, noiseGateway, noiseConnection, noiseHealth, noiseOutOfWindow}
 
 // logNoise logs a line of the kind unless there were too many.
 func (s *Server) logNoise(kind string, args ...any) {

@@ -20,6 +20,7 @@ type problem struct {
 	status     int
 	detail     string
 	retryAfter time.Duration
+	gateway    cpns.GatewayID // whose request it was, where PSK1 has shown that
 }
 
 func (p *problem) Error() string { return http.StatusText(p.status) + ": " + p.detail }
@@ -46,30 +47,41 @@ func (p *problem) write(w http.ResponseWriter) {
 	}{http.StatusText(p.status), p.status, p.detail})
 }
 
-func tooMany(detail string, retryAfter time.Duration) *problem {
-	return &problem{status: http.StatusTooManyRequests, detail: detail, retryAfter: retryAfter}
-}
-
-// fail answers a request that an error ended. The sender's address pays for its
-// own errors; the server's own are logged, and told as 503 only.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	remote := remoteAddr(r)
-	if p, ok := errors.AsType[*problem](err); ok {
-		s.sources.charge(sourceOf(remote), s.now(), 1)
-		s.logNoise(noiseRefused, "status", p.status, "detail", p.detail, "remote", remote)
-		p.write(w)
-		return
-	}
-	if errors.Is(err, context.Canceled) {
-		s.logNoise(noiseEnded, "remote", remote)
-	} else {
-		s.log.Error("request failed", "error", err, "remote", remote)
-	}
-	(&problem{
+// What is told in more than one place.
+var (
+	errUnauthorized = &problem{status: http.StatusUnauthorized, detail: "no PSK1 of that identity opens the body"}
+	errUnavailable  = &problem{
 		status:     http.StatusServiceUnavailable,
 		detail:     "the server cannot answer at the moment: send the same request again",
 		retryAfter: retryStore,
-	}).write(w)
+	}
+)
+
+// fail answers a request that an error ended. The sender's address pays for its
+// own errors, and is told no more than that where it owes; the server's own are
+// logged, and told as 503 only.
+func (s *Server) fail(w http.ResponseWriter, v *visit, err error) {
+	p, isProblem := errors.AsType[*problem](err)
+	owed := v.stake == nil && v.owes > 0
+	s.settle(v, isProblem)
+	switch {
+	case isProblem && p.gateway != "":
+		s.logNoise(noiseGateway, "status", p.status, "detail", p.detail, "gateway", p.gateway, "remote", v.from)
+	case isProblem && owed:
+		p = &problem{status: http.StatusTooManyRequests, detail: "this address sent too many requests that were refused", retryAfter: v.owes}
+		// To go on costs it another connection.
+		w.Header().Set("Connection", "close")
+		fallthrough
+	case isProblem:
+		s.logNoise(noiseRefused, "status", p.status, "detail", p.detail, "remote", v.from)
+	case errors.Is(err, context.Canceled):
+		s.logNoise(noiseEnded, "remote", v.from)
+		p = errUnavailable
+	default:
+		s.log.Error("request failed", "error", err, "remote", v.from)
+		p = errUnavailable
+	}
+	p.write(w)
 }
 
 // checkHeader refuses what cannot be a request before its body is read.
@@ -100,14 +112,14 @@ func bodyProblem(err error) error {
 	return &problem{status: http.StatusBadRequest, detail: "the body ended early or came too slowly"}
 }
 
-// remoteAddr is the address that the connection came from. Headers that name
-// another one are not believed.
-func remoteAddr(r *http.Request) netip.Addr {
+// remoteAddr is the address that the request came from, as far as configured
+// proxies say.
+func (s *Server) remoteAddr(r *http.Request) netip.Addr {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
-	return ap.Addr().Unmap()
+	return s.forwarders.forwardedFor(r.Header, ap.Addr().Unmap().WithZone(""))
 }
 
 // seconds rounds up: who waits that long has waited long enough.

@@ -28,7 +28,8 @@ const (
 // Serve answers on ln, over TLS 1.2 or later with the certificate that cert
 // gives, until ctx ends; then it lets the requests under way finish, 10 seconds
 // at most. It takes 1024 connections, 256 of them from one address, and closes
-// the ones above that at once. HTTP/2 is not offered: a gateway sends one
+// the ones above that at once; connlimit.go says who makes room for whom. HTTP/2
+// is not offered: a gateway sends one
 // request, and its limits are harder to hold.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) error {
 	hs := &http.Server{
@@ -39,11 +40,12 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          log.New(noiseWriter{s}, "", 0),
+		ConnContext:       withConn,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert},
 		Protocols:         new(http.Protocols),
 	}
 	hs.Protocols.SetHTTP1(true)
-	ln = newLimitListener(ln)
+	ln = newLimitListener(ln, s.proxyProtocol, s.forwarders, func(err error) { s.logNoise(noiseConnection, "error", err) })
 
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup

@@ -5,6 +5,8 @@
 //
 // A request passes through the files in this order:
 //
+//	connlimit.go  who gets a connection
+//	proxies.go    whose it is, where a proxy is in between
 //	http.go       method, type, size, form, PSK1: what is answered in plain HTTP
 //	ratelimit.go  who pays for a request
 //	assign.go     the procedure of the clause, and the order of its checks
@@ -13,7 +15,7 @@
 //	seal.go       what lies in the store, under the master key
 //	audit.go      what is written down about it
 //
-// serve.go puts it on a listener, with connlimit.go before and noise.go beside it.
+// serve.go puts it on a listener, with noise.go and health.go beside it.
 // Server answers gateways. Operator is what the server's operator does: users,
 // gateways, PNEs and the audit log. Both work on one Store, at the same time and
 // in different processes if need be: nothing is cached, so that what an operator
@@ -48,6 +50,11 @@ type Config struct {
 	// cpns.DefaultSetLength. It holds for new assignments.
 	SetLength int
 
+	// ProxyProtocol are the networks of the balancers whose connections begin
+	// with a PROXY protocol header, all of them; ForwardedFor those of the
+	// proxies whose X-Forwarded-For says where a request came from.
+	ProxyProtocol, ForwardedFor []netip.Prefix
+
 	// Now is the clock, time.Now where it is nil.
 	Now func() time.Time
 
@@ -66,6 +73,10 @@ type Server struct {
 	now       func() time.Time
 	rand      io.Reader
 	mux       *http.ServeMux
+
+	proxyProtocol, forwarders proxies
+
+	health, ready look
 
 	sources  *limiter[netip.Prefix]
 	gateways *limiter[cpns.GatewayID]
@@ -90,6 +101,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.SetLength < cpns.MinSetLength || c.SetLength > cpns.MaxSetLength {
 		return nil, fmt.Errorf("a set of %d EUKeys: it has %d to %d", c.SetLength, cpns.MinSetLength, cpns.MaxSetLength)
 	}
+	if err := checkProxies(c.ProxyProtocol, c.ForwardedFor); err != nil {
+		return nil, err
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -111,7 +125,12 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		gateways:  newLimiter[cpns.GatewayID](gatewayRate, gatewayBurst, gatewaysKept),
 		slowed:    slowed{waiting: make(map[cpns.GatewayID]int)},
 		noise:     newLimiter[string](noiseRate, noiseBurst, len(noises)),
+
+		proxyProtocol: c.ProxyProtocol,
+		forwarders:    c.ForwardedFor,
 	}
+	s.health = look{kept: healthKept, look: s.isHealthy}
+	s.ready = look{kept: readyKept, look: s.isReady}
 	if err := s.makeStandIns(); err != nil {
 		return nil, err
 	}

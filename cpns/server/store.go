@@ -59,6 +59,7 @@ type Sealed []byte
 type Settings interface {
 	Setting(name string) ([]byte, error)
 	AddSetting(name string, value []byte) error
+	SetSetting(name string, value []byte) error // adds or replaces
 }
 
 // A User is a CPNS User who may ask for EUKeys.

@@ -18,6 +18,11 @@ func (t *tx) AddSetting(name string, value []byte) error {
 	return t.insert("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name, value)
 }
 
+func (t *tx) SetSetting(name string, value []byte) error {
+	_, err := t.exec("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value)
+	return err
+}
+
 // Users.
 
 const userColumns = "SELECT id, password_hash, created FROM users "

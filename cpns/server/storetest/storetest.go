@@ -108,6 +108,13 @@ func testSettings(t *testing.T, r Rig) {
 		got, err := tx.Setting("a")
 		want(t, "setting", got, err, []byte{1, 0, 2})
 		wantErr(t, "adding again", tx.AddSetting("a", []byte{3}), server.ErrExists)
+		return errors.Join(tx.SetSetting("a", []byte{4}), tx.SetSetting("b", []byte{5}))
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.Setting("a")
+		want(t, "replaced", got, err, []byte{4})
+		got, err = tx.Setting("b")
+		want(t, "set without having been added", got, err, []byte{5})
 		return nil
 	})
 }
