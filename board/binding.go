@@ -16,20 +16,30 @@ import (
 )
 
 // A WrongBoardError reports a root key that was made on another board, or on this one when it showed other
-// ids. Its text names both boards.
+// ids. Its text names both boards, and tells nobody to remove anything: from within a container or a jail the
+// right board may look like another, or like none.
 type WrongBoardError struct {
 	MadeOn, This string   // model and fingerprint
 	Sources      []string // where the ids came from that the root key is bound to
+	Here         []string // where ids came from that are here
 	Unreadable   []string // sources that this process may not read
 }
 
 func (e *WrongBoardError) Error() string {
-	text := fmt.Sprintf("the root key was made on %s, this is %s, which has none of its ids (%s): keys do not move "+
-		"from board to board, remove the copied root key and key store and run pngw init", e.MadeOn, e.This, strings.Join(e.Sources, ", "))
-	for _, source := range e.Unreadable {
-		if slices.Contains(e.Sources, source) {
-			return text + "; if this is the same board: " + source + " cannot be read by this user, run pngw init and pngw run as the same one"
-		}
+	text := fmt.Sprintf("the root key was made on %s, this is %s, ", e.MadeOn, e.This)
+	if len(e.Here) == 0 {
+		return text + "which shows no id of any board: is /sys mounted? A container or a jail may be without; the files are not at fault, leave them as they are"
+	}
+	text += fmt.Sprintf("which has none of its ids (%s): keys do not move from board to board, they open on the one that they were made on; "+
+		"to begin anew here, move root key and key store away and run pngw init", strings.Join(e.Sources, ", "))
+	has := func(sources []string) func(string) bool {
+		return func(source string) bool { return slices.Contains(sources, source) }
+	}
+	if i := slices.IndexFunc(e.Unreadable, has(e.Sources)); i >= 0 {
+		return text + "; if this is the same board: " + e.Unreadable[i] + " cannot be read by this user, run pngw init and pngw run as the same one"
+	}
+	if !slices.ContainsFunc(e.Sources, has(e.Here)) {
+		return text + "; if this is the same board: nothing of what its ids came from is here, see that all of /sys is mounted"
 	}
 	return text
 }
@@ -125,6 +135,16 @@ func (b *binding) sources() []string {
 		all = append(all, s.Source)
 	}
 	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// sources is the same of a board's own ids, which are sorted.
+func (id Identity) sources() []string {
+	var all []string
+	for _, one := range id.IDs {
+		source, _, _ := strings.Cut(one, ":")
+		all = append(all, source)
+	}
 	return slices.Compact(all)
 }
 

@@ -17,7 +17,8 @@
 //	mac                 hardware addresses of what is soldered in or on PCI: of radios the permanent one, of
 //	                    wired interfaces the one in use, only where the kernel says that it is the permanent one
 //
-// Left out on purpose: addresses that are set by a person, random, locally administered or on USB; the
+// Left out on purpose: addresses that are set by a person, random, locally administered or on USB, and those
+// that the makers of chips leave in their samples, which thousands of boards share (mac.go); the
 // machine-id and the UUIDs of file systems, which are copied with the file system; partitions and fuses as a
 // whole, which updates may rewrite; what vendors leave in place of a number ("To be filled by O.E.M.").
 //

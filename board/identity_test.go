@@ -85,6 +85,22 @@ func TestIdentityKeepsOutWhatChanges(t *testing.T) {
 	}
 }
 
+// A board whose radio still has the chip maker's sample is not bound to it: every
+// other board of that kind would open its keys.
+func TestSampleAddressIsNoIdentity(t *testing.T) {
+	root := copyRoot(t, "openwrt-mips")
+	radios, err := filepath.Glob(filepath.Join(root, "sys/class/ieee80211/*/macaddress"))
+	if err != nil || len(radios) == 0 {
+		t.Fatalf("no radio: %v", err)
+	}
+	for _, radio := range radios {
+		write(t, radio, "00:03:7f:11:20:a1\n")
+	}
+	if got, want := mustIdentity(t, root).IDs, []string{"mac:50:c7:bf:a1:b2:c3"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestMeaningful(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"BPI-R3\x00", "BPI-R3"},
@@ -118,7 +134,26 @@ func TestUniversalMAC(t *testing.T) {
 		{"52:54:00:12:34:56", ""}, // locally administered, QEMU's
 		{"51:c7:bf:a1:b2:c3", ""}, // multicast
 		{"00:00:00:00:00:00", ""},
+		{"ff:ff:ff:ff:ff:ff", ""},
+		{"01:00:5e:00:00:01", ""}, // multicast
+		{"02:10:18:01:00:01", ""}, // locally administered, a Broadcom boot loader's
 		{"00:11:22:33:44:55", ""},
+		{"00:01:02:03:04:05", ""},
+		{"00:aa:bb:cc:dd:ee", ""},
+		{"44:44:44:44:44:44", ""},
+		{"50:c7:bf:00:00:00", ""}, // a maker's number and nothing behind it
+		{"50:c7:bf:ff:ff:ff", ""},
+		{"50:c7:bf:12:34:56", ""},
+		{"50:c7:bf:00:00:01", "50:c7:bf:00:00:01"}, // somebody has the first one
+		{"00:0c:43:76:20:58", ""},                  // Ralink's sample
+		{"00:0C:43:28:80:33", ""},
+		{"00:03:7f:11:20:a1", ""}, // Atheros'
+		{"00:90:4c:5f:00:2a", ""}, // Broadcom's
+		{"00:e0:4c:81:86:86", ""}, // Realtek's
+		{"00:0a:35:00:01:22", ""}, // Xilinx's
+		{"00:15:18:01:81:31", ""}, // Amlogic's
+		{"00:15:18:01:81:32", "00:15:18:01:81:32"},
+		{"88:88:88:88:87:88", ""},       // Intel's
 		{"02:00:5e:10:00:00:00:01", ""}, // EUI-64
 		{"80:00:00:48:fe:80", "80:00:00:48:fe:80"},
 		{"nonsense", ""},
@@ -183,7 +218,7 @@ func TestUnreadableID(t *testing.T) {
 	if i := slices.IndexFunc(id.IDs, func(s string) bool { return strings.HasPrefix(s, "dmi-uuid:") }); i >= 0 {
 		t.Errorf("ids read without the right to: %q", id.IDs[i])
 	}
-	err := &WrongBoardError{Sources: []string{"dmi-uuid"}, Unreadable: unreadable}
+	err := &WrongBoardError{Sources: []string{"dmi-uuid"}, Here: []string{"mac"}, Unreadable: unreadable}
 	if !strings.Contains(err.Error(), "dmi-uuid cannot be read") {
 		t.Errorf("error does not name what cannot be read: %v", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,19 +135,6 @@ func (b *Board) isBuiltIn(entry string) bool {
 func (b *Board) exists(file string) bool {
 	_, err := os.Stat(filepath.Join(b.root, file))
 	return err == nil
-}
-
-// universalMAC returns a MAC address in lower case if a maker gave it to one device, else "".
-func universalMAC(text string) string {
-	mac, err := net.ParseMAC(text)
-	if err != nil || len(mac) != 6 || mac[0]&0x03 != 0 { // 1 is multicast, 2 locally administered
-		return ""
-	}
-	switch mac.String() {
-	case "00:00:00:00:00:00", "00:01:02:03:04:05", "00:11:22:33:44:55", "00:aa:bb:cc:dd:ee":
-		return ""
-	}
-	return mac.String()
 }
 
 // meaningful returns a text of firmware without its padding, or "" where it only holds the place of one.

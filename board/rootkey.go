@@ -17,6 +17,9 @@ const RootKeySize = 32
 // BindingExt is what the binding's file is called after the root key's path: see DeviceSecret.
 const BindingExt = ".board"
 
+// tempExt is what either file is called while it is written.
+const tempExt = ".tmp"
+
 // CreateRootKey makes the root key, 32 random bytes in a file of mode 0400, a device secret, and beside the
 // root key the binding that ties the two to this board. An existing root key is never touched: then it fails
 // with fs.ErrExist. The folder has to be there. All is durable once it returns.
@@ -81,6 +84,7 @@ func (b *Board) DeviceSecret(rootKeyPath string) ([32]byte, error) {
 }
 
 func (b *Board) deviceSecret(path string) ([32]byte, error) {
+	tidy(osDisk{}, path)
 	key, err := readPrivate(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return [32]byte{}, fmt.Errorf("no root key: %w: run pngw init once to make it", err)
@@ -108,13 +112,38 @@ func (b *Board) deviceSecret(path string) ([32]byte, error) {
 		return [32]byte{}, err
 	}
 	secret, ok := bound.open(key, id)
-	if !ok && bound.Fingerprint == id.Fingerprint() {
+	if !ok && len(id.IDs) > 0 && bound.Fingerprint == id.Fingerprint() {
 		return [32]byte{}, fmt.Errorf("%s and %s do not belong together: put both back from one copy made on this board", path, path+BindingExt)
 	}
 	if !ok {
-		return [32]byte{}, &WrongBoardError{MadeOn: describe(bound.Model, bound.Fingerprint), This: id.String(), Sources: bound.sources(), Unreadable: unreadable}
+		return [32]byte{}, &WrongBoardError{
+			MadeOn: describe(bound.Model, bound.Fingerprint), This: id.String(),
+			Sources: bound.sources(), Here: id.sources(), Unreadable: unreadable,
+		}
 	}
 	return secret, nil
+}
+
+// tidy removes what a power cut left of the making of the root key: a copy of it under another name, or of one
+// that never came to be. Nothing is made anew without it, so where it cannot be removed it stays until it can.
+func tidy(d disk, path string) {
+	left := false
+	for _, file := range []string{path, path + BindingExt} {
+		_, err := os.Lstat(file + tempExt)
+		left = left || err == nil
+	}
+	if !left {
+		return
+	}
+	unlock, err := lockDir(filepath.Dir(path)) // or it may be in the making right now
+	if err != nil {
+		return
+	}
+	defer unlock()
+	for _, file := range []string{path, path + BindingExt} {
+		_ = d.remove(file + tempExt)
+	}
+	_ = d.syncDir(filepath.Dir(path))
 }
 
 // readPrivate reads a small file that group and others have no access to.
@@ -142,7 +171,7 @@ type disk interface {
 
 // createFile makes a new file so that after a power cut it is there, whole, or not at all.
 func createFile(d disk, path string, data []byte) error {
-	temp := path + ".tmp"
+	temp := path + tempExt
 	if err := d.remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -130,6 +130,62 @@ func TestOtherBoard(t *testing.T) {
 	}
 }
 
+// What a power cut left beside the root key is gone after the next start, and only that. It may be the root
+// key itself under a second name.
+func TestLeftOversGo(t *testing.T) {
+	b := rootfs("openwrt-mips")
+	path, secret := mustCreate(t, b)
+	if err := os.Link(path, path+".tmp"); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(filepath.Dir(path), "psk1.tmp")
+	for _, file := range []string{path + BindingExt + ".tmp", other} {
+		if err := os.WriteFile(file, []byte("half"), 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := b.DeviceSecret(path); err != nil || got != secret {
+		t.Errorf("device secret changed, or %v", err)
+	}
+	left, err := filepath.Glob(filepath.Dir(path) + "/*.tmp")
+	if err != nil || len(left) != 1 || left[0] != other {
+		t.Errorf("left over: %q, %v; want only %s", left, err, other)
+	}
+}
+
+// Without /sys the right board shows no id. Whoever reads the message must not lose their keys by it.
+func TestWrongBoardAdvice(t *testing.T) {
+	path, _ := mustCreate(t, rootfs("openwrt-arm-dt"))
+	partly := copyRoot(t, "openwrt-arm-dt")
+	if err := errors.Join(os.RemoveAll(filepath.Join(partly, "sys/firmware")), os.RemoveAll(filepath.Join(partly, "sys/block")),
+		os.RemoveAll(filepath.Join(partly, "sys/bus"))); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(partly, "sys/devices/soc0/serial_number"), "00a1b2c3d4e5f607\n")
+	another := copyRoot(t, "openwrt-arm-dt")
+	if err := os.RemoveAll(filepath.Join(another, "sys/bus")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(another, "sys/firmware/devicetree/base/serial-number"), "BPIR3-22A0417-0094")
+	write(t, filepath.Join(another, "sys/block/mmcblk0/device/cid"), "150100384754443452010f1a2b3c4d01\n")
+	for _, tt := range []struct{ name, root, want string }{
+		{"nothing", t.TempDir(), "is /sys mounted?"},
+		{"a part", partly, "see that all of /sys is mounted"},
+		{"another board", another, "move root key and key store away"},
+	} {
+		_, err := New(tt.root).DeviceSecret(path)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "remove") {
+			t.Errorf("%s: tells to remove something: %v", tt.name, err)
+		}
+		if tt.name == "another board" && strings.Contains(err.Error(), "/sys") {
+			t.Errorf("asks for /sys, which is there: %v", err)
+		}
+	}
+}
+
 // An upgrade hides ids and shows new ones: one of the first is enough.
 func TestUpgradeChangesIDs(t *testing.T) {
 	remove := func(file string) func(*testing.T, string) {
