@@ -138,7 +138,7 @@ func TestPinHoldsForResumedSession(t *testing.T) {
 	if !resumed.Load() {
 		t.Fatal("the second session was not resumed")
 	}
-	pinned, err := newTLSConfig("", strings.Repeat("A", 43)+"=", time.Now)
+	pinned, err := newTLSConfig("", nil, strings.Repeat("A", 43)+"=", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"cpns.example.net/pngw/transport"
@@ -45,7 +46,7 @@ type Config struct {
 	// other than 443 must be given.
 	Server string
 	// CAFile names a PEM file of the certificates to trust. Empty: the system's.
-	// It is read once, by New.
+	// It is read by New, and again for each request.
 	CAFile string
 	// PinSPKI, if not empty, is the base64 of the SHA-256 of the server's
 	// SubjectPublicKeyInfo. It is checked besides the certificate chain, never
@@ -80,7 +81,11 @@ type Client struct {
 	now         func() time.Time
 	log         *slog.Logger
 	backoff     transport.Backoff // copied by each Post
-	transport   *http.Transport
+
+	caFile, pinSPKI string
+	mu              sync.Mutex
+	caText          []byte // of the CA file when transport was made
+	transport       *http.Transport
 }
 
 // Response is a successful answer.
@@ -119,6 +124,8 @@ func New(cfg Config) (*Client, error) {
 		now:         cfg.Now,
 		log:         cfg.Log,
 		backoff:     transport.Backoff{Min: minBackoff, Max: maxBackoff},
+		caFile:      cfg.CAFile,
+		pinSPKI:     cfg.PinSPKI,
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -126,11 +133,9 @@ func New(cfg Config) (*Client, error) {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	tlsConfig, err := newTLSConfig(cfg.CAFile, cfg.PinSPKI, c.now)
-	if err != nil {
+	if _, err := c.trusting(); err != nil {
 		return nil, err
 	}
-	c.transport = newTransport(tlsConfig)
 	return c, nil
 }
 

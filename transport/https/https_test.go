@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,6 +135,49 @@ func TestNewReadsCAFile(t *testing.T) {
 	}
 	if _, err := newWithCA(filepath.Join(t.TempDir(), "none.pem")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no such file: got error %v, want fs.ErrNotExist", err)
+	}
+}
+
+// A CA file that is exchanged under a running program counts from the next request
+// on, for better and for worse, and a session from before does not go on.
+func TestCAFileExchanged(t *testing.T) {
+	c := startHTTPS(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, "yes") })
+	right, err := os.ReadFile(c.caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(newAuthority(t, "another CA").file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []struct {
+		text []byte // nil: the file is gone
+		want string // in the error, "" for an answer
+	}{
+		{right, ""},
+		{other, "certificate"},
+		{right, ""},
+		{[]byte("half a certif"), "cannot be used"},
+		{nil, "cannot be used"},
+		{right, ""},
+	} {
+		// By rename, as programs that are careful do it; in place is no harder.
+		if step.text == nil {
+			err = os.Remove(c.caFile)
+		} else if err = os.WriteFile(c.caFile+".new", step.text, 0o600); err == nil {
+			err = os.Rename(c.caFile+".new", c.caFile)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.Post(t.Context(), nil)
+		if step.want == "" {
+			if err != nil || string(resp.Body) != "yes" {
+				t.Errorf("step %d: got %q, %v", i, resp.Body, err)
+			}
+		} else if got := asUnreachable(t, err); !strings.Contains(got.Error(), step.want) {
+			t.Errorf("step %d: got %v, want %q", i, got, step.want)
+		}
 	}
 }
 

@@ -82,7 +82,16 @@ func (c *Client) try(ctx context.Context, body []byte) (_ Response, again bool, 
 	req.Header.Set("User-Agent", "") // net/http would name itself
 
 	// RoundTrip, not http.Client: it follows no redirect and knows no cookie.
-	resp, err := c.transport.RoundTrip(req)
+	connection, err := c.trusting()
+	if err != nil {
+		// Another try may come after the rest of the file has.
+		return Response{}, true, &transport.UnreachableError{
+			Reason: "the CA certificate that the server is known by cannot be used",
+			Advice: "bring the server's CA certificate, PEM, to where option ca says",
+			Err:    err,
+		}
+	}
+	resp, err := connection.RoundTrip(req)
 	if err != nil {
 		return c.failed(ctx, err)
 	}

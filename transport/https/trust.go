@@ -1,6 +1,7 @@
 package https
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
@@ -9,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -17,16 +19,41 @@ import (
 // maxCAFile is far above any bundle: the whole Web PKI is a quarter of it.
 const maxCAFile = 1 << 20
 
-// newTLSConfig verifies the chain as usual, at the time that now tells, and the
-// pin besides.
-func newTLSConfig(caFile, pinSPKI string, now func() time.Time) (*tls.Config, error) {
+// trusting returns the transport for the CA file as it is now, which is read again
+// for each try: a certificate that is exchanged under a running program counts from
+// the next request on. Another file makes another transport, and not only other
+// roots: a session that is resumed does not have its chain verified again.
+func (c *Client) trusting() (*http.Transport, error) {
+	var text []byte
+	if c.caFile != "" {
+		var err error
+		if text, err = readCAFile(c.caFile); err != nil {
+			return nil, fmt.Errorf("reading CA file: %w", err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.transport != nil && bytes.Equal(text, c.caText) {
+		return c.transport, nil
+	}
+	cfg, err := newTLSConfig(c.caFile, text, c.pinSPKI, c.now)
+	if err != nil {
+		return nil, err
+	}
+	c.caText, c.transport = text, newTransport(cfg)
+	return c.transport, nil
+}
+
+// newTLSConfig verifies the chain as usual, against the CA file's text where there
+// is one, at the time that now tells, and the pin besides.
+func newTLSConfig(caFile string, caText []byte, pinSPKI string, now func() time.Time) (*tls.Config, error) {
 	cfg := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		Time:               now,
 		ClientSessionCache: tls.NewLRUClientSessionCache(1),
 	}
 	if caFile != "" {
-		roots, err := readCAFile(caFile)
+		roots, err := parseCAFile(caFile, caText)
 		if err != nil {
 			return nil, fmt.Errorf("reading CA file: %w", err)
 		}
@@ -46,9 +73,7 @@ func newTLSConfig(caFile, pinSPKI string, now func() time.Time) (*tls.Config, er
 	return cfg, nil
 }
 
-// readCAFile is strict where a mistake would weaken something or show only at
-// the first connection.
-func readCAFile(name string) (*x509.CertPool, error) {
+func readCAFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -61,7 +86,12 @@ func readCAFile(name string) (*x509.CertPool, error) {
 	if len(text) > maxCAFile {
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxCAFile)
 	}
+	return text, nil
+}
 
+// parseCAFile is strict where a mistake would weaken something or show only at
+// the first connection.
+func parseCAFile(name string, text []byte) (*x509.CertPool, error) {
 	roots := x509.NewCertPool()
 	found := 0
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
