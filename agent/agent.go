@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
 )
 
 // Agent serves every PNE of one gateway. One goroutine, Run's, owns all of the
@@ -37,9 +39,9 @@ type Agent struct {
 	storeErr error
 }
 
-// entry is a PNE's state with what hangs on it.
+// entry is a PNE with what hangs on it.
 type entry struct {
-	state
+	life.PNE
 	place    int  // in due, -1 for not there
 	busy     bool // a request for it is under way
 	renewal  renewal
@@ -48,8 +50,9 @@ type entry struct {
 
 // news is what a watcher hears of a PNE.
 type news struct {
-	entity cpns.EntityID
-	tell   tell
+	life.News
+	entity   cpns.EntityID
+	unstored error // why the store could not take what the PNE has proved, nil where it could
 }
 
 // maxAsking bounds the requests that are on their way to the server at once.
@@ -79,39 +82,36 @@ func New(cfg Config) (*Agent, error) {
 		return nil, fmt.Errorf("reading the store: %w", err)
 	}
 	for _, name := range names {
-		r, err := a.load(name)
+		p, err := a.load(name)
 		if err != nil {
 			a.faults[name] = err.Error()
 			a.log.Error("a record does not open and is left as it is", "record", name, "reason", err)
 			continue
 		}
-		e := &entry{state: state{rec: r}, place: -1}
-		a.pnes[r.entity] = e
-		a.schedule(e)
-		for _, t := range []*set{r.current, r.next} {
-			if t != nil {
-				cfg.Clock.Raise(time.Unix(t.taken, 0))
-			}
+		a.enter(p)
+		if t := p.Taken(); !t.IsZero() {
+			cfg.Clock.Raise(t)
 		}
 	}
 	return a, nil
 }
 
-// schedule gives a PNE its first turn of the schedule, anywhere in its period.
-func (a *Agent) schedule(e *entry) {
-	if a.cfg.Reauth > 0 && e.ses.reauth.IsZero() {
-		e.ses.reauth = time.Now().Add(mrand.N(a.cfg.Reauth))
-		a.due.set(e, e.ses.due())
-	}
+// enter begins to serve a PNE.
+func (a *Agent) enter(p life.PNE) *entry {
+	e := &entry{PNE: p, place: -1}
+	a.pnes[p.Entity()] = e
+	out, _ := a.apply(e, life.Started{}, nil) // stores nothing
+	a.dispatch(out)
+	return e
 }
 
-func (a *Agent) load(name string) (*record, error) {
+func (a *Agent) load(name string) (life.PNE, error) {
 	value, err := a.cfg.Store.Get(name)
 	if err != nil {
-		return nil, err
+		return life.PNE{}, err
 	}
 	defer clear(value)
-	return parseRecord(name, value)
+	return life.Parse(name, value)
 }
 
 // Run serves until ctx ends, and returns nil once every link has ended too. An
@@ -179,77 +179,73 @@ func (a *Agent) do(ctx context.Context, f func()) error {
 	}
 }
 
-// apply moves one PNE by one event: step, store, then all else. Where the store
-// fails the state stays as it was, nothing is sent, and no more is told than that.
-func (a *Agent) apply(e *entry, ev event, from *port) ([]send, error) {
-	w := around{now: time.Now(), gateway: a.cfg.Gateway, retry: a.retry(from)}
+// apply lets one event happen to one PNE: what becomes of it, store, then all
+// else. Where the store fails the PNE stays as it was, nothing is sent, and no
+// more is told than that.
+func (a *Agent) apply(e *entry, ev life.Event, from *port) ([]life.Outgoing, error) {
+	w := life.World{Now: time.Now(), Gateway: a.cfg.Gateway, Wait: a.wait, Chance: mrand.Uint64(), Reauth: a.cfg.Reauth}
 	if from != nil {
-		w.link = from.link.Name()
+		w.Link = from.link.Name()
 	}
-	_, w.clockSet = a.cfg.Clock.Now()
-	rand.Read(w.randGW[:])
-	rand.Read(w.iv[:])
-	if w.reauth = a.cfg.Reauth; w.reauth > 0 {
-		w.jitter = mrand.N(w.reauth)
-	}
+	_, w.ClockSet = a.cfg.Clock.Now()
+	rand.Read(w.RandGW[:])
+	rand.Read(w.IV[:])
 
-	usedUp := e.usedUp()
-	next, effects := step(e.state, ev, w)
-	if next.rec != e.rec {
-		if err := a.keep(next.rec); err != nil {
-			a.tell(e, tell{kind: unstored, err: err}, w.link)
+	usedUp := e.UsedUp()
+	next, effects := life.Apply(e.PNE, ev, w)
+	if !next.SameRecord(e.PNE) {
+		if err := a.keep(next); err != nil {
+			e.tell(news{entity: e.Entity(), unstored: err})
 			return nil, err
 		}
 	}
-	e.state = next
-	a.due.set(e, next.ses.due())
+	e.PNE = next
+	a.due.set(e, next.Due())
 
-	var sends []send
+	var out []life.Outgoing
 	for _, ef := range effects {
 		switch ef := ef.(type) {
-		case send:
-			sends = append(sends, ef)
-		case tell:
-			a.tell(e, ef, w.link)
+		case life.Outgoing:
+			out = append(out, ef)
+		case life.News:
+			a.tell(e, ef, w.Link)
 		}
 	}
-	if !usedUp && e.usedUp() {
-		a.log.Warn("the device's set is used up", "entity_id", e.rec.entity)
-		a.observe(EventUsedUp, e.rec, w.link, nil)
+	if !usedUp && e.UsedUp() {
+		a.log.Warn("the device's set is used up", "entity_id", e.Entity())
+		a.observe(EventUsedUp, e, w.Link)
 	}
-	return sends, nil
+	return out, nil
 }
 
-func (s state) usedUp() bool { return s.rec.target() != nil && s.rec.target().usedUp() }
-
-// retry is the first repeat of what goes out on a link. What goes out on all of
+// wait is the first repeat of what goes out on a link. What goes out on all of
 // them waits for the slowest.
-func (a *Agent) retry(p *port) time.Duration {
-	if p != nil {
-		return p.link.RetryInterval()
-	}
-	slowest := time.Second
+func (a *Agent) wait(link string) time.Duration {
+	slowest := transport.RetryStream
 	for _, p := range a.ports {
+		if p.link.Name() == link {
+			return p.link.RetryInterval()
+		}
 		slowest = max(slowest, p.link.RetryInterval())
 	}
 	return slowest
 }
 
 // keep makes a record durable. A record with nothing in it is removed.
-func (a *Agent) keep(r *record) error {
+func (a *Agent) keep(p life.PNE) error {
 	var err error
-	if r.target() == nil && r.request == nil {
-		err = a.cfg.Store.Delete(string(r.entity))
+	if p.Empty() {
+		err = a.cfg.Store.Delete(string(p.Entity()))
 	} else {
 		var value []byte
-		if value, err = r.marshal(); err == nil {
-			err = a.cfg.Store.Put(string(r.entity), value)
+		if value, err = p.Marshal(); err == nil {
+			err = a.cfg.Store.Put(string(p.Entity()), value)
 			clear(value)
 		}
 	}
 	switch {
 	case err != nil && a.storeErr == nil:
-		a.log.Error("the store cannot be written; keys and proofs are not taken until it can", "entity_id", r.entity, "error", err)
+		a.log.Error("the store cannot be written; keys and proofs are not taken until it can", "entity_id", p.Entity(), "error", err)
 	case err == nil && a.storeErr != nil:
 		a.log.Info("the store can be written again")
 	}
@@ -257,28 +253,33 @@ func (a *Agent) keep(r *record) error {
 	return err
 }
 
-func (a *Agent) tell(e *entry, t tell, link string) {
-	id, k := e.rec.entity, e.rec.target()
-	switch t.kind {
-	case delivered:
-		a.log.Info("key proved by the device", "entity_id", id, "epoch", k.epoch, "index", k.proved, "link", link)
-		a.observe(EventDelivered, e.rec, link, nil)
-	case authenticated:
-		a.log.Info("device authenticated", "entity_id", id, "epoch", k.epoch, "index", k.proved, "link", link)
-		a.observe(EventAuthenticated, e.rec, link, t.session)
-	case alarmed:
-		a.log.Warn("device rolled back or cloned: it gets no key", "entity_id", id, "link", link, "detail", e.rec.alarm.String())
-		a.observe(EventAlarm, e.rec, link, nil)
-	case refused:
-		a.log.Debug("device says that it could not take its key", "entity_id", id, "link", link, "status", int(t.status))
-	case unproved:
+// tell logs a piece of news, hands it to the observer and to who waits for it.
+func (a *Agent) tell(e *entry, n life.News, link string) {
+	id := e.Entity()
+	switch n.Kind {
+	case life.Delivered:
+		a.log.Info("key proved by the device", "entity_id", id, "epoch", n.Epoch, "index", n.Index, "link", link)
+		a.observeNews(EventDelivered, e, n, link)
+	case life.Authenticated:
+		a.log.Info("device authenticated", "entity_id", id, "epoch", n.Epoch, "index", n.Index, "link", link)
+		a.observeNews(EventAuthenticated, e, n, link)
+	case life.Alarmed:
+		a.log.Warn("device rolled back or cloned: it gets no key", "entity_id", id, "link", link, "detail", e.View().Note)
+		a.observeNews(EventAlarm, e, n, link)
+	case life.Refused:
+		a.log.Debug("device says that it could not take its key", "entity_id", id, "link", link, "status", int(n.Status))
+	case life.Unproved:
 		a.unproved.Add(1)
 		return
 	}
+	e.tell(news{News: n, entity: id})
+}
+
+func (e *entry) tell(n news) {
 	for _, w := range e.watchers {
 		select {
-		case w <- news{id, t}:
-		default: // a watcher looks at the state itself before it gives up
+		case w <- n:
+		default: // a watcher looks at the PNE itself before it gives up
 		}
 	}
 }
@@ -290,18 +291,18 @@ func (a *Agent) expire(now time.Time) {
 		if e == nil {
 			return
 		}
-		sends, _ := a.apply(e, timeout{}, nil) // a timeout stores nothing
-		a.dispatch(sends)
+		out, _ := a.apply(e, life.Timeout{}, nil) // a timeout stores nothing
+		a.dispatch(out)
 	}
 }
 
 // dispatch hands messages to the links' own queues. A full queue drops: what
 // was dropped is repeated.
-func (a *Agent) dispatch(sends []send) {
-	for _, s := range sends {
+func (a *Agent) dispatch(out []life.Outgoing) {
+	for _, m := range out {
 		for _, p := range a.ports {
-			if s.link == "" || s.link == p.link.Name() {
-				p.offer(s)
+			if m.Link == "" || m.Link == p.link.Name() {
+				p.offer(m)
 			}
 		}
 	}

@@ -3,11 +3,11 @@ package agent
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/transport"
 )
@@ -44,11 +44,11 @@ func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
 			return failed(id, err)
 		}
 		p.progress(Step{Entity: id, Kind: StepRequestSent})
-		answer, retryAfter, err := a.cfg.Server.Assign(ctx, req.body)
+		answer, retryAfter, err := a.cfg.Server.Assign(ctx, req.Body)
 		if err != nil {
 			return a.notAsked(ctx, id, err)
 		}
-		resp, err := cpns.OpenResponse(psk, identity, req.body, answer)
+		resp, err := cpns.OpenResponse(psk, identity, req.Body, answer)
 		if err != nil {
 			return Outcome{Entity: id, Result: ResultFailed, Detail: "the server's answer was refused: " + err.Error(),
 				Advice: "nothing was changed; give the same command again within 5 minutes and the server answers with the same keys; if it happens again, something between router and server changes what they send, or the server is not this gateway's"}
@@ -74,7 +74,7 @@ func (p *provision) waitForClock(ctx context.Context, id cpns.EntityID) *Outcome
 		if set {
 			return nil
 		}
-		detail := "the router's clock says " + stamp(now) + ", which is in the past: waiting for NTP"
+		detail := "the router's clock says " + life.Stamp(now) + ", which is in the past: waiting for NTP"
 		if p.late {
 			return &Outcome{Entity: id, Result: ResultUnreachable, Detail: "clock not set: " + detail, Advice: "let the router reach a time server (or set its clock) and give the command again; nothing was sent"}
 		}
@@ -101,12 +101,11 @@ func (a *Agent) begin(ctx context.Context, id cpns.EntityID, r *ProvisionRequest
 		case a.faults[string(id)] != "":
 			err = fmt.Errorf("%w; pngw forget removes it, and with it what the device was last given", a.unknown(id))
 		case e == nil:
-			a.pnes[id] = &entry{state: state{rec: &record{entity: id, user: r.User}}, place: -1, busy: true}
-			a.schedule(a.pnes[id])
+			a.enter(life.New(id, r.User)).busy = true
 		case e.busy:
 			err = fmt.Errorf("%s: another command is requesting keys for it right now", id)
-		case e.rec.alarm != nil && !r.Reassign:
-			err = fmt.Errorf("%s is under alarm (%s): pngw resolve takes it in again", id, e.rec.alarm)
+		case e.View().State == StateAlarm && !r.Reassign:
+			err = fmt.Errorf("%s is under alarm (%s): pngw resolve takes it in again", id, e.View().Note)
 		default:
 			e.busy = true
 		}
@@ -121,7 +120,7 @@ func (a *Agent) end(id cpns.EntityID) {
 			return
 		}
 		e.busy = false
-		if e.rec.target() == nil && e.rec.request == nil {
+		if e.Empty() {
 			a.due.set(e, time.Time{})
 			delete(a.pnes, id)
 		}
@@ -132,15 +131,15 @@ func (a *Agent) end(id cpns.EntityID) {
 // or gives the stored one of a command before, where that has had no answer and
 // is the same user with the same password: the server then answers with the
 // same set. It checks that the store can be written before anybody is asked.
-func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID, h *cpns.PasswordHash, identity cpns.PSKIdentity, psk cpns.PSK1, at time.Time, reuse bool) (*request, error) {
-	r := &request{user: user, time: uint64(at.Unix())}
+func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID, h *cpns.PasswordHash, identity cpns.PSKIdentity, psk cpns.PSK1, at time.Time, reuse bool) (*life.Request, error) {
+	r := &life.Request{User: user, Time: uint64(at.Unix())}
 	var iv [cpns.IVSize]byte
-	rand.Read(r.rand[:]) // clause 7.4.2.1.1.1 step 2
+	rand.Read(r.Rand[:]) // clause 7.4.2.1.1.1 step 2
 	rand.Read(iv[:])
-	r.authData = cpns.UserAuthenticationData(h, &r.rand, r.time) // step 3
+	r.AuthData = cpns.UserAuthenticationData(h, &r.Rand, r.Time) // step 3
 	var err error
-	r.body, err = cpns.SealRequest(psk, identity, iv, &cpns.EUKeyAssignmentRequest{ // step 4
-		EntityID: id, UserID: user, RandPNGW: r.rand, Time: r.time, UserAuthenticationData: r.authData,
+	r.Body, err = cpns.SealRequest(psk, identity, iv, &cpns.EUKeyAssignmentRequest{ // step 4
+		EntityID: id, UserID: user, RandPNGW: r.Rand, Time: r.Time, UserAuthenticationData: r.AuthData,
 	})
 	if err != nil {
 		return nil, err
@@ -151,29 +150,15 @@ func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID,
 			err = a.unknown(id)
 			return
 		}
-		if old := e.rec.request; reuse && old.repeats(user, h, identity, at) {
+		if old := e.Request(); reuse && old.Repeats(user, h, identity, at) {
 			r = old
 			return
 		}
-		if _, err = a.apply(e, requested{r}, nil); err != nil {
+		if _, err = a.apply(e, life.Requested{R: r}, nil); err != nil {
 			err = fmt.Errorf("nothing was sent, because the keys could not be stored: %w", err)
 		}
 	})
 	return r, errors.Join(doErr, err)
-}
-
-// repeats says whether sending q again asks what this user asks now.
-func (q *request) repeats(user cpns.UserID, h *cpns.PasswordHash, identity cpns.PSKIdentity, now time.Time) bool {
-	if q == nil || q.user != user {
-		return false
-	}
-	age := now.Sub(time.Unix(int64(q.time), 0)).Abs()
-	sealed, err := cpns.ParseRequest(q.body)
-	if err != nil || sealed.Identity != identity || age >= cpns.TimeWindow {
-		return false
-	}
-	auth := cpns.UserAuthenticationData(h, &q.rand, q.time)
-	return subtle.ConstantTimeCompare(auth[:], q.authData[:]) == 1
 }
 
 // take is the rest of a good answer: store, then tell.
@@ -185,10 +170,10 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 	if server := clock(resp.ServerTime); server.Before(now) {
 		passed = server
 	}
-	t := &set{epoch: resp.Epoch, length: cpns.Index(n), last: resp.EUKeys[n-1], tk: resp.TK, taken: passed.Unix()}
+	t := &life.Set{Epoch: resp.Epoch, Length: cpns.Index(n), Last: resp.EUKeys[n-1], TK: resp.TK, Taken: passed.Unix()}
 	clear(resp.EUKeys)
 	p.progress(Step{Entity: id, Kind: StepUserAccepted})
-	p.progress(Step{Entity: id, Kind: StepKeysChecked, Keys: n, Epoch: t.epoch})
+	p.progress(Step{Entity: id, Kind: StepKeysChecked, Keys: n, Epoch: t.Epoch})
 	var err error
 	doErr := p.a.do(ctx, func() {
 		e := p.a.pnes[id]
@@ -196,18 +181,17 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 			err = p.a.unknown(id)
 			return
 		}
-		if have := e.rec.target(); have != nil && t.epoch <= have.epoch && !have.same(t) {
-			err = fmt.Errorf("the server counts epoch %d for %s, and this gateway has epoch %d already: the device would refuse it; the server has lost data, restore it", t.epoch, id, have.epoch)
+		if err = e.Refuses(t); err != nil {
 			return
 		}
-		ev := assigned{user: p.r.User, set: t, reassign: p.r.Reassign}
+		ev := life.Assigned{User: p.r.User, Set: t, Reassign: p.r.Reassign}
 		if p.r.Remember {
 			h := p.r.PasswordHash
-			ev.remember = &h
+			ev.Remember = &h
 		}
 		if _, err = p.a.apply(e, ev, nil); err == nil {
 			p.a.found.forget(id)
-			p.a.observe(EventAssigned, e.rec, "", nil)
+			p.a.observe(EventAssigned, e, "")
 		}
 	})
 	if err := errors.Join(doErr, err); err != nil {
@@ -215,7 +199,7 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 			Advice: "make room or make the store writable, then give the same command again within 5 minutes: the server answers with the same keys"}
 	}
 	p.a.cfg.Clock.Raise(passed)
-	p.progress(Step{Entity: id, Kind: StepSealed, Epoch: t.epoch})
+	p.progress(Step{Entity: id, Kind: StepSealed, Epoch: t.Epoch})
 	return Outcome{Entity: id, Result: ResultAssigned}
 }
 
@@ -249,7 +233,7 @@ func (a *Agent) refusedBy(ctx context.Context, id cpns.EntityID, resp *cpns.EUKe
 		o.Detail, o.Advice = "the server does not know this user with this password", "check the user name and type the password again"
 	case cpns.TimeOutOfWindow:
 		o.Detail = "the router's clock and the server's differ by more than 5 minutes"
-		o.Advice = fmt.Sprintf("the router's clock says %s, the server's %s: let the router reach a time server", stamp(now), stamp(clock(resp.ServerTime)))
+		o.Advice = fmt.Sprintf("the router's clock says %s, the server's %s: let the router reach a time server", life.Stamp(now), life.Stamp(clock(resp.ServerTime)))
 	case cpns.UnknownPNE:
 		o.Detail, o.Advice = "the server knows no Temporary Key for this device", "check the Entity ID on the device's label; the server's operator adds devices with cpns-server pne import"
 	case cpns.PNEOwnedByAnotherUser:
@@ -265,8 +249,8 @@ func (a *Agent) refusedBy(ctx context.Context, id cpns.EntityID, resp *cpns.EUKe
 // abandon drops a request that the server has refused, so that it is not sent again.
 func (a *Agent) abandon(ctx context.Context, id cpns.EntityID) {
 	_ = a.do(ctx, func() {
-		if e := a.pnes[id]; e != nil && e.rec.request != nil {
-			_, _ = a.apply(e, abandoned{}, nil) // keep has logged why not; it is refused again then
+		if e := a.pnes[id]; e != nil && e.Request() != nil {
+			_, _ = a.apply(e, life.Abandoned{}, nil) // keep has logged why not; it is refused again then
 		}
 	})
 }

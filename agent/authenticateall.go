@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -66,8 +67,8 @@ func (a *Agent) Authenticate(ctx context.Context, ids []cpns.EntityID, done func
 			if !under[n.entity] {
 				continue
 			}
-			if n.tell.kind == unstored { // the store may work again by the next repeat
-				storeErrs[n.entity] = n.tell.err
+			if n.unstored != nil { // the store may work again by the next repeat
+				storeErrs[n.entity] = n.unstored
 				continue
 			}
 			if p := a.proofOf(ctx, n, storeErrs[n.entity]); p != nil {
@@ -110,16 +111,16 @@ func (a *Agent) beginProof(ctx context.Context, id cpns.EntityID, heard chan<- n
 			p = &Proof{Entity: id, Result: ProofFailed, Detail: a.unknown(id).Error()}
 			return
 		}
-		v := view(e.state)
+		v := e.View()
 		switch {
 		case v.State == StateAlarm:
 			p = &Proof{id, ProofAlarm, v.Epoch, v.Index, v.Note}
-		case e.rec.current == nil || e.rec.current.proved == 0:
+		case !e.Proved():
 			p = &Proof{id, ProofNotDelivered, v.Epoch, 0, "the device has proved no key yet: it gets its first at its next hello"}
 		default:
 			e.watchers = append(e.watchers, heard)
-			sends, _ := a.apply(e, authenticate{}, nil) // stores nothing
-			a.dispatch(sends)
+			out, _ := a.apply(e, life.Authenticate{}, nil) // stores nothing
+			a.dispatch(out)
 		}
 	})
 	return p, err
@@ -133,13 +134,13 @@ func (a *Agent) proofOf(ctx context.Context, n news, storeErr error) *Proof {
 	switch {
 	case err != nil:
 		p.Result, p.Detail = ProofFailed, err.Error()
-	case n.tell.kind == authenticated:
+	case n.Kind == life.Authenticated:
 		p.Result = ProofAuthenticated
-	case n.tell.kind == alarmed:
+	case n.Kind == life.Alarmed:
 		p.Result = ProofAlarm
-	case n.tell.kind == unanswered && storeErr != nil:
+	case n.Kind == life.Unanswered && storeErr != nil:
 		p.Result, p.Detail = ProofFailed, unstoredProof(storeErr)
-	case n.tell.kind == unanswered:
+	case n.Kind == life.Unanswered:
 		p.Result = ProofNoAnswer
 		if p.Detail == "" {
 			p.Detail = "the device has not answered: is it switched on and on its link?"

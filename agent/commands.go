@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -18,7 +19,7 @@ func (a *Agent) List(ctx context.Context) ([]PNE, error) {
 	err := a.do(ctx, func() {
 		list = make([]PNE, 0, len(a.pnes))
 		for _, e := range a.pnes {
-			list = append(list, view(e.state))
+			list = append(list, e.View())
 		}
 	})
 	slices.SortFunc(list, func(x, y PNE) int { return strings.Compare(string(x.Entity), string(y.Entity)) })
@@ -29,7 +30,7 @@ func (a *Agent) List(ctx context.Context) ([]PNE, error) {
 func (a *Agent) Show(ctx context.Context, id cpns.EntityID) (p PNE, err error) {
 	doErr := a.do(ctx, func() {
 		if e := a.pnes[id]; e != nil {
-			p = view(e.state)
+			p = e.View()
 			return
 		}
 		err = a.unknown(id)
@@ -68,8 +69,8 @@ func (a *Agent) Forget(ctx context.Context, id cpns.EntityID) error {
 		delete(a.faults, string(id))
 		if e != nil {
 			a.due.set(e, time.Time{})
-			a.observe(EventGone, e.rec, e.ses.link, nil)
-			e.rec.wipe()
+			a.observe(EventGone, e, e.View().Link)
+			e.Wipe()
 			delete(a.pnes, id)
 		}
 		a.log.Info("device forgotten", "entity_id", id)
@@ -99,15 +100,15 @@ func (a *Agent) Readmit(ctx context.Context, id cpns.EntityID) error {
 		switch {
 		case e == nil:
 			err = a.unknown(id)
-		case e.rec.alarm == nil:
+		case e.View().State != StateAlarm:
 			err = &notAlarmedError{id}
-		case e.rec.target().usedUp():
+		case e.UsedUp():
 			err = fmt.Errorf("the set of %s is used up, there is no next key to give: resolve it with a new set", id)
 		default:
-			var sends []send
-			if sends, err = a.apply(e, readmit{}, nil); err == nil {
+			var out []life.Outgoing
+			if out, err = a.apply(e, life.Readmit{}, nil); err == nil {
 				a.log.Warn("device readmitted by a person", "entity_id", id)
-				a.dispatch(sends)
+				a.dispatch(out)
 			}
 		}
 	})
@@ -137,12 +138,12 @@ func (a *Agent) Links() []LinkStatus {
 func (a *Agent) Status(ctx context.Context) (Status, error) {
 	now, set := a.cfg.Clock.Now()
 	s := Status{
-		Gateway: a.cfg.Gateway, ClockSet: set, Time: stamp(now), PNEs: map[State]int{},
+		Gateway: a.cfg.Gateway, ClockSet: set, Time: life.Stamp(now), PNEs: map[State]int{},
 		Dropped: Dropped{a.malformed.Load(), a.misplaced.Load(), a.unproved.Load()},
 	}
 	err := a.do(ctx, func() {
 		for _, e := range a.pnes {
-			s.PNEs[view(e.state).State]++
+			s.PNEs[e.View().State]++
 		}
 		for _, name := range slices.Sorted(maps.Keys(a.faults)) {
 			s.Faults = append(s.Faults, name+": "+a.faults[name])

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/keystore"
@@ -167,9 +168,11 @@ func TestRenewalWithAnOldPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.do(t.Context(), func() { // as if the device had used its set up
-		rec := *g.pnes["pne-1"].rec
-		rec.current = &set{epoch: 1, length: 64, proved: 60, last: rec.current.last, tk: rec.current.tk}
-		g.pnes["pne-1"].rec = &rec
+		p := life.New("pne-1", "alice")
+		p, _ = life.Apply(p, life.Assigned{User: "alice", Remember: &r.PasswordHash, Set: &life.Set{
+			Epoch: 1, Length: 64, Proved: 60, TK: make(cpns.TK, 16),
+		}}, life.World{})
+		g.pnes["pne-1"].PNE = p
 	})
 	id, again := g.nextRenewal(t.Context())
 	again.PasswordHash = hashOf("wrong")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -48,7 +49,7 @@ func (d *discovered) forget(e cpns.EntityID) {
 func (d *discovered) view() []Discovered {
 	view := make([]Discovered, 0, len(d.list))
 	for _, s := range d.list {
-		view = append(view, Discovered{s.entity, s.link, stamp(s.seen), s.epoch, s.index})
+		view = append(view, Discovered{s.entity, s.link, life.Stamp(s.seen), s.epoch, s.index})
 	}
 	slices.SortFunc(view, func(x, y Discovered) int { return strings.Compare(string(x.Entity), string(y.Entity)) })
 	return view

@@ -94,7 +94,10 @@ func newParty(t testing.TB) *party {
 	return p
 }
 
-const goodPassword = "correct horse"
+const (
+	testGateway  = cpns.GatewayID("gw-0001")
+	goodPassword = "correct horse"
+)
 
 var hashes sync.Map // Argon2id is slow on purpose
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/transport"
@@ -83,16 +84,18 @@ func (p *party) crowd(h *hub, n int) []cpns.EntityID {
 	var ids []cpns.EntityID
 	for i := range n {
 		id := cpns.EntityID(fmt.Sprintf("urn:dev:mac:%012x", i))
-		s := newSet(1, 64)
-		r := &record{entity: id, user: "alice", current: s}
-		value, err := r.marshal()
+		s := &life.Set{Epoch: 1, Length: 64, TK: make(cpns.TK, 16)}
+		rand.Read(s.Last[:])
+		rand.Read(s.TK)
+		assigned, _ := life.Apply(life.New(id, "alice"), life.Assigned{User: "alice", Set: s}, life.World{})
+		value, err := assigned.Marshal()
 		if err != nil {
 			p.t.Fatal(err)
 		}
 		if err := g.store.Put(string(id), value); err != nil {
 			p.t.Fatal(err)
 		}
-		d, err := pne.New(pne.Config{Entity: id, TK: s.tk, Storage: &flash{}, Rand: rand.Reader})
+		d, err := pne.New(pne.Config{Entity: id, TK: s.TK, Storage: &flash{}, Rand: rand.Reader})
 		if err != nil {
 			p.t.Fatal(err)
 		}

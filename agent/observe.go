@@ -1,6 +1,9 @@
 package agent
 
-import "cpns.example.net/pngw/cpns"
+import (
+	"cpns.example.net/pngw/agent/life"
+	"cpns.example.net/pngw/cpns"
+)
 
 // Event is what the router's other software may want to know about a PNE.
 type Event struct {
@@ -30,14 +33,15 @@ const (
 	EventGone          EventKind = "gone"          // forgotten here
 )
 
-// observe hands an event to whoever was configured to hear it.
-func (a *Agent) observe(kind EventKind, r *record, link string, session *cpns.SessionKey) {
-	if a.cfg.Observe == nil {
-		return
+// observe hands an event about a PNE's newest set to whoever was configured to hear it.
+func (a *Agent) observe(kind EventKind, e *entry, link string) {
+	v := e.View()
+	a.observeNews(kind, e, life.News{Epoch: v.Epoch, Index: v.Index, Length: v.Length}, link)
+}
+
+// observeNews hands on a piece of news, about the set that it names.
+func (a *Agent) observeNews(kind EventKind, e *entry, n life.News, link string) {
+	if a.cfg.Observe != nil {
+		a.cfg.Observe(Event{Kind: kind, Entity: e.Entity(), User: e.View().User, Epoch: n.Epoch, Index: n.Index, Length: n.Length, Link: link, Session: n.Key})
 	}
-	e := Event{Kind: kind, Entity: r.entity, User: r.user, Link: link, Session: session}
-	if t := r.target(); t != nil {
-		e.Epoch, e.Index, e.Length = t.epoch, t.proved, int(t.length)
-	}
-	a.cfg.Observe(e)
 }

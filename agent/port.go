@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/transport"
 )
@@ -26,7 +27,7 @@ const sendTimeout = 10 * time.Second
 type port struct {
 	link transport.Link
 	in   chan transport.Message
-	out  chan send
+	out  chan life.Outgoing
 	up   chan struct{}
 }
 
@@ -35,11 +36,11 @@ type inbound struct {
 	entity cpns.EntityID
 	msg    cpns.Message
 	port   *port
-	answer chan []send
+	answer chan []life.Outgoing
 }
 
 func newPort(l transport.Link) *port {
-	return &port{l, make(chan transport.Message, inLength), make(chan send, outLength), make(chan struct{}, 1)}
+	return &port{l, make(chan transport.Message, inLength), make(chan life.Outgoing, outLength), make(chan struct{}, 1)}
 }
 
 // run keeps the link alive until ctx ends.
@@ -67,11 +68,11 @@ func (p *port) work(ctx context.Context, a *Agent) {
 		case <-p.up:
 			p.identifyAll(ctx, a)
 		case m := <-p.in:
-			for _, s := range p.take(ctx, m, a) {
-				p.send(ctx, s, a)
+			for _, out := range p.take(ctx, m, a) {
+				p.send(ctx, out, a)
 			}
-		case s := <-p.out:
-			p.send(ctx, s, a)
+		case out := <-p.out:
+			p.send(ctx, out, a)
 		case <-ctx.Done():
 			return
 		}
@@ -85,11 +86,11 @@ func (p *port) identifyAll(ctx context.Context, a *Agent) {
 	if err != nil {
 		panic("agent: encoding identify: " + err.Error())
 	}
-	p.send(ctx, send{wire: wire}, a)
+	p.send(ctx, life.Outgoing{Wire: wire}, a)
 }
 
 // take decodes a message and has the agent's goroutine act on it.
-func (p *port) take(ctx context.Context, m transport.Message, a *Agent) []send {
+func (p *port) take(ctx context.Context, m transport.Message, a *Agent) []life.Outgoing {
 	msg, err := cpns.ParseMessage(m.Data)
 	if err != nil {
 		a.malformed.Add(1)
@@ -108,7 +109,7 @@ func (p *port) take(ctx context.Context, m transport.Message, a *Agent) []send {
 		a.misplaced.Add(1)
 		return nil
 	}
-	in := inbound{e, msg, p, make(chan []send, 1)}
+	in := inbound{e, msg, p, make(chan []life.Outgoing, 1)}
 	select {
 	case a.inbound <- in:
 		return <-in.answer
@@ -119,7 +120,7 @@ func (p *port) take(ctx context.Context, m transport.Message, a *Agent) []send {
 
 // receive is the agent's goroutine's part of take. What it returns goes down
 // the link that the message came up.
-func (a *Agent) receive(in inbound) []send {
+func (a *Agent) receive(in inbound) []life.Outgoing {
 	e := a.pnes[in.entity]
 	if e == nil {
 		if h, ok := in.msg.(*cpns.Hello); ok {
@@ -129,25 +130,25 @@ func (a *Agent) receive(in inbound) []send {
 		}
 		return nil
 	}
-	sends, err := a.apply(e, in.msg, in.port)
+	out, err := a.apply(e, in.msg, in.port)
 	if err != nil {
 		return nil // keep has logged it; the PNE repeats itself
 	}
-	return sends
+	return out
 }
 
 // offer queues a message, or drops it where the queue is full.
-func (p *port) offer(s send) {
+func (p *port) offer(m life.Outgoing) {
 	select {
-	case p.out <- s:
+	case p.out <- m:
 	default:
 	}
 }
 
-func (p *port) send(ctx context.Context, s send, a *Agent) {
+func (p *port) send(ctx context.Context, m life.Outgoing, a *Agent) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if err := p.link.Send(ctx, string(s.to), s.wire); err != nil && !errors.Is(err, transport.ErrLinkDown) && ctx.Err() == nil {
+	if err := p.link.Send(ctx, string(m.To), m.Wire); err != nil && !errors.Is(err, transport.ErrLinkDown) && ctx.Err() == nil {
 		a.log.Debug("sending failed", "link", p.link.Name(), "error", err)
 	}
 }

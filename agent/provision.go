@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/transport"
 )
@@ -159,8 +160,8 @@ func (p *provision) offer(ctx context.Context, id cpns.EntityID) error {
 	err := p.a.do(ctx, func() {
 		if e := p.a.pnes[id]; e != nil {
 			e.watchers = append(e.watchers, p.news)
-			sends, _ := p.a.apply(e, identify{}, nil) // stores nothing
-			p.a.dispatch(sends)
+			out, _ := p.a.apply(e, life.AskForHello{}, nil) // stores nothing
+			p.a.dispatch(out)
 		}
 	})
 	if err != nil {
@@ -209,13 +210,13 @@ func (p *provision) hear(ctx context.Context, n news) error {
 	if _, ok := p.wanted[n.entity]; !ok {
 		return nil
 	}
-	switch n.tell.kind {
-	case delivered, authenticated:
+	switch {
+	case n.unstored != nil:
+		p.unstored[n.entity] = n.unstored
+	case n.Kind == life.Delivered || n.Kind == life.Authenticated:
 		return p.look(ctx, n.entity, false)
-	case refused:
-		p.progress(Step{Entity: n.entity, Kind: StepDeviceRefused, Detail: refusal(n.tell.status)})
-	case unstored:
-		p.unstored[n.entity] = n.tell.err
+	case n.Kind == life.Refused:
+		p.progress(Step{Entity: n.entity, Kind: StepDeviceRefused, Detail: life.Refusal(n.Status)})
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/transport"
@@ -247,7 +248,7 @@ func TestDiskFullAtProof(t *testing.T) {
 	done := make(chan []Proof)
 	go func() { done <- g.proof("pne-1") }()
 	eventually(t, "the store fails", func() bool { s, err := g.Status(t.Context()); return err == nil && s.StoreError != "" })
-	g.do(t.Context(), func() { g.tell(g.pnes["pne-1"], tell{kind: unanswered}, "") }) // as after the last repeat
+	g.do(t.Context(), func() { g.tell(g.pnes["pne-1"], life.News{Kind: life.Unanswered}, "") }) // as after the last repeat
 	if got := <-done; len(got) != 1 || got[0].Result != ProofFailed || !strings.Contains(got[0].Detail, "no space left") {
 		t.Errorf("authenticate: %+v", got)
 	}

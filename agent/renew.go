@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -52,11 +53,11 @@ func (a *Agent) renew(ctx context.Context) {
 func (a *Agent) nextRenewal(ctx context.Context) (id cpns.EntityID, r ProvisionRequest) {
 	_ = a.do(ctx, func() { // fails only when Run ends
 		for _, e := range a.pnes {
-			k := e.rec
-			if k.remember == nil || k.alarm != nil || k.next != nil || e.busy || !k.target().runningOut() || time.Now().Before(e.renewal.after) {
+			user, hash, wanted := e.Renewal()
+			if !wanted || e.busy || time.Now().Before(e.renewal.after) {
 				continue
 			}
-			id, r = k.entity, ProvisionRequest{User: k.user, PasswordHash: *k.remember, Remember: true}
+			id, r = e.Entity(), ProvisionRequest{User: user, PasswordHash: *hash, Remember: true}
 			return
 		}
 	})
@@ -77,12 +78,12 @@ func (a *Agent) renewOne(ctx context.Context, id cpns.EntityID, r ProvisionReque
 		case o.Result == ResultAssigned:
 			a.log.Info("set renewed", "entity_id", id)
 			e.renewal = renewal{}
-			sends, _ := a.apply(e, identify{}, nil) // stores nothing
-			a.dispatch(sends)
+			out, _ := a.apply(e, life.AskForHello{}, nil) // stores nothing
+			a.dispatch(out)
 			return
 		case o.Status == cpns.UserAuthenticationFailed:
 			// Trying again would only lock the user out.
-			_, _ = a.apply(e, unremember{}, nil)
+			_, _ = a.apply(e, life.ForgetPassword{}, nil)
 		}
 		e.renewal.failed(time.Now())
 		a.log.Warn("set not renewed", "entity_id", id, "reason", o.Detail, "advice", o.Advice, "next", e.renewal.after)

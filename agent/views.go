@@ -1,36 +1,26 @@
 package agent
 
 import (
-	"time"
-
+	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/transport"
 )
 
-// State is a PNE's state as people and scripts see it; the package doc draws it.
-type State string
+// PNE is what the agent tells about one PNE; no secret is in it. Package life
+// draws its states.
+type (
+	PNE   = life.View
+	State = life.State
+)
 
 // The states of a PNE.
 const (
-	StateRequested State = "requested" // the request is out, no answer is stored yet
-	StateAssigned  State = "assigned"  // a set is sealed here, the PNE has proved none of it
-	StateDelivered State = "delivered" // the PNE has proved the key at Index
-	StateUsedUp    State = "used_up"   // the PNE has proved the set's last key
-	StateAlarm     State = "alarm"     // the PNE has been rolled back or cloned
+	StateRequested = life.StateRequested
+	StateAssigned  = life.StateAssigned
+	StateDelivered = life.StateDelivered
+	StateUsedUp    = life.StateUsedUp
+	StateAlarm     = life.StateAlarm
 )
-
-// PNE is what the agent tells about one PNE; no secret is in it.
-type PNE struct {
-	Entity   cpns.EntityID `json:"entity_id"`
-	User     cpns.UserID   `json:"user"`
-	State    State         `json:"state"`
-	Epoch    cpns.Epoch    `json:"epoch"`     // of the newest set, 0 while none is here
-	Index    cpns.Index    `json:"index"`     // the latest key proved, 0 for none
-	Length   int           `json:"length"`    // keys in the set
-	Link     string        `json:"link"`      // where it was last heard, "" since the start not at all
-	LastSeen string        `json:"last_seen"` // RFC 3339 UTC, "" since the start not at all
-	Note     string        `json:"note,omitempty"`
-}
 
 // Discovered is a PNE that said hello and that no user has asked for. Nothing
 // in it is proved: anybody on the link can have said it.
@@ -65,30 +55,4 @@ type Dropped struct {
 	Malformed int64 `json:"malformed"` // not a message of the protocol
 	Misplaced int64 `json:"misplaced"` // one PNE's message in another's name, or the gateway's own kind
 	Unproved  int64 `json:"unproved"`  // an acknowledgement or response that proved nothing
-}
-
-func view(s state) PNE {
-	r, p := s.rec, PNE{Entity: s.rec.entity, User: s.rec.user, State: StateRequested, Link: s.ses.link, LastSeen: stamp(s.ses.seen), Note: s.note()}
-	if t := r.target(); t != nil {
-		p.Epoch, p.Index, p.Length = t.epoch, t.proved, int(t.length)
-		switch {
-		case t.proved == 0:
-			p.State = StateAssigned
-		case t.usedUp():
-			p.State = StateUsedUp
-		default:
-			p.State = StateDelivered
-		}
-	}
-	if r.alarm != nil {
-		p.State = StateAlarm
-	}
-	return p
-}
-
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
 }

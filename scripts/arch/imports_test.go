@@ -42,6 +42,7 @@ var rules = []struct {
 	{"board/...", []string{"board/...", "internal/...", "golang.org/x/..."}},
 
 	// The agent declares the interfaces that keystore, board and links satisfy.
+	{"agent/life", []string{"cpns"}},
 	{"agent/...", []string{"agent/...", "cpns", "transport"}},
 
 	// Only here are parts put together.

@@ -1,4 +1,4 @@
-package agent
+package life
 
 import (
 	"bytes"
@@ -42,11 +42,11 @@ type end struct {
 	dev      *pne.Device
 	mem      flaky
 
-	s      state
+	p      PNE
 	sealed []byte // what the gateway's store has
 	broken bool   // the gateway's store fails
 
-	sets     map[cpns.Epoch]*set // every set that ever was
+	sets     map[cpns.Epoch]*Set // every set that ever was
 	everHeld map[cpns.Epoch]cpns.Index
 	epoch    cpns.Epoch
 	proved   cpns.Index // the gateway's, as last seen
@@ -84,10 +84,10 @@ func newWorld(t *rapid.T) *world {
 	for _, id := range []cpns.EntityID{"a", "b", "c"} {
 		e := &end{
 			id: id, tk: make(cpns.TK, 16), volatile: id == "c",
-			sets: map[cpns.Epoch]*set{}, everHeld: map[cpns.Epoch]cpns.Index{},
+			sets: map[cpns.Epoch]*Set{}, everHeld: map[cpns.Epoch]cpns.Index{},
 		}
 		w.Read(e.tk)
-		e.s.rec = &record{entity: id, user: "alice"}
+		e.p = New(id, "alice")
 		w.ends = append(w.ends, e)
 		w.powerUp(e)
 		w.assign(e)
@@ -109,39 +109,39 @@ func (w *world) powerUp(e *end) {
 // assign is the server's and the user's part: a new set, one epoch on.
 func (w *world) assign(e *end) {
 	e.epoch++
-	s := &set{epoch: e.epoch, length: cpns.Index(rapid.IntRange(2, 6).Draw(w.t, "length")), tk: e.tk}
-	w.Read(s.last[:])
+	s := &Set{Epoch: e.epoch, Length: cpns.Index(rapid.IntRange(2, 6).Draw(w.t, "length")), TK: e.tk}
+	w.Read(s.Last[:])
 	e.sets[e.epoch] = s
-	w.gateway(e, requested{&request{user: "alice"}})
-	w.gateway(e, assigned{user: "alice", set: s})
-	if e.s.rec.target() != s && !e.broken {
+	w.gateway(e, Requested{&Request{User: "alice"}})
+	w.gateway(e, Assigned{User: "alice", Set: s})
+	if e.p.rec.target() != s && !e.broken {
 		w.t.Fatalf("%s: the new set is not the one to be delivered", e.id)
 	}
 	if e.broken { // the user was told, and gives the command again
 		e.epoch--
-		delete(e.sets, s.epoch)
+		delete(e.sets, s.Epoch)
 	}
 }
 
 // gateway is what Agent.apply does, with a store that may fail.
-func (w *world) gateway(e *end, ev event) {
-	a := around{now: w.now, clockSet: true, gateway: testGateway, link: "line", retry: time.Second, reauth: time.Hour}
-	w.Read(a.randGW[:])
-	w.Read(a.iv[:])
-	next, effects := step(e.s, ev, a)
-	if next.rec != e.s.rec {
+func (w *world) gateway(e *end, ev Event) {
+	a := World{Now: w.now, ClockSet: true, Gateway: testGateway, Link: "line", Wait: func(string) time.Duration { return time.Second }, Reauth: time.Hour, Chance: w.seed * 0x9e3779b97f4a7c15}
+	w.Read(a.RandGW[:])
+	w.Read(a.IV[:])
+	next, effects := Apply(e.p, ev, a)
+	if !next.SameRecord(e.p) {
 		if e.broken {
 			return
 		}
 		var err error
-		if e.sealed, err = next.rec.marshal(); err != nil {
+		if e.sealed, err = next.Marshal(); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	e.s = next
+	e.p = next
 	for _, f := range effects {
-		if m, ok := f.(send); ok {
-			w.air = append(w.air, airborne{true, m.wire})
+		if m, ok := f.(Outgoing); ok {
+			w.air = append(w.air, airborne{true, m.Wire})
 		}
 	}
 	w.check(e)
@@ -149,8 +149,8 @@ func (w *world) gateway(e *end, ev event) {
 
 // check is what must hold after every move.
 func (w *world) check(e *end) {
-	if e.s.rec.alarm != nil {
-		w.t.Fatalf("%s: alarm without a roll-back: %v", e.id, e.s.rec.alarm)
+	if e.p.rec.alarm != nil {
+		w.t.Fatalf("%s: alarm without a roll-back: %v", e.id, e.p.rec.alarm)
 	}
 	g, epoch, index := e.dev.Held()
 	if epoch != 0 {
@@ -159,25 +159,25 @@ func (w *world) check(e *end) {
 			w.t.Fatalf("%s holds a key of gateway %q", e.id, g)
 		}
 		s := e.sets[epoch]
-		if s == nil || index > s.length {
+		if s == nil || index > s.Length {
 			w.t.Fatalf("%s holds key %d of epoch %d, which never was", e.id, index, epoch)
 		}
 		if want := s.key(index); e.mem.s.EUKey != want {
 			w.t.Fatalf("%s holds another key than its own %d of epoch %d", e.id, index, epoch)
 		}
 	}
-	cur := e.s.rec.current
+	cur := e.p.rec.current
 	if cur == nil {
 		return
 	}
-	if cur.epoch < e.provedOf || cur.epoch == e.provedOf && cur.proved < e.proved {
-		w.t.Fatalf("%s: the gateway went back from %d/%d to %d/%d", e.id, e.provedOf, e.proved, cur.epoch, cur.proved)
+	if cur.Epoch < e.provedOf || cur.Epoch == e.provedOf && cur.Proved < e.proved {
+		w.t.Fatalf("%s: the gateway went back from %d/%d to %d/%d", e.id, e.provedOf, e.proved, cur.Epoch, cur.Proved)
 	}
-	if cur.proved > e.everHeld[cur.epoch] {
-		w.t.Fatalf("%s: the gateway counts key %d of epoch %d, the device never had more than %d", e.id, cur.proved, cur.epoch, e.everHeld[cur.epoch])
+	if cur.Proved > e.everHeld[cur.Epoch] {
+		w.t.Fatalf("%s: the gateway counts key %d of epoch %d, the device never had more than %d", e.id, cur.Proved, cur.Epoch, e.everHeld[cur.Epoch])
 	}
-	if cur.proved > 0 {
-		e.provedOf, e.proved = cur.epoch, cur.proved
+	if cur.Proved > 0 {
+		e.provedOf, e.proved = cur.Epoch, cur.Proved
 	}
 }
 
@@ -272,21 +272,21 @@ func TestAnything(t *testing.T) {
 			"time": func(t *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 40000).Draw(t, "ms")) * time.Millisecond)
 				for _, e := range w.ends {
-					w.gateway(e, timeout{})
+					w.gateway(e, Timeout{})
 				}
 			},
 			"device power cut": func(*rapid.T) { w.powerUp(w.pick()) },
 			"gateway power cut": func(t *rapid.T) {
 				for _, e := range w.ends {
-					r, err := parseRecord(string(e.id), e.sealed)
+					p, err := Parse(string(e.id), e.sealed)
 					if err != nil {
 						t.Fatal(err)
 					}
-					e.s = state{rec: r}
+					e.p = p
 				}
 			},
-			"authenticate":   func(*rapid.T) { w.gateway(w.pick(), authenticate{}) },
-			"identify":       func(*rapid.T) { w.gateway(w.pick(), identify{}) },
+			"authenticate":   func(*rapid.T) { w.gateway(w.pick(), Authenticate{}) },
+			"identify":       func(*rapid.T) { w.gateway(w.pick(), AskForHello{}) },
 			"new set":        func(*rapid.T) { w.assign(w.pick()) },
 			"device's flash": func(*rapid.T) { e := w.pick(); e.mem.broken = !e.mem.broken && !e.volatile },
 			"gateway's flash": func(*rapid.T) {
@@ -299,12 +299,16 @@ func TestAnything(t *testing.T) {
 				}
 			},
 			"claim": func(t *rapid.T) { // somebody speaks in a device's name
-				h := &cpns.Hello{Entity: w.pick().id, Algs: []int64{24}}
+				h := cpns.Hello{Entity: w.pick().id, Algs: []int64{24}}
 				w.Read(h.Nonce[:])
 				if rapid.Bool().Draw(t, "holds") {
 					h.Epoch, h.Index = cpns.Epoch(rapid.IntRange(1, 4).Draw(t, "epoch")), cpns.Index(rapid.IntRange(1, 6).Draw(t, "index"))
 				}
-				wire, err := h.Marshal()
+				m, err := cpns.NewHello(make(cpns.TK, 16), h)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wire, err := m.Marshal()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -341,7 +345,7 @@ func (w *world) settle(t *rapid.T) {
 		for _, e := range w.ends {
 			e.broken, e.mem.broken = false, false
 			for range maxRepeats + 2 { // what was under way is given up
-				w.gateway(e, timeout{})
+				w.gateway(e, Timeout{})
 				w.now = w.now.Add(time.Minute)
 			}
 			w.air = nil
@@ -358,14 +362,14 @@ func (w *world) settle(t *rapid.T) {
 	}
 	for _, e := range w.ends {
 		_, epoch, index := e.dev.Held()
-		target := e.s.rec.target()
+		target := e.p.rec.target()
 		switch {
-		case epoch == target.epoch && index == target.proved:
+		case epoch == target.Epoch && index == target.Proved:
 		case epoch == 0 && target.usedUp(): // lost its key, and there is no next
 		default:
-			t.Fatalf("%s holds %d/%d and the gateway counts %d/%d of %d: %s", e.id, epoch, index, target.epoch, target.proved, target.length, view(e.s).Note)
+			t.Fatalf("%s holds %d/%d and the gateway counts %d/%d of %d: %s", e.id, epoch, index, target.Epoch, target.Proved, target.Length, e.p.View().Note)
 		}
-		if again, err := e.s.rec.marshal(); err != nil || !bytes.Equal(again, e.sealed) {
+		if again, err := e.p.Marshal(); err != nil || !bytes.Equal(again, e.sealed) {
 			t.Fatalf("%s: the store has another record than the state (%v)", e.id, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package agent
+package life
 
 import (
 	"bytes"
@@ -18,47 +18,47 @@ const (
 // what the device would know.
 type bench struct {
 	t     *testing.T
-	s     state
-	w     around
-	tells []tell
+	p     PNE
+	w     World
+	tells []News
 }
 
-func newBench(t *testing.T, sets ...*set) *bench {
-	b := &bench{t: t, w: around{now: time.Unix(1763800000, 0), clockSet: true, gateway: testGateway, link: "wire", retry: time.Second}}
-	b.s.rec = &record{entity: testEntity, user: "alice"}
+func newBench(t *testing.T, sets ...*Set) *bench {
+	b := &bench{t: t, w: World{Now: time.Unix(1763800000, 0), ClockSet: true, Gateway: testGateway, Link: "wire", Wait: func(string) time.Duration { return time.Second }}}
+	b.p = New(testEntity, "alice")
 	for _, s := range sets {
-		b.step(requested{&request{user: "alice"}})
-		b.step(assigned{user: "alice", set: s})
+		b.step(Requested{&Request{User: "alice"}})
+		b.step(Assigned{User: "alice", Set: s})
 	}
 	return b
 }
 
-func newSet(epoch cpns.Epoch, n cpns.Index) *set {
-	s := &set{epoch: epoch, length: n, tk: make(cpns.TK, 16), taken: 1763800000}
-	rand.Read(s.last[:])
-	rand.Read(s.tk)
+func newSet(epoch cpns.Epoch, n cpns.Index) *Set {
+	s := &Set{Epoch: epoch, Length: n, TK: make(cpns.TK, 16), Taken: 1763800000}
+	rand.Read(s.Last[:])
+	rand.Read(s.TK)
 	return s
 }
 
 // step moves the state and returns what is sent.
-func (b *bench) step(ev event) []send {
+func (b *bench) step(ev Event) []Outgoing {
 	b.t.Helper()
-	rand.Read(b.w.randGW[:])
-	rand.Read(b.w.iv[:])
-	was := b.s.rec
+	rand.Read(b.w.RandGW[:])
+	rand.Read(b.w.IV[:])
+	was := b.p.rec
 	keep := *was
-	var effects []effect
-	b.s, effects = step(b.s, ev, b.w)
+	var effects []Effect
+	b.p, effects = Apply(b.p, ev, b.w)
 	if *was != keep {
 		b.t.Fatalf("%T changed a record in place", ev)
 	}
 	b.tells = nil
-	var sends []send
+	var sends []Outgoing
 	for _, e := range effects {
 		switch e := e.(type) {
-		case send:
+		case Outgoing:
 			sends = append(sends, e)
-		case tell:
+		case News:
 			b.tells = append(b.tells, e)
 		}
 	}
@@ -66,61 +66,90 @@ func (b *bench) step(ev event) []send {
 }
 
 // one is step where exactly one message is expected.
-func (b *bench) one(ev event) cpns.Message {
+func (b *bench) one(ev Event) cpns.Message {
 	b.t.Helper()
 	sends := b.step(ev)
 	if len(sends) != 1 {
 		b.t.Fatalf("%T led to %d messages, want 1", ev, len(sends))
 	}
-	m, err := cpns.ParseMessage(sends[0].wire)
+	m, err := cpns.ParseMessage(sends[0].Wire)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return m
 }
 
-func (b *bench) none(ev event) {
+func (b *bench) none(ev Event) {
 	b.t.Helper()
 	if sends := b.step(ev); len(sends) != 0 {
 		b.t.Fatalf("%T led to %d messages, want none", ev, len(sends))
 	}
 }
 
-func (b *bench) told(kinds ...happening) {
+func (b *bench) told(kinds ...Kind) {
 	b.t.Helper()
 	if len(b.tells) != len(kinds) {
 		b.t.Fatalf("told %v, want %v", b.tells, kinds)
 	}
 	for i, k := range kinds {
-		if b.tells[i].kind != k {
+		if b.tells[i].Kind != k {
 			b.t.Fatalf("told %v, want %v", b.tells, kinds)
 		}
 	}
 }
 
+// hello is a hello that the device says, under the TK of the newest set.
 func (b *bench) hello(e cpns.Epoch, i cpns.Index) *cpns.Hello {
-	h := &cpns.Hello{Entity: testEntity, Epoch: e, Index: i, Algs: []int64{24}}
+	b.t.Helper()
+	tk := make(cpns.TK, 16)
+	if t := b.p.rec.target(); t != nil {
+		tk = t.TK
+	}
+	return b.helloUnder(tk, e, i)
+}
+
+func (b *bench) helloUnder(tk cpns.TK, e cpns.Epoch, i cpns.Index) *cpns.Hello {
+	b.t.Helper()
+	h := cpns.Hello{Entity: testEntity, Epoch: e, Index: i, Algs: []int64{cpns.AlgChaCha20Poly1305}}
 	rand.Read(h.Nonce[:])
-	return h
+	m, err := cpns.NewHello(tk, h)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return m
+}
+
+// answers is the context of an acknowledgement of the answer to a hello.
+func answers(t testing.TB, h *cpns.Hello) cpns.AckContext {
+	t.Helper()
+	sum, err := h.Hash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cpns.NotificationContext(&sum)
 }
 
 // take is the device taking a notification.
-func take(t *testing.T, m cpns.Message, s *set, h *cpns.Hello) (*cpns.Acknowledgement, cpns.EUKey) {
+func take(t *testing.T, m cpns.Message, s *Set, h *cpns.Hello) (*cpns.Acknowledgement, cpns.EUKey) {
 	t.Helper()
 	n, ok := m.(*cpns.Notification)
 	if !ok {
 		t.Fatalf("got a %T, want a notification", m)
 	}
-	key, err := n.Open(s.tk, &h.Nonce)
+	sum, err := h.Hash()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cpns.NewAcknowledgement(&key, h.Nonce[:], testEntity, n.Epoch, n.Index), key
+	key, err := n.Open(s.TK, &sum, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cpns.NewAcknowledgement(&key, cpns.NotificationContext(&sum), testEntity, n.Gateway, n.Epoch, n.Index), key
 }
 
 func (b *bench) wantState(want State, e cpns.Epoch, i cpns.Index) {
 	b.t.Helper()
-	if v := view(b.s); v.State != want || v.Epoch != e || v.Index != i {
+	if v := b.p.View(); v.State != want || v.Epoch != e || v.Index != i {
 		b.t.Fatalf("state is %s epoch %d index %d (%s), want %s %d %d", v.State, v.Epoch, v.Index, v.Note, want, e, i)
 	}
 }
@@ -128,10 +157,10 @@ func (b *bench) wantState(want State, e cpns.Epoch, i cpns.Index) {
 func TestDelivery(t *testing.T) {
 	s := newSet(1, 4)
 	b := newBench(t)
-	b.step(requested{&request{user: "alice"}})
+	b.step(Requested{&Request{User: "alice"}})
 	b.wantState(StateRequested, 0, 0)
 	b.none(b.hello(0, 0)) // nothing is here to give
-	b.step(assigned{user: "alice", set: s})
+	b.step(Assigned{User: "alice", Set: s})
 	b.wantState(StateAssigned, 1, 0)
 
 	h := b.hello(0, 0)
@@ -141,12 +170,12 @@ func TestDelivery(t *testing.T) {
 	}
 	b.wantState(StateAssigned, 1, 0) // sent is not delivered
 	b.none(ack)
-	b.told(delivered)
+	b.told(Delivered)
 	b.wantState(StateDelivered, 1, 1)
 	b.none(ack) // replayed
-	b.told(unproved)
+	b.told(Unproved)
 	b.wantState(StateDelivered, 1, 1)
-	if !b.s.ses.due().IsZero() {
+	if !b.p.Due().IsZero() {
 		t.Error("a deadline is left after delivery")
 	}
 }
@@ -158,24 +187,26 @@ func TestAcknowledgementRefused(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		ack  func(h *cpns.Hello) *cpns.Acknowledgement
-		want happening
+		want Kind
 	}{
 		{"another key", func(h *cpns.Hello) *cpns.Acknowledgement {
-			return cpns.NewAcknowledgement(&wrong, h.Nonce[:], testEntity, 1, 1)
-		}, unproved},
-		{"another nonce", func(*cpns.Hello) *cpns.Acknowledgement {
-			return cpns.NewAcknowledgement(&good, make([]byte, 16), testEntity, 1, 1)
-		}, unproved},
+			return cpns.NewAcknowledgement(&wrong, answers(t, h), testEntity, testGateway, 1, 1)
+		}, Unproved},
+		{"another nonce", func(h *cpns.Hello) *cpns.Acknowledgement {
+			another := *h
+			another.Nonce[0]++
+			return cpns.NewAcknowledgement(&good, answers(t, &another), testEntity, testGateway, 1, 1)
+		}, Unproved},
 		{"a later index", func(h *cpns.Hello) *cpns.Acknowledgement {
 			k := s.key(2)
-			return cpns.NewAcknowledgement(&k, h.Nonce[:], testEntity, 1, 2)
-		}, unproved},
+			return cpns.NewAcknowledgement(&k, answers(t, h), testEntity, testGateway, 1, 2)
+		}, Unproved},
 		{"another epoch", func(h *cpns.Hello) *cpns.Acknowledgement {
-			return cpns.NewAcknowledgement(&good, h.Nonce[:], testEntity, 2, 1)
-		}, unproved},
+			return cpns.NewAcknowledgement(&good, answers(t, h), testEntity, testGateway, 2, 1)
+		}, Unproved},
 		{"a failure", func(*cpns.Hello) *cpns.Acknowledgement {
 			return cpns.NewFailedAcknowledgement(cpns.AckCannotDecrypt, testEntity, 1, 1)
-		}, refused},
+		}, Refused},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t, s)
@@ -201,7 +232,7 @@ func TestHelloFlood(t *testing.T) {
 	for range 1000 {
 		h := b.hello(0, 0)
 		for _, m := range b.step(h) {
-			n, err := cpns.ParseMessage(m.wire)
+			n, err := cpns.ParseMessage(m.Wire)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,10 +247,10 @@ func TestHelloFlood(t *testing.T) {
 	}
 	b.none(ack)
 	b.wantState(StateDelivered, 1, 1)
-	b.w.now = b.w.now.Add(time.Second)
+	b.w.Now = b.w.Now.Add(time.Second)
 	b.step(b.hello(0, 0)) // the budget comes back
 	b.wantState(StateDelivered, 1, 1)
-	if b.s.ses.notify.index != 2 {
+	if b.p.mem.notify.index != 2 {
 		t.Error("a device that lost its key is not offered the next")
 	}
 }
@@ -227,21 +258,21 @@ func TestHelloFlood(t *testing.T) {
 func TestRepeats(t *testing.T) {
 	b := newBench(t, newSet(1, 4))
 	first := b.step(b.hello(0, 0))
-	start := b.w.now
+	start := b.w.Now
 	var at []time.Duration
 	for range 20 {
-		due := b.s.ses.due()
+		due := b.p.Due()
 		if due.IsZero() {
 			break
 		}
-		b.w.now = due.Add(-1)
-		b.none(timeout{})
-		b.w.now = due
-		for _, m := range b.step(timeout{}) {
-			if !bytes.Equal(m.wire, first[0].wire) || m.to != testEntity || m.link != "wire" {
+		b.w.Now = due.Add(-1)
+		b.none(Timeout{})
+		b.w.Now = due
+		for _, m := range b.step(Timeout{}) {
+			if !bytes.Equal(m.Wire, first[0].Wire) || m.To != testEntity || m.Link != "wire" {
 				t.Error("a repeat is not the same message to the same place")
 			}
-			at = append(at, b.w.now.Sub(start))
+			at = append(at, b.w.Now.Sub(start))
 		}
 	}
 	want := []time.Duration{1, 3, 7, 15, 31}
@@ -253,7 +284,7 @@ func TestRepeats(t *testing.T) {
 			t.Errorf("repeated at %v, want %v s", at, want)
 		}
 	}
-	if !b.s.ses.due().IsZero() {
+	if !b.p.Due().IsZero() {
 		t.Error("it never gives up")
 	}
 }
@@ -264,7 +295,7 @@ func TestAuthentication(t *testing.T) {
 	b := newBench(t, s)
 	hold := func(i cpns.Index) { // the device says hello with key i and authenticates
 		t.Helper()
-		b.w.now = b.w.now.Add(helloStepPace)
+		b.w.Now = b.w.Now.Add(helloPeriod)
 		c := b.one(b.hello(1, i)).(*cpns.AuthChallenge)
 		key := s.key(i)
 		var mine [16]byte
@@ -272,21 +303,21 @@ func TestAuthentication(t *testing.T) {
 		r := cpns.NewAuthResponse(&key, c.Gateway, &c.RandGW, &mine, testEntity, 1, i)
 		u := b.one(r).(*cpns.EUKeyUpdate)
 		b.none(r) // repeated while the update is on its way
-		next, err := u.Open(s.tk, &key, testGateway, &c.RandGW, &mine)
+		next, err := u.Open(s.TK, &key, testGateway, &c.RandGW, &mine)
 		if err != nil {
 			t.Fatal(err)
 		}
 		switch {
-		case next == nil && i < s.length:
+		case next == nil && i < s.Length:
 			t.Fatal("no key in the update of a set that has more")
 		case next == nil:
 			next = &key
 		case !key.Precedes(next):
 			t.Fatal("the update's key does not follow the one held")
 		}
-		b.none(cpns.NewAcknowledgement(next, cpns.AuthContext(&c.RandGW, &mine), testEntity, 1, u.Index))
-		b.told(authenticated)
-		if want := cpns.DeriveSessionKey(next, &c.RandGW, &mine, testEntity, testGateway); *b.tells[0].session != want {
+		b.none(cpns.NewAcknowledgement(next, cpns.UpdateContext(&c.RandGW, &mine), testEntity, testGateway, 1, u.Index))
+		b.told(Authenticated)
+		if want := cpns.DeriveSessionKey(next, &c.RandGW, &mine, testEntity, testGateway); *b.tells[0].Key != want {
 			t.Error("the session key is not the device's")
 		}
 	}
@@ -305,9 +336,9 @@ func TestHelloFloodMovesNothing(t *testing.T) {
 	b := newBench(t, s)
 	held := cpns.Index(1)
 	for range 500 {
-		b.w.now = b.w.now.Add(time.Second)
+		b.w.Now = b.w.Now.Add(time.Second)
 		for _, m := range b.step(b.hello(1, held)) {
-			c, err := cpns.ParseMessage(m.wire)
+			c, err := cpns.ParseMessage(m.Wire)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -319,16 +350,16 @@ func TestHelloFloodMovesNothing(t *testing.T) {
 			var mine [16]byte
 			rand.Read(mine[:])
 			for _, m := range b.step(cpns.NewAuthResponse(&key, testGateway, &ch.RandGW, &mine, testEntity, 1, held)) {
-				u, err := cpns.ParseMessage(m.wire)
+				u, err := cpns.ParseMessage(m.Wire)
 				if err != nil {
 					t.Fatal(err)
 				}
-				next, err := u.(*cpns.EUKeyUpdate).Open(s.tk, &key, testGateway, &ch.RandGW, &mine)
+				next, err := u.(*cpns.EUKeyUpdate).Open(s.TK, &key, testGateway, &ch.RandGW, &mine)
 				if err != nil {
 					t.Fatal(err)
 				}
 				held++
-				b.step(cpns.NewAcknowledgement(next, cpns.AuthContext(&ch.RandGW, &mine), testEntity, 1, held))
+				b.step(cpns.NewAcknowledgement(next, cpns.UpdateContext(&ch.RandGW, &mine), testEntity, testGateway, 1, held))
 			}
 		}
 	}
@@ -339,7 +370,7 @@ func TestHelloFloodMovesNothing(t *testing.T) {
 
 func TestRolledBack(t *testing.T) {
 	s := newSet(1, 8)
-	s.proved = 5
+	s.Proved = 5
 	b := newBench(t, s)
 	answer := func(i cpns.Index) {
 		t.Helper()
@@ -348,7 +379,7 @@ func TestRolledBack(t *testing.T) {
 		b.none(cpns.NewAuthResponse(&key, testGateway, &c.RandGW, &[16]byte{1}, testEntity, 1, i))
 	}
 	answer(3)
-	b.told(alarmed)
+	b.told(Alarmed)
 	b.wantState(StateAlarm, 1, 5)
 	b.none(b.hello(0, 0))
 	b.none(b.hello(1, 5))
@@ -357,15 +388,15 @@ func TestRolledBack(t *testing.T) {
 // Without a proof there is no alarm: anybody can claim an old index.
 func TestClaimIsNoProof(t *testing.T) {
 	s := newSet(1, 8)
-	s.proved = 5
+	s.Proved = 5
 	b := newBench(t, s)
 	c := b.one(b.hello(1, 3)).(*cpns.AuthChallenge)
 	wrong := newSet(1, 8).key(3)
 	b.none(cpns.NewAuthResponse(&wrong, testGateway, &c.RandGW, &[16]byte{1}, testEntity, 1, 3))
-	b.told(unproved)
+	b.told(Unproved)
 	b.wantState(StateDelivered, 1, 5)
 	b.none(b.hello(9, 1)) // another gateway's, it says
-	if view(b.s).Note == "" {
+	if b.p.View().Note == "" {
 		t.Error("nobody is told that the device claims a newer epoch")
 	}
 }
@@ -374,52 +405,52 @@ func TestClaimIsNoProof(t *testing.T) {
 // prove the old, and a hello of any kind brings it the new.
 func TestNewEpoch(t *testing.T) {
 	old, s := newSet(1, 4), newSet(2, 4)
-	old.proved = 2
+	old.Proved = 2
 	b := newBench(t, old, s)
 	b.wantState(StateAssigned, 2, 0)
-	if b.s.rec.current != old {
+	if b.p.rec.current != old {
 		t.Fatal("the set that the device holds is gone before it has the new one")
 	}
 	h := b.hello(1, 2)
 	ack, _ := take(t, b.one(h), s, h)
 	b.none(ack)
 	b.wantState(StateDelivered, 2, 1)
-	if b.s.rec.set(1) != nil {
+	if b.p.rec.setOf(1) != nil {
 		t.Error("the old set is kept after the new one is proved")
 	}
 }
 
 func TestRecord(t *testing.T) {
 	cur, next := newSet(3, 64), newSet(4, 1024)
-	cur.proved = 7
+	cur.Proved = 7
 	r := &record{
-		entity: "PNE/7+#%~:A", user: "bob@example.net", current: cur, next: next, stepped: 12,
-		request: &request{user: "bob@example.net", rand: [32]byte{1}, time: 2, authData: [32]byte{3}, body: []byte{4}},
+		entity: "PNE/7+#%~:A", user: "bob@example.net", current: cur, next: next, advanced: 12,
+		request: &Request{User: "bob@example.net", Rand: [32]byte{1}, Time: 2, AuthData: [32]byte{3}, Body: []byte{4}},
 		alarm:   &alarm{3, 7, 2},
 	}
-	value, err := r.marshal()
+	value, err := PNE{rec: r}.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := parseRecord("PNE/7+#%~:A", value)
+	got, err := Parse("PNE/7+#%~:A", value)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := got.marshal()
+	again, err := got.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(value, again) {
 		t.Errorf("read back as\n%s\nwant\n%s", again, value)
 	}
-	if got.next.key(1000) != next.key(1000) || !bytes.Equal(got.current.tk, cur.tk) {
+	if got.rec.next.key(1000) != next.key(1000) || !bytes.Equal(got.rec.current.TK, cur.TK) {
 		t.Error("keys differ after reading back")
 	}
-	if _, err := parseRecord("another", value); err == nil {
+	if _, err := Parse("another", value); err == nil {
 		t.Error("a record under another's name is taken")
 	}
 	for _, bad := range []string{"", "{}", `{"v":2}`, `{"v":1,"entity_id":"a","user":"b"}`} {
-		if _, err := parseRecord("a", []byte(bad)); err == nil {
+		if _, err := Parse("a", []byte(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
@@ -430,13 +461,13 @@ func TestRecord(t *testing.T) {
 func TestOneAhead(t *testing.T) {
 	s := newSet(1, 4)
 	b := newBench(t, s)
-	rec := *b.s.rec
-	rec.stepped = b.w.now.Unix()
-	b.s.rec = &rec
+	rec := *b.p.rec
+	rec.advanced = b.w.Now.Unix()
+	b.p.rec = &rec
 	c := b.one(b.hello(1, 1)).(*cpns.AuthChallenge)
 	key := s.key(1)
 	b.none(cpns.NewAuthResponse(&key, testGateway, &c.RandGW, &[16]byte{1}, testEntity, 1, 1))
-	b.told(delivered)
+	b.told(Delivered)
 	b.wantState(StateDelivered, 1, 1)
 }
 
@@ -447,14 +478,14 @@ func TestRefusalOfAProvenDevice(t *testing.T) {
 	b := newBench(t, s)
 	b.one(b.hello(0, 0))
 	b.none(cpns.NewFailedAcknowledgement(cpns.AckCannotDecrypt, testEntity, 1, 1))
-	if view(b.s).Note == "" {
+	if b.p.View().Note == "" {
 		t.Error("nobody is told that a new device cannot decrypt")
 	}
-	s.proved = 1
+	s.Proved = 1
 	b = newBench(t, s)
 	b.one(b.hello(0, 0))
 	b.none(cpns.NewFailedAcknowledgement(cpns.AckCannotDecrypt, testEntity, 1, 2))
-	if n := view(b.s).Note; n != "" {
+	if n := b.p.View().Note; n != "" {
 		t.Errorf("a proven device is said to be wrong: %s", n)
 	}
 }
@@ -476,13 +507,13 @@ func TestLossesArePaced(t *testing.T) {
 	s := newSet(1, 1000)
 	b := newBench(t, s)
 	for range 500 {
-		b.w.now = b.w.now.Add(time.Second)
+		b.w.Now = b.w.Now.Add(time.Second)
 		h := b.hello(0, 0)
 		sends := b.step(h)
 		if len(sends) == 0 {
 			continue
 		}
-		m, err := cpns.ParseMessage(sends[0].wire)
+		m, err := cpns.ParseMessage(sends[0].Wire)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -490,10 +521,10 @@ func TestLossesArePaced(t *testing.T) {
 		b.none(ack)
 	}
 	b.wantState(StateDelivered, 1, 1+lossBurst)
-	if view(b.s).Note == "" {
+	if b.p.View().Note == "" {
 		t.Error("nobody is told why the device gets no key")
 	}
-	b.w.now = b.w.now.Add(lossPace)
+	b.w.Now = b.w.Now.Add(lossPace)
 	h := b.hello(0, 0)
 	ack, _ := take(t, b.one(h), s, h)
 	b.none(ack)

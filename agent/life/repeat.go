@@ -1,4 +1,4 @@
-package agent
+package life
 
 import "time"
 
@@ -8,14 +8,15 @@ const maxRepeats = 5
 
 // repeat is a message that waits for its answer. The zero value is none.
 type repeat struct {
-	send
+	Outgoing
 	times int
 	wait  time.Duration
 	due   time.Time
 }
 
-func startRepeat(m send, w around) repeat {
-	return repeat{send: m, wait: w.retry, due: w.now.Add(w.retry)}
+func startRepeat(m Outgoing, w World) repeat {
+	wait := w.Wait(m.Link)
+	return repeat{Outgoing: m, wait: wait, due: w.Now.Add(wait)}
 }
 
 // again says whether the message is to be sent once more now, and sets the

@@ -1,4 +1,4 @@
-package agent
+package life
 
 import (
 	"fmt"
@@ -37,17 +37,17 @@ var tableStates = [5]State{StateRequested, StateAssigned, StateDelivered, StateU
 const tableEpoch = 2
 
 // stateOf makes a machine that is in a state, with a set of 6 keys.
-func stateOf(t *testing.T, want State) (*bench, *set) {
+func stateOf(t *testing.T, want State) (*bench, *Set) {
 	b := newBench(t)
 	s := newSet(tableEpoch, 6)
 	rec := &record{entity: testEntity, user: "alice"}
 	switch want {
 	case StateRequested:
-		rec.request = &request{user: "alice"}
+		rec.request = &Request{User: "alice"}
 	case StateDelivered, StateAlarm:
-		s.proved = 3
+		s.Proved = 3
 	case StateUsedUp:
-		s.proved = 6
+		s.Proved = 6
 	}
 	if want != StateRequested {
 		rec.current = s
@@ -55,23 +55,23 @@ func stateOf(t *testing.T, want State) (*bench, *set) {
 	if want == StateAlarm {
 		rec.alarm = &alarm{tableEpoch, 3, 2}
 	}
-	b.s.rec = rec
-	if got := view(b.s).State; got != want {
+	b.p.rec = rec
+	if got := b.p.View().State; got != want {
 		t.Fatalf("made %s, want %s", got, want)
 	}
 	return b, s
 }
 
 // happen lets a row's event happen, after what must come before it.
-func happen(b *bench, s *set, event string) []send {
-	fresh := func() *set { return newSet(tableEpoch+1, 6) }
-	respond := func(i cpns.Index) []send {
-		if i < 1 || i > s.length {
+func happen(b *bench, s *Set, event string) []Outgoing {
+	fresh := func() *Set { return newSet(tableEpoch+1, 6) }
+	respond := func(i cpns.Index) []Outgoing {
+		if i < 1 || i > s.Length {
 			return nil // there is no such key
 		}
-		b.s, _ = b.s.challenge(b.w)
+		b.p, _ = b.p.challenge(b.w)
 		key := s.key(i)
-		return b.step(cpns.NewAuthResponse(&key, testGateway, &b.s.ses.auth.randGW, &[16]byte{9}, testEntity, tableEpoch, i))
+		return b.step(cpns.NewAuthResponse(&key, testGateway, &b.p.mem.auth.randGW, &[16]byte{9}, testEntity, tableEpoch, i))
 	}
 	switch event {
 	case "hello, holds nothing":
@@ -85,25 +85,25 @@ func happen(b *bench, s *set, event string) []send {
 	case "acknowledgement of the next key":
 		h := b.hello(0, 0)
 		b.step(h)
-		key := s.key(min(s.proved+1, s.length))
-		return b.step(cpns.NewAcknowledgement(&key, h.Nonce[:], testEntity, tableEpoch, min(s.proved+1, s.length)))
+		key := s.key(min(s.Proved+1, s.Length))
+		return b.step(cpns.NewAcknowledgement(&key, answers(b.t, h), testEntity, testGateway, tableEpoch, min(s.Proved+1, s.Length)))
 	case "response, the key proved last":
-		return respond(s.proved)
+		return respond(s.Proved)
 	case "response, a later key":
-		return respond(s.proved + 1)
+		return respond(s.Proved + 1)
 	case "response, an older key":
-		return respond(s.proved - min(s.proved, 1))
+		return respond(s.Proved - min(s.Proved, 1))
 	case "authenticate":
-		return b.step(authenticate{})
+		return b.step(Authenticate{})
 	case "timeout":
-		b.w.now = b.w.now.Add(time.Hour)
-		return b.step(timeout{})
+		b.w.Now = b.w.Now.Add(time.Hour)
+		return b.step(Timeout{})
 	case "set of a newer epoch":
-		return b.step(assigned{user: "alice", set: fresh()})
+		return b.step(Assigned{User: "alice", Set: fresh()})
 	case "set of a newer epoch, reassign":
-		return b.step(assigned{user: "alice", set: fresh(), reassign: true})
+		return b.step(Assigned{User: "alice", Set: fresh(), Reassign: true})
 	case "readmit":
-		return b.step(readmit{})
+		return b.step(Readmit{})
 	}
 	panic("no such event: " + event)
 }
@@ -122,13 +122,13 @@ func TestTable(t *testing.T) {
 				b, s := stateOf(t, from)
 				got := ""
 				for _, m := range happen(b, s, row.event) {
-					msg, err := cpns.ParseMessage(m.wire)
+					msg, err := cpns.ParseMessage(m.Wire)
 					if err != nil {
 						t.Fatal(err)
 					}
 					got += names[msg.MessageType()]
 				}
-				if to := view(b.s).State; to != from {
+				if to := b.p.View().State; to != from {
 					if got != "" {
 						got += " "
 					}
@@ -140,13 +140,13 @@ func TestTable(t *testing.T) {
 				want := row.cells[i]
 				if want == "> delivered" && from == StateDelivered || want == "eukey-update > delivered" && from == StateDelivered {
 					// The state has the same name, with a later key.
-					if b.s.rec.current.proved != 4 {
-						t.Errorf("key %d is proved, want 4", b.s.rec.current.proved)
+					if b.p.rec.current.Proved != 4 {
+						t.Errorf("key %d is proved, want 4", b.p.rec.current.Proved)
 					}
 					want = map[bool]string{true: "-", false: "eukey-update"}[want == "> delivered"]
 				}
 				if got != want {
-					t.Errorf("got %q, want %q (%s)", got, want, view(b.s).Note)
+					t.Errorf("got %q, want %q (%s)", got, want, b.p.View().Note)
 				}
 			})
 		}
@@ -173,28 +173,28 @@ func TestTableInDoc(t *testing.T) {
 func TestSchedule(t *testing.T) {
 	const period = 24 * time.Hour
 	s := newSet(1, 64)
-	s.proved = 1
+	s.Proved = 1
 	b := newBench(t, s)
-	b.none(timeout{})
-	if due := b.s.ses.due(); !due.IsZero() {
+	b.none(Timeout{})
+	if due := b.p.Due(); !due.IsZero() {
 		t.Fatalf("without a schedule something is due at %v", due)
 	}
-	b.w.reauth, b.w.jitter = period, period/3
-	b.s.ses.reauth = b.w.now.Add(time.Minute)
-	b.none(timeout{})
+	b.w.Reauth, b.w.Chance = period, 1<<63
+	b.p.mem.reauth = b.w.Now.Add(time.Minute)
+	b.none(Timeout{})
 	for turn := range 3 {
-		b.w.now = b.s.ses.reauth
-		begin := b.w.now
-		if _, ok := b.one(timeout{}).(*cpns.AuthChallenge); !ok {
+		b.w.Now = b.p.mem.reauth
+		begin := b.w.Now
+		if _, ok := b.one(Timeout{}).(*cpns.AuthChallenge); !ok {
 			t.Fatalf("turn %d sends no challenge", turn)
 		}
-		if next := b.s.ses.reauth.Sub(begin); next != period/2+period/3 {
-			t.Errorf("the next turn is %v later, want half a period and the jitter", next)
+		if next := b.p.mem.reauth.Sub(begin); next != period {
+			t.Errorf("the next turn is %v later, want a period", next)
 		}
-		for b.s.ses.auth.open() { // nobody answers
-			b.w.now = b.s.ses.due()
-			b.step(timeout{})
+		for b.p.mem.auth.open() { // nobody answers
+			b.w.Now = b.p.Due()
+			b.step(Timeout{})
 		}
-		b.told(unanswered)
+		b.told(Unanswered)
 	}
 }
