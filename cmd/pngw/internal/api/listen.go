@@ -6,28 +6,31 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
-	"time"
 )
 
 // maxConnections bounds the clients at one time; more wait in the kernel.
 const maxConnections = 32
-
-// ErrRunning says that another agent answers on the socket.
-var ErrRunning = errors.New("another agent answers there already")
 
 // Listen makes the socket, mode 0660, and its folder. A socket that a killed
 // daemon left behind is replaced; one on which somebody answers is not, and
 // neither is anything that is not a socket. The caller's umask must keep the
 // group from writing, for the moment until the mode is set.
 func Listen(path string) (net.Listener, error) {
-	if err := removeStale(path); err != nil {
-		return nil, fmt.Errorf("socket %s: %w", path, err)
+	c, err := claimSocket(path)
+	if err != nil {
+		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("making the socket's folder: %w", err)
+	l, err := listen(path)
+	if err != nil {
+		return nil, errors.Join(err, c.release())
+	}
+	return &claimed{Listener: l, claim: c}, nil
+}
+
+func listen(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("removing a socket that was left: %w", err)
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -40,28 +43,18 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return errors.New("something that is not a socket is there, and stays")
-	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		conn.Close()
-		return ErrRunning
-	}
-	// Only a refused connection shows that nobody has the socket open; a full
-	// backlog, say, is a daemon that is busy.
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return err
-	}
-	return os.Remove(path)
+// claimed is a listener that has the lock of its socket for as long as it is open.
+type claimed struct {
+	net.Listener
+	once  sync.Once
+	claim *claim
+}
+
+// Close removes the socket, and then the lock.
+func (l *claimed) Close() error {
+	err := l.Listener.Close()
+	l.once.Do(func() { err = errors.Join(err, l.claim.release()) })
+	return err
 }
 
 // limit makes a listener of which at most n connections are open at a time.
