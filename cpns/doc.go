@@ -23,6 +23,7 @@
 //	sessionkey.go       what both hold afterwards
 //	application.go      what an application gets of it
 //	x25519.go           what keeps a notification from who learns TK later
+//	pnerandom.go        random numbers of a PNE that has a counter instead
 //
 // Beneath them lie ids.go and keys.go (the terms), spec.go (the protocol's
 // constants) and limits.go (ours), message.go and sealedbody.go (what the messages

@@ -66,4 +66,5 @@ const (
 	labelUpdate          = "CPNS EUKey Update"
 	labelSessionKey      = "CPNS Session Key"
 	labelApplication     = "CPNS Application"
+	labelPNERandom       = "CPNS PNE Random"
 )

@@ -4,30 +4,22 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/transport"
 )
 
-const (
-	// helloSpacing is the least time between two hellos, however often the
-	// gateway, or somebody in its name, asks: each makes the answer to the one
-	// before worthless. It is no longer than the time in which an identify for
-	// everybody has to be answered.
-	helloSpacing = pne.MaxIdentifyDelay
-
-	// sendTimeout is how long a link may take for one message.
-	sendTimeout = 5 * time.Second
-)
+// sendTimeout is how long a link may take for one message.
+const sendTimeout = 5 * time.Second
 
 // driver moves a device: it owns the timer and carries messages between the
 // device and its link.
 type driver struct {
 	device *pne.Device
+	hellos *pne.Schedule
 	link   transport.Link
-	again  transport.Backoff // between hellos while no EUKey is held
+	shared *sharedLine // nil where the device is alone on its link
 	events *eventWriter
 	log    *slog.Logger
 }
@@ -45,55 +37,28 @@ func (d *driver) run(ctx context.Context) error {
 		})
 	}()
 
-	var (
-		ring   = time.NewTimer(0) // rings when the next hello is due
-		due    time.Time          // when that is; zero where none is
-		wanted bool               // by the gateway or a new connection, not only for want of an EUKey
-		last   time.Time          // of the latest hello
-	)
+	ring := time.NewTimer(0) // rings when the next hello is due
 	defer ring.Stop()
-	ring.Stop() // nothing is due yet
-	schedule := func(at time.Time) {
-		if floor := last.Add(helloSpacing); at.Before(floor) {
-			at = floor
-		}
-		if due.IsZero() || at.Before(due) {
-			due = at
-			ring.Reset(time.Until(at))
-		}
-	}
 	for {
 		select {
 		case err := <-ended:
 			return err
 		case <-up:
-			d.again.Reset()
-			wanted = true
-			schedule(time.Now())
+			now := time.Now()
+			d.hellos.Begin(now)
+			if d.shared != nil {
+				d.shared.begin(now)
+			}
 		case msg := <-messages:
-			if delay, asked := d.handle(ctx, msg); asked {
-				wanted = true
-				schedule(time.Now().Add(delay))
-			}
+			d.handle(ctx, msg)
 		case <-ring.C:
-			due = time.Time{}
-			if !wanted && d.holds() {
-				continue
-			}
-			if d.sayHello(ctx) {
-				wanted, last = false, time.Now()
-			}
-			if !d.holds() {
-				schedule(time.Now().Add(d.again.Next()))
-			}
+			d.sayDueHello(ctx)
+		}
+		ring.Stop()
+		if due, ok := d.due(); ok {
+			ring.Reset(time.Until(due))
 		}
 	}
-}
-
-// holds tells whether the device holds an EUKey.
-func (d *driver) holds() bool {
-	_, epoch, _ := d.device.Held()
-	return epoch != 0
 }
 
 // pass hands v to the driver's loop, unless ctx ends first.
@@ -104,43 +69,70 @@ func pass[T any](ctx context.Context, to chan<- T, v T) {
 	}
 }
 
-// sayHello says hello and tells whether the link took it.
-func (d *driver) sayHello(ctx context.Context) bool {
-	msg, err := d.device.Hello()
+// due is when the driver has to act next; ok is false where only a message or the
+// link can bring that about.
+func (d *driver) due() (at time.Time, ok bool) {
+	at, ok = d.hellos.Due()
+	if ok && d.shared != nil && at.Before(d.shared.next) {
+		at = d.shared.next
+	}
+	return at, ok
+}
+
+// sayDueHello says the hello that is due, if it is still due and the line is free.
+func (d *driver) sayDueHello(ctx context.Context) {
+	now := time.Now()
+	if due, ok := d.due(); !ok || due.After(now) {
+		return // a message has changed that since the timer was set
+	}
+	if d.shared != nil && !d.shared.free(now, d.link.Status().Heard) {
+		return
+	}
+	d.sayHello(ctx, now)
+}
+
+// sayHello says the hello that is due now.
+func (d *driver) sayHello(ctx context.Context, now time.Time) {
+	msg, err := d.hellos.Hello(now)
 	if err != nil {
 		d.log.Error("no hello", "error", err)
-		return false
+		d.hellos.Unsent(now)
+		return
 	}
 	if !d.send(ctx, msg) {
-		return false
+		d.hellos.Unsent(time.Now())
+		return
 	}
 	_, epoch, index := d.device.Held()
 	d.report(event{Event: "hello", Epoch: epoch, Index: index})
-	return true
 }
 
 // handle gives one message to the device, sends what it answers and reports
-// what it did. asked tells that a hello is wanted, after delay.
-func (d *driver) handle(ctx context.Context, msg []byte) (delay time.Duration, asked bool) {
+// what it did.
+func (d *driver) handle(ctx context.Context, msg []byte) {
 	reply, ev := d.device.Handle(msg)
 	if reply != nil {
 		d.send(ctx, reply)
 	}
+	now := time.Now()
+	d.hellos.Heard(now, ev)
+	if d.shared != nil {
+		d.shared.line.Heard(now, ev)
+	}
 	switch ev.Kind {
 	case pne.Identify:
 		d.log.Debug("asked to say hello", "everybody", ev.Everybody)
-		if ev.Everybody {
-			delay = rand.N(pne.MaxIdentifyDelay)
+		// Asked by its name it is spoken to, and need not wait until the line is free.
+		if due, ok := d.hellos.Due(); ok && !due.After(now) && !ev.Everybody {
+			d.sayHello(ctx, now)
 		}
-		return delay, true
-	case pne.Stored, pne.Authenticated, pne.UsedUp:
+	case pne.Stored, pne.Authenticated, pne.Stayed:
 		d.report(event{Event: ev.Kind.String(), Gateway: ev.Gateway, Epoch: ev.Epoch, Index: ev.Index})
 	case pne.Refused, pne.Malformed:
 		d.report(event{Event: pne.Refused.String(), Epoch: ev.Epoch, Index: ev.Index, Reason: reason(ev)})
 	case pne.Repeated, pne.Ignored:
 		d.log.Debug("heard", "what", ev.Kind, "bytes", len(msg))
 	}
-	return 0, false
 }
 
 // reason says why a message was refused: the status that went out, if one did,

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -37,21 +39,24 @@ type bench struct {
 
 // newBench starts a driver in a synctest bubble. Both ends have ended when the
 // test does.
-func newBench(t *testing.T, storage pne.Storage) *bench {
+func newBench(t *testing.T, storage pne.Storage, set ...func(*driver)) *bench {
 	b := &bench{t: t, set: make([]cpns.EUKey, 8)}
 	cpns.DeriveSet(b.set, &[32]byte{1})
 	gw, far := transport.NewPair("gateway", "pne")
 	b.gw = gw
-	device, err := pne.New(pne.Config{Entity: testEntity, TK: testTK, Storage: storage, Rand: rand.Reader})
+	device, err := pne.New(pne.Config{Entity: testEntity, TK: testTK, Storage: storage, Rand: cryptorand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &driver{
 		device: device,
 		link:   far,
-		again:  transport.Backoff{Min: 5 * time.Second, Max: time.Minute},
+		hellos: pne.NewSchedule(device, pne.FirstPause, rand.N[time.Duration]),
 		events: &eventWriter{w: &b.out, entity: testEntity},
 		log:    slog.New(slog.DiscardHandler),
+	}
+	for _, set := range set {
+		set(d)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	b.ctx = ctx
@@ -115,12 +120,16 @@ func lastSaid[M cpns.Message](b *bench) M {
 func (b *bench) give(index cpns.Index) {
 	b.t.Helper()
 	hello := lastSaid[*cpns.Hello](b)
-	m, err := cpns.SealNotification(testTK, &hello.Nonce, testEntity, testGateway, 1, index, &b.set[index-1], [12]byte{})
+	m, err := cpns.SealNotification(testTK, hello, nil, testGateway, 1, index, &b.set[index-1], [12]byte{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.send(m)
-	if err := lastSaid[*cpns.Acknowledgement](b).Verify(&b.set[index-1], hello.Nonce[:]); err != nil {
+	hash, err := hello.Hash()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := lastSaid[*cpns.Acknowledgement](b).Verify(&b.set[index-1], cpns.NotificationContext(&hash), testGateway); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -168,14 +177,14 @@ func TestLife(t *testing.T) {
 			}
 			index, next := held+1, &b.set[7]
 			if held == 8 {
-				index, next = held, nil // used up
+				index, next = held, nil // the last of the set: it stays
 			}
 			update, err := cpns.SealEUKeyUpdate(testTK, &b.set[held-1], testGateway, &challenge.RandGW, &response.RandPNE, testEntity, 1, index, next, [12]byte{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			b.send(update)
-			if err := lastSaid[*cpns.Acknowledgement](b).Verify(&b.set[index-1], cpns.AuthContext(&challenge.RandGW, &response.RandPNE)); err != nil {
+			if err := lastSaid[*cpns.Acknowledgement](b).Verify(&b.set[index-1], cpns.UpdateContext(&challenge.RandGW, &response.RandPNE), testGateway); err != nil {
 				t.Error(err)
 			}
 		}
@@ -186,44 +195,80 @@ func TestLife(t *testing.T) {
 			event{Event: "authenticated", Gateway: testGateway, Epoch: 1, Index: 7},
 			event{Event: "stored", Gateway: testGateway, Epoch: 1, Index: 8},
 			event{Event: "authenticated", Gateway: testGateway, Epoch: 1, Index: 8},
-			event{Event: "used_up", Gateway: testGateway, Epoch: 1, Index: 8},
+			event{Event: "stayed", Gateway: testGateway, Epoch: 1, Index: 8},
 			event{Event: "refused", Reason: "a challenge from a gateway whose EUKey is not held"},
 		)
 	})
 }
 
-// TestHelloBackOff: without an EUKey it is said again and again, ever more
-// seldom; with one it is not.
-func TestHelloBackOff(t *testing.T) {
+// TestHelloSchedule: a hello is said again and again, ever more seldom, until the
+// gateway answers; the pauses are cpns/pne's.
+func TestHelloSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		b := newBench(t, pne.Volatile{})
-		b.wait(10 * time.Minute)
+		b.wait(30 * time.Minute)
 		at := b.hellos(start)
 		if at[0] != 0 {
 			t.Errorf("the first hello after %v, want at once", at[0])
 		}
-		limit := 5 * time.Second
+		limit := pne.FirstPause
 		for i := 1; i < len(at); i++ {
 			if pause := at[i] - at[i-1]; pause < limit/2 || pause > limit {
 				t.Errorf("pause %d is %v, want %v to %v", i, pause, limit/2, limit)
 			}
-			limit = min(2*limit, time.Minute)
+			limit = min(2*limit, pne.MaxPause)
 		}
-		if len(at) < 10 {
-			t.Errorf("%d hellos in 10 minutes", len(at))
+		if len(at) < 9 {
+			t.Errorf("%d hellos in 30 minutes", len(at))
 		}
 		b.give(1)
 		n := len(b.said)
-		b.wait(time.Hour)
+		b.wait(24 * time.Hour)
 		if len(b.said) != n {
-			t.Errorf("%d messages in an hour with an EUKey", len(b.said)-n)
+			t.Errorf("%d messages in a day after the gateway answered", len(b.said)-n)
 		}
 	})
 }
 
+// TestHelloNotSent: the link takes no message for two minutes after it came up, while a
+// key is held; hellos go on until one is answered.
+func TestHelloNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held := pne.State{Gateway: testGateway, Epoch: 1, Index: 1, EUKey: cpns.EUKey{1}}
+		b := newBench(t, kept{held}, func(d *driver) { d.link = &mute{Link: d.link, until: time.Now().Add(2 * time.Minute)} })
+		b.wait(2 * time.Minute)
+		if len(b.said) != 0 {
+			t.Fatalf("%d messages came through", len(b.said))
+		}
+		b.wait(24 * time.Hour)
+		if n := len(b.hellos(time.Now())); n < 24*6 {
+			t.Errorf("%d hellos in the day after", n)
+		}
+	})
+}
+
+// mute is a link that takes no message until then.
+type mute struct {
+	transport.Link
+	until time.Time
+}
+
+func (m *mute) Send(ctx context.Context, peer string, msg []byte) error {
+	if time.Now().Before(m.until) {
+		return errors.New("no room")
+	}
+	return m.Link.Send(ctx, peer, msg)
+}
+
+// kept is a Storage that holds an EUKey from before.
+type kept struct{ pne.State }
+
+func (k kept) Load() (pne.State, error) { return k.State, nil }
+func (kept) Save(*pne.State) error      { return nil }
+
 // TestIdentify: one asked by name answers at once, everybody within a second and
-// not in step; however many ask, there is one hello a second.
+// not in step; for 10 s with the same bytes.
 func TestIdentify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, pne.Volatile{})
@@ -255,8 +300,13 @@ func TestIdentify(t *testing.T) {
 		if at := ask("pne-2", 1); len(at) != 0 {
 			t.Errorf("another asked: hellos after %v, want none", at)
 		}
-		if at := ask(testEntity, 50); !slices.Equal(at, []time.Duration{0, time.Second}) {
-			t.Errorf("asked 50 times at once: hellos after %v, want two, a second apart", at)
+		if at := ask(testEntity, 5); !slices.Equal(at, make([]time.Duration, 5)) {
+			t.Errorf("asked 5 times at once: hellos after %v, want five at once", at)
+		}
+		for _, m := range b.said[1:] {
+			if m.(*cpns.Hello).Nonce != b.said[0].(*cpns.Hello).Nonce {
+				t.Error("asked 5 times at once: another hello, want the same bytes")
+			}
 		}
 	})
 }

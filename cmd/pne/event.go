@@ -9,7 +9,7 @@ import (
 
 // event is one line on standard output. It holds no key.
 type event struct {
-	Event   string         `json:"event"` // hello, stored, authenticated, used_up, refused
+	Event   string         `json:"event"` // hello, stored, authenticated, stayed, refused
 	Entity  cpns.EntityID  `json:"entity_id"`
 	Gateway cpns.GatewayID `json:"gateway_id,omitempty"` // not in hello and refused
 

@@ -26,11 +26,14 @@ type gateway struct {
 	link  transport.Link
 	heard chan cpns.Message
 	set   []cpns.EUKey
+
+	pair   *cpns.X25519Pair
+	x25519 bool // whether the device has it too
 }
 
 func newGateway(t *testing.T, link transport.Link) *gateway {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
-	g := &gateway{t: t, ctx: ctx, link: link, heard: make(chan cpns.Message, 16), set: make([]cpns.EUKey, 8)}
+	g := &gateway{t: t, ctx: ctx, link: link, heard: make(chan cpns.Message, 16), set: make([]cpns.EUKey, 8), pair: cpns.NewX25519Pair([32]byte{1})}
 	cpns.DeriveSet(g.set, &[32]byte{1})
 	up, ended := make(chan struct{}, 1), make(chan error, 1)
 	go func() {
@@ -91,12 +94,19 @@ func (g *gateway) give(e cpns.EntityID) {
 	if hello.Entity != e || hello.Epoch != 0 {
 		g.t.Fatalf("hello of %q, epoch %d; want %q, 0", hello.Entity, hello.Epoch, e)
 	}
-	m, err := cpns.SealNotification(testTK, &hello.Nonce, e, testGateway, 1, 1, &g.set[0], [12]byte{})
+	m, err := cpns.SealNotification(testTK, hello, g.pair, testGateway, 1, 1, &g.set[0], [12]byte{})
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	if (hello.X25519 != nil) != g.x25519 {
+		g.t.Errorf("an X25519 key in the hello: %v", hello.X25519 != nil)
+	}
 	g.send(e, m)
-	if err := hear[*cpns.Acknowledgement](g).Verify(&g.set[0], hello.Nonce[:]); err != nil {
+	hash, err := hello.Hash()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if err := hear[*cpns.Acknowledgement](g).Verify(&g.set[0], cpns.NotificationContext(&hash), testGateway); err != nil {
 		g.t.Fatal(err)
 	}
 }
@@ -118,7 +128,7 @@ func (g *gateway) roll(e cpns.EntityID) {
 		g.t.Fatal(err)
 	}
 	g.send(e, update)
-	if err := hear[*cpns.Acknowledgement](g).Verify(&g.set[1], cpns.AuthContext(&randGW, &response.RandPNE)); err != nil {
+	if err := hear[*cpns.Acknowledgement](g).Verify(&g.set[1], cpns.UpdateContext(&randGW, &response.RandPNE), testGateway); err != nil {
 		g.t.Fatal(err)
 	}
 }
@@ -179,9 +189,10 @@ func TestSerialLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newGateway(t, link)
+	g.x25519 = true
 	dir := t.TempDir()
 	args := []string{
-		"--entity-id", string(testEntity), "--tk-file", writeTK(t, dir),
+		"--entity-id", string(testEntity), "--tk-file", writeTK(t, dir), "--x25519",
 		"--serial", cable.B(), "--baud", "115200", "--state", filepath.Join(dir, "state"),
 	}
 

@@ -6,8 +6,8 @@
 // This package puts the parts together and is the only one that reads flags,
 // files and signals. Where to read on:
 //
-//   - driver.go is the life of a device: when it says hello, what it does with
-//     a message
+//   - driver.go is the life of a device: it says the hellos that are due, and
+//     what the device answers; sharedline.go has it wait its turn on a serial line
 //   - statefile.go keeps the EUKey through a power cut; tkfile.go reads the TK
 //   - options.go has the flags and makes the link, event.go the lines on
 //     standard output
@@ -21,9 +21,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,39 +48,51 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
 	o, err := parseOptions(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
 		return exitOK
 	case err != nil:
-		fmt.Fprintf(stderr, "pne: %v\npne: run \"pne --help\" to see how it is called\n", err)
-		return exitUsage
+		return misused(stderr, err)
 	case o.version:
 		fmt.Fprintln(stdout, "pne", version)
 		return exitOK
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := live(ctx, o, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "pne: %v\n", err)
-		return exitError
-	}
-	return exitOK
-}
-
-// live is a device's life, until ctx ends.
-func live(ctx context.Context, o *options, stdout, stderr io.Writer) error {
-	// A core file would hold TK and EUKey.
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("switching core dumps off: %w", err)
 	}
 	level := slog.LevelInfo
 	if o.verbose {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	link, err := o.link(log)
+	if err != nil {
+		return misused(stderr, err) // what a link refuses to be made of came from a flag
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := live(ctx, o, link, stdout, log); err != nil {
+		fmt.Fprintf(stderr, "pne: %v\n", err)
+		return exitError
+	}
+	return exitOK
+}
 
+// misused says what is wrong with the command line, and where to read on.
+func misused(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "pne: %v\npne: run \"pne --help\" to see how it is called\n", err)
+	return exitUsage
+}
+
+// live is a device's life, until ctx ends.
+func live(ctx context.Context, o *options, link transport.Link, stdout io.Writer, log *slog.Logger) error {
+	// A core file would hold TK and EUKey.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("switching core dumps off: %w", err)
+	}
 	tk, err := readTK(o.tkFile, log)
 	if err != nil {
 		return err
@@ -86,24 +100,23 @@ func live(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	defer clear(tk)
 	var storage pne.Storage = pne.Volatile{}
 	if o.state != "" {
-		storage = &stateFile{path: o.state, entity: o.entity, log: log}
+		storage = &stateFile{path: o.state, entity: o.entity, epochOnly: o.volatile, log: log}
 	} else if !o.volatile {
 		log.Info("no state file: the EUKey is kept in memory and forgotten when the program ends")
 	}
-	device, err := pne.New(pne.Config{Entity: o.entity, TK: tk, Storage: storage, Rand: rand.Reader})
-	if err != nil {
-		return err
-	}
-	link, err := o.link(log)
+	device, err := pne.New(pne.Config{Entity: o.entity, TK: tk, Storage: storage, Rand: rand.Reader, X25519: o.x25519})
 	if err != nil {
 		return err
 	}
 	d := &driver{
 		device: device,
+		hellos: pne.NewSchedule(device, o.helloInterval, mathrand.N[time.Duration]),
 		link:   link,
-		again:  transport.Backoff{Min: o.helloInterval, Max: max(o.helloInterval, maxHelloInterval)},
 		events: &eventWriter{w: stdout, entity: o.entity},
 		log:    log,
+	}
+	if o.serial.Device != "" {
+		d.shared = newSharedLine(link.RetryInterval() / 2)
 	}
 	return d.run(ctx)
 }

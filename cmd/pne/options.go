@@ -11,6 +11,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/pne/internal/usbip"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/mqtt"
 	"cpns.example.net/pngw/transport/serial"
@@ -27,7 +28,8 @@ the device
   --entity-id ID        its Entity ID: 1 to 64 bytes of printable ASCII, no space
   --tk-file FILE        its TK, 16 to 64 bytes in hex, as in the server's CSV
   --state FILE          keep the EUKey in FILE through a power cut
-  --volatile            keep it in memory only, as is done without --state
+  --volatile            keep it in memory only, as is done without --state; with
+                        it, FILE keeps the highest epoch that was ever taken
 
 its link, one of
   --serial DEVICE       a serial line, such as /dev/ttyUSB0
@@ -42,19 +44,17 @@ its link, one of
                         needs root and modprobe vhci-hcd
   --usbip HOST:PORT     the same, for: usbip --tcp-port PORT attach -r HOST -b 1-1
 
-  --hello-interval D    the first pause between hellos while it holds no EUKey,
-                        doubling up to 1m; 5s
+  --x25519              have hellos carry an X25519 key, so that a TK which leaks
+                        later opens no notification that was recorded
+  --hello-interval D    the first pause between hellos until the gateway answers,
+                        doubling up to 10m; 5s
   --verbose             log what was heard and not answered, too
   --version, --help
 
 Standard output has one JSON object a line for each event: hello, stored,
-authenticated, used_up, refused. The log is on standard error. It ends with 0
+authenticated, stayed, refused. The log is on standard error. It ends with 0
 on SIGTERM, 2 when called wrongly, 1 on anything else.
 `
-
-// maxHelloInterval is how long a device that holds no EUKey waits at most
-// before its next hello.
-const maxHelloInterval = time.Minute
 
 // options are what the command line says.
 type options struct {
@@ -62,6 +62,7 @@ type options struct {
 	tkFile        string
 	state         string
 	volatile      bool
+	x25519        bool
 	helloInterval time.Duration
 	verbose       bool
 	version       bool
@@ -92,7 +93,8 @@ func parseOptions(args []string) (*options, error) {
 	f.StringVar(&o.tkFile, "tk-file", "", "")
 	f.StringVar(&o.state, "state", "", "")
 	f.BoolVar(&o.volatile, "volatile", false, "")
-	f.DurationVar(&o.helloInterval, "hello-interval", 5*time.Second, "")
+	f.BoolVar(&o.x25519, "x25519", false, "")
+	f.DurationVar(&o.helloInterval, "hello-interval", pne.FirstPause, "")
 	f.BoolVar(&o.verbose, "verbose", false, "")
 	f.BoolVar(&o.version, "version", false, "")
 	f.StringVar(&o.serial.Device, "serial", "", "")
@@ -138,10 +140,8 @@ func (o *options) check(given []string) error {
 		return errors.New("--tk-file is missing")
 	case o.links() != 1:
 		return errors.New("give one link: --serial, --mqtt or --usbip")
-	case o.state != "" && o.volatile:
-		return errors.New("--state and --volatile exclude each other")
-	case o.helloInterval < helloSpacing || o.helloInterval > time.Hour:
-		return errors.New("--hello-interval must be 1s to 1h")
+	case o.helloInterval < time.Second || o.helloInterval > pne.MaxPause:
+		return errors.New("--hello-interval must be 1s to 10m")
 	}
 	if o.mqtt.URL == "" {
 		if err := useless(mqttFlags, "--mqtt"); err != nil {

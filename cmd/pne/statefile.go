@@ -19,21 +19,24 @@ import (
 // stateFile keeps a device's State in one file, as JSON. The key lies there in
 // the clear: a real device has a place of its own for it.
 type stateFile struct {
-	path   string
-	entity cpns.EntityID
-	log    *slog.Logger
+	path      string
+	entity    cpns.EntityID
+	epochOnly bool // as of a device that has a place for four bytes, and none for a key
+	log       *slog.Logger
 }
 
 // stateVersion is the version of the file's format.
 const stateVersion = 1
 
 type stateJSON struct {
-	Version int            `json:"version"`
-	Entity  cpns.EntityID  `json:"entity_id"`
-	Gateway cpns.GatewayID `json:"gateway_id"`
-	Epoch   cpns.Epoch     `json:"epoch"`
-	Index   cpns.Index     `json:"index"`
-	EUKey   string         `json:"eukey"` // hex
+	Version int           `json:"version"`
+	Entity  cpns.EntityID `json:"entity_id"`
+	Epoch   cpns.Epoch    `json:"epoch"`
+
+	// Missing where only the epoch is kept.
+	Gateway cpns.GatewayID `json:"gateway_id,omitempty"`
+	Index   cpns.Index     `json:"index,omitempty"`
+	EUKey   string         `json:"eukey,omitempty"` // hex
 }
 
 // Load returns the State in the file, the zero State where there is no file. A
@@ -61,12 +64,18 @@ func (f *stateFile) Load() (pne.State, error) {
 	if s.Entity != f.entity {
 		return pne.State{}, fmt.Errorf("%s is the state of %q", f.path, s.Entity)
 	}
+	if s.Epoch == 0 {
+		return pne.State{}, fmt.Errorf("%s holds no epoch", f.path)
+	}
+	if f.epochOnly || s == (stateJSON{Version: s.Version, Entity: s.Entity, Epoch: s.Epoch}) {
+		return pne.State{Epoch: s.Epoch}, nil
+	}
 	state := pne.State{Gateway: s.Gateway, Epoch: s.Epoch, Index: s.Index}
-	if hex.DecodedLen(len(s.EUKey)) != len(state.EUKey) {
+	if len(s.EUKey) != hex.EncodedLen(len(state.EUKey)) {
 		return pne.State{}, fmt.Errorf("%s: the EUKey is not of %d bytes", f.path, len(state.EUKey))
 	}
-	if _, err := hex.Decode(state.EUKey[:], []byte(s.EUKey)); err != nil || state.Epoch == 0 {
-		return pne.State{}, fmt.Errorf("%s holds no EUKey", f.path)
+	if _, err := hex.Decode(state.EUKey[:], []byte(s.EUKey)); err != nil {
+		return pne.State{}, fmt.Errorf("%s: the EUKey is not in hex", f.path)
 	}
 	return state, nil
 }
@@ -75,7 +84,11 @@ func (f *stateFile) Load() (pne.State, error) {
 // renamed over it, the folder synced. An error of the last sync leaves the new
 // State in place, perhaps not for good; the device will say which one it holds.
 func (f *stateFile) Save(s *pne.State) error {
-	text, err := json.Marshal(stateJSON{stateVersion, f.entity, s.Gateway, s.Epoch, s.Index, hex.EncodeToString(s.EUKey[:])})
+	record := stateJSON{Version: stateVersion, Entity: f.entity, Epoch: s.Epoch}
+	if !f.epochOnly {
+		record.Gateway, record.Index, record.EUKey = s.Gateway, s.Index, hex.EncodeToString(s.EUKey[:])
+	}
+	text, err := json.Marshal(record)
 	if err != nil {
 		return err
 	}

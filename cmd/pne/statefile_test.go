@@ -57,6 +57,32 @@ func TestStateFile(t *testing.T) {
 	}
 }
 
+// TestStateFileEpochOnly: no key is written, and none is read where one was.
+func TestStateFileEpochOnly(t *testing.T) {
+	f := newStateFile(t)
+	f.epochOnly = true
+	if err := f.Save(&stateB); err != nil {
+		t.Fatal(err)
+	}
+	f.want(t, pne.State{Epoch: stateB.Epoch})
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"version":1,"entity_id":"` + string(testEntity) + `","epoch":4294967295}` + "\n"; string(text) != want {
+		t.Errorf("the file is %s, want %s", text, want)
+	}
+
+	f.epochOnly = false
+	f.want(t, pne.State{Epoch: stateB.Epoch}) // a device that has lost its key
+	if err := f.Save(&stateA); err != nil {
+		t.Fatal(err)
+	}
+	f.want(t, stateA)
+	f.epochOnly = true
+	f.want(t, pne.State{Epoch: stateA.Epoch})
+}
+
 // TestStateFileLeftOver: what a power cut left is neither read nor in the way.
 func TestStateFileLeftOver(t *testing.T) {
 	f := newStateFile(t)

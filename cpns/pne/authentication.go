@@ -3,88 +3,103 @@ package pne
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"cpns.example.net/pngw/cpns"
 )
 
 // auth-challenge -> auth-response
 
-// challenge proves the EUKey that is held to the gateway that gave it, and to
-// no other.
-func (d *Device) challenge(msg []byte, m *cpns.AuthChallenge) ([]byte, Event) {
+// challenge is one that was answered, and waits for its update.
+type challenge struct {
+	exchange
+	randGW, randPNE [cpns.NonceSize]byte
+}
+
+// authChallenge proves the EUKey that is held to the gateway that gave it, and to
+// no other. A challenge is open from its response until an update or a
+// notification is taken, or another challenge comes: anybody on the link can
+// send that in the gateway's name, and do no more by it than have the gateway
+// begin again.
+func (d *Device) authChallenge(msg []byte, m *cpns.AuthChallenge) ([]byte, Event) {
 	if !d.held.holds() || m.Gateway != d.held.Gateway {
-		return nil, Event{Kind: Refused, Err: errors.New("a challenge from a gateway whose EUKey is not held")}
+		return silent("a challenge from a gateway whose EUKey is not held")
 	}
-	var randPNE [cpns.NonceSize]byte
-	if _, err := io.ReadFull(d.rand, randPNE[:]); err != nil {
+	if d.challenge.again(msg) {
+		return repeated(&d.challenge.exchange)
+	}
+	randPNE, err := d.random()
+	if err != nil {
 		return nil, Event{Kind: Refused, Err: fmt.Errorf("drawing rand-pne: %w", err)}
 	}
-	reply, err := cpns.NewAuthResponse(&d.held.EUKey, m.Gateway, &m.RandGW, &randPNE, d.entity, d.held.Epoch, d.held.Index).Marshal()
+	reply, err := cpns.NewAuthResponse(&d.held.EUKey, m.Gateway, &m.RandGW, &randPNE, d.config.Entity, d.held.Epoch, d.held.Index).Marshal()
 	if err != nil {
 		return nil, Event{Kind: Refused, Err: err}
 	}
-	// An authentication under way ends here. Anybody on the link can do that,
-	// by a challenge in the gateway's name, and no more than that.
-	d.auth.open, d.auth.randGW, d.auth.randPNE = true, m.RandGW, randPNE
-	d.answered.keep(msg, reply)
+	d.challenge = challenge{randGW: m.RandGW, randPNE: randPNE}
+	d.challenge.keep(msg, reply)
 	return reply, Event{Kind: Authenticated, Gateway: m.Gateway, Epoch: d.held.Epoch, Index: d.held.Index}
 }
 
 // eukey-update -> acknowledgement
 
-// update takes an EUKey update under the challenge just answered, only if the
-// new key's hash is the key that is held. An update that opens proves that the
-// gateway holds TK and the EUKey: the authentication is mutual.
-func (d *Device) update(msg []byte, m *cpns.EUKeyUpdate) ([]byte, Event) {
-	if !d.auth.open {
-		return d.refuse(cpns.AckCannotDecrypt, m.Epoch, m.Index, errors.New("an update without a challenge before it"))
+// eukeyUpdate takes the update that ends the authentication of the open
+// challenge: the next EUKey, whose hash is the one that is held; or none, where
+// the device stays on its key. An update that opens proves that the gateway holds
+// TK and the EUKey: the authentication is mutual, and leaves a session key.
+func (d *Device) eukeyUpdate(msg []byte, m *cpns.EUKeyUpdate) ([]byte, Event) {
+	if d.taken.again(msg) {
+		return repeated(&d.taken)
 	}
-	key, err := m.Open(d.tk, &d.held.EUKey, d.held.Gateway, &d.auth.randGW, &d.auth.randPNE)
-	if err != nil {
+	if d.challenge.reply == "" {
+		return silent("an update, and no challenge waits for one")
+	}
+	randGW, randPNE := &d.challenge.randGW, &d.challenge.randPNE
+	key, err := m.Open(d.config.TK, &d.held.EUKey, d.held.Gateway, randGW, randPNE)
+	if errors.Is(err, cpns.ErrNotAuthentic) {
 		return d.refuse(cpns.AckCannotDecrypt, m.Epoch, m.Index, err)
 	}
-	if key == nil {
-		return d.usedUp(msg, m)
+	if key != nil {
+		defer clear(key[:])
 	}
-	defer clear(key[:])
-	if !d.held.below(m.Epoch, m.Index) {
-		return d.refuse(cpns.AckStale, m.Epoch, m.Index, d.held.notBelow())
+	next := d.held
+	defer clear(next.EUKey[:])
+	if key != nil {
+		next.Index, next.EUKey = next.Index+1, *key
 	}
-	if m.Epoch != d.held.Epoch || m.Index != d.held.Index+1 || !d.held.EUKey.Precedes(key) {
-		return d.refuse(cpns.AckChainBroken, m.Epoch, m.Index, d.held.notPreceding())
+	if err != nil || m.Epoch != next.Epoch || m.Index != next.Index {
+		return d.refuse(cpns.AckStale, m.Epoch, m.Index, d.held.notNext(err))
 	}
-	next := State{Gateway: d.held.Gateway, Epoch: m.Epoch, Index: m.Index, EUKey: *key}
-	reply, err := d.store(msg, &next, cpns.UpdateContext(&d.auth.randGW, &d.auth.randPNE))
+	if key != nil && !d.held.EUKey.Precedes(key) {
+		return d.refuse(cpns.AckChainBroken, m.Epoch, m.Index, d.held.notLeading())
+	}
+	reply, err := d.take(&next, key != nil, cpns.UpdateContext(randGW, randPNE))
 	if err != nil {
 		return d.refuse(cpns.AckNotStored, m.Epoch, m.Index, err)
 	}
-	d.agree()
-	return reply, Event{Kind: Stored, Gateway: d.held.Gateway, Epoch: m.Epoch, Index: m.Index}
-}
-
-// usedUp answers an empty update, which says that the set has no next EUKey.
-// There is nothing to store: it is acknowledged under the key that is held,
-// whose index it names.
-func (d *Device) usedUp(msg []byte, m *cpns.EUKeyUpdate) ([]byte, Event) {
-	if d.held.below(m.Epoch, m.Index) {
-		return d.refuse(cpns.AckChainBroken, m.Epoch, m.Index, d.held.notPreceding())
-	}
-	if m.Epoch != d.held.Epoch || m.Index != d.held.Index {
-		return d.refuse(cpns.AckStale, m.Epoch, m.Index, d.held.notBelow())
-	}
-	reply, err := d.acknowledge(&d.held, cpns.UpdateContext(&d.auth.randGW, &d.auth.randPNE))
-	if err != nil {
-		return nil, Event{Kind: Refused, Epoch: m.Epoch, Index: m.Index, Err: err}
-	}
-	d.took(msg, reply)
-	d.agree()
-	return reply, Event{Kind: UsedUp, Gateway: d.held.Gateway, Epoch: m.Epoch, Index: m.Index}
-}
-
-// agree derives the session key that a mutual authentication leaves with both
-// sides. It is under the EUKey that the update has put in place.
-func (d *Device) agree() {
-	d.session.key = cpns.DeriveSessionKey(&d.held.EUKey, &d.auth.randGW, &d.auth.randPNE, d.entity, d.held.Gateway)
+	d.taken.keep(msg, reply)
+	d.session.key = cpns.DeriveSessionKey(&d.held.EUKey, randGW, randPNE, d.config.Entity, d.held.Gateway)
 	d.session.agreed = true
+	d.challenge = challenge{} // one update for each
+	kind := Stayed
+	if key != nil {
+		kind = Stored
+	}
+	return reply, Event{Kind: kind, Gateway: d.held.Gateway, Epoch: m.Epoch, Index: m.Index}
+}
+
+// take stores next, or only acknowledges it where it is what is held already.
+func (d *Device) take(next *State, moves bool, c cpns.AckContext) ([]byte, error) {
+	if moves {
+		return d.store(next, c)
+	}
+	return d.acknowledge(next, c)
+}
+
+// notNext says why an update that opened is none that may follow. why is not nil
+// where it carries neither an EUKey nor nothing.
+func (s *State) notNext(why error) error {
+	if why != nil {
+		return why
+	}
+	return fmt.Errorf("neither the EUKey after the one held, epoch %d index %d, nor staying on it", s.Epoch, s.Index)
 }

@@ -1,41 +1,52 @@
-// Package pne is the PNE's half of CPNS-1: what a headless device does with
-// the messages of docs/protocol.md, section 4. A driver (cmd/pne is one) owns
-// the link, the timers and the storage, and calls:
+// Package pne is the PNE's half of CPNS-1: what a headless device does with the
+// messages of docs/protocol.md, section 4, "What a PNE does". Its files are that
+// text's paragraphs, in its order, and the checks stand in the text's order too:
 //
-//	Hello    when the link has come up, when an identify was heard, and now
-//	         and then while the device holds no EUKey
-//	Handle   with every message that the link brings; what it returns is sent
-//	         back, and that is all a device ever says
+//	hello.go           what a hello says, and what makes it fresh
+//	schedule.go        when it is said
+//	notification.go    notification -> acknowledgement
+//	authentication.go  auth-challenge -> auth-response, eukey-update -> acknowledgement
+//	storage.go         what outlives a power cut
+//	line.go            when one may speak on a serial line that others share (section 5)
 //
-// One file a procedure: assignment.go (EUKey Assignment Notification),
-// authentication.go (mutual authentication and EUKey update), storage.go (what
-// outlives a power cut). There is no goroutine, clock, I/O or randomness in
-// here that the driver did not hand in. A Device is for one goroutine.
+// A driver (cmd/pne is one) owns the link, the clock and the storage. It calls
+// [Device.Handle] with every message that the link brings, and sends what that
+// returns; it asks a [Schedule] when a hello is due, and sends that. This is all
+// that a device ever says. There is no goroutine, clock, I/O or randomness in here
+// that the driver did not hand in. A Device is for one goroutine.
 //
-//	            notification                      eukey-update
-//	holds none ---------------> holds (epoch, i) --------------> holds (epoch, i+1)
+// # States
+//
+// What a device holds changes on two occasions, and each time it is stored before
+// it is acknowledged:
+//
+//	            notification                      eukey-update with a key
+//	holds none ---------------> holds (epoch, i) --------------------------> holds (epoch, i+1)
 //	                               |        ^
-//	                               +--------+ notification of a higher epoch,
-//	                                          or of a higher index of the same
+//	                               +--------+ notification of a higher epoch, or of a higher
+//	                                          index of the same epoch and the same chain
 //
-// # What it answers, and to whom
+// Beside that it remembers, until the power goes, one of each:
 //
-// One message in gives at most one message out. What does not decode, is not
-// for this Entity ID, or is not for a PNE at all gets no answer, nor does a
-// challenge from any gateway but the one whose key is held. A notification or
-// update that is refused is answered with a status, at most [MaxRefusals] of
-// them to each hello and none before the first: enough for a gateway to say
-// what is wrong, too little to keep a battery-powered device talking. Checks
-// run in the order of the protocol's text, so that a status other than "cannot
-// decrypt" goes only to someone who holds TK.
+//	hello      said --> spent, when a notification has been taken in answer to it
+//	challenge  open --> closed, when an update or a notification has been taken
+//	session    agreed, when an update has been taken --> ended, when a notification has
+//	taken      the notification or update taken last, whose repeat gets the same bytes
 //
-// # Size
+// # Answers
 //
-// A Device takes at most 800 bytes of memory besides the message in hand. A port
-// to a microcontroller takes 635: docs/integrating.md counts them.
+// One message in gives at most one message out. What does not decode, is for
+// another, or is for a gateway gets no answer; nor does a notification that no
+// hello waits for, a challenge from any gateway but the one whose key is held, or
+// an update that no challenge waits for. A notification or update that fails a
+// check of its contents is answered with a status, and changes nothing.
+//
+// A Device is a comparable value: a copy of it is a second device in the same
+// state, with the same storage and random source.
 package pne
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -44,69 +55,52 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// MaxRefusals is how many notifications and updates a device answers with a
-// failure status after each hello. Ours, not the protocol's: a gateway sends a
-// message once and repeats it 5 times.
-const MaxRefusals = 8
-
-// Config is what a device is made of. All of it is required.
+// Config is what a device is made of.
 type Config struct {
 	Entity  cpns.EntityID // the device's own name
 	TK      cpns.TK       // set by the manufacturer, 16 to 64 bytes
 	Storage Storage       // where the EUKey outlives a power cut: a file, or Volatile
-	Rand    io.Reader     // a cryptographic random source
+
+	// One of the two: a cryptographic random source; or, for a device that has
+	// none, a counter.
+	Rand    io.Reader
+	Counter Counter
+
+	// X25519 has hellos carry a key of their own, so that who listens, and learns
+	// TK later, reads no EUKey. It needs Rand.
+	X25519 bool
 }
 
 // Device is one PNE.
 type Device struct {
-	entity  cpns.EntityID
-	tk      cpns.TK
-	storage Storage
-	rand    io.Reader
+	config *Config // as New was given it, which never changes
+	held   State   // as Storage has it
 
-	held  State // as Storage has it
-	hello struct {
-		said bool
-		hash [sha256.Size]byte // of the latest, the only one a notification is taken under
-	}
-	refusals int // failure statuses that may still be sent before the next hello
-
-	taken    exchange // the notification or update just taken, with its acknowledgement
-	answered exchange // the challenge just answered, with its auth-response
-	auth     struct { // the authentication that the challenge began
-		open            bool
-		randGW, randPNE [cpns.NonceSize]byte
-	}
-	session struct { // what the last mutual authentication agreed on
+	hello     hello     // the latest, zero where there is none that is not spent
+	taken     exchange  // the notification or update taken last
+	challenge challenge // the open one, zero where none is open
+	session   struct {  // what the last mutual authentication agreed on
 		agreed bool
 		key    cpns.SessionKey
 	}
 }
 
-// exchange remembers a message by its hash and the answer that was given, so
-// that a repeat gets the same answer.
+// exchange remembers a message by its hash, and the answer that it was given.
 type exchange struct {
 	message [sha256.Size]byte
-	reply   []byte // nil before the first
+	reply   string // "" where nothing is remembered
 }
 
 func (x *exchange) keep(msg, reply []byte) {
-	x.message, x.reply = sha256.Sum256(msg), reply
+	x.message, x.reply = sha256.Sum256(msg), string(reply)
 }
 
-// repeat returns the answer to the notification or update just taken, or to the
-// challenge just answered, where msg is that message again; otherwise nil.
-func (d *Device) repeat(msg []byte) []byte {
-	switch sum := sha256.Sum256(msg); {
-	case d.taken.reply != nil && sum == d.taken.message:
-		return d.taken.reply
-	case d.answered.reply != nil && sum == d.answered.message:
-		return d.answered.reply
-	}
-	return nil
+// again tells whether msg is the message that is remembered.
+func (x *exchange) again(msg []byte) bool {
+	return x.reply != "" && x.message == sha256.Sum256(msg)
 }
 
-// New makes a device that holds what its storage holds.
+// New makes a device that holds what its storage holds. It has been switched on.
 func New(c Config) (*Device, error) {
 	if _, err := cpns.ParseEntityID(string(c.Entity)); err != nil {
 		return nil, err
@@ -115,88 +109,103 @@ func New(c Config) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Storage == nil || c.Rand == nil {
-		return nil, errors.New("a device needs a storage and a random source")
+	c.TK = tk
+	switch {
+	case c.Storage == nil:
+		return nil, errors.New("a device needs a storage")
+	case (c.Rand == nil) == (c.Counter == nil):
+		return nil, errors.New("a device needs a random source or a counter, one of them")
+	case c.X25519 && c.Rand == nil:
+		return nil, errors.New("X25519 needs a random source: a counter will not do")
 	}
 	held, err := c.Storage.Load()
-	if err != nil {
+	if err := cmp.Or(err, held.check()); err != nil {
 		return nil, fmt.Errorf("loading the EUKey: %w", err)
 	}
-	if err := held.check(); err != nil {
-		return nil, fmt.Errorf("loading the EUKey: %w", err)
-	}
-	return &Device{entity: c.Entity, tk: tk, storage: c.Storage, rand: c.Rand, held: held}, nil
+	return &Device{config: &c, held: held}, nil
 }
 
 // Held tells which EUKey the device holds, and from which gateway: all zero
 // where it holds none.
 func (d *Device) Held() (g cpns.GatewayID, epoch cpns.Epoch, index cpns.Index) {
+	if !d.held.holds() {
+		return "", 0, 0
+	}
 	return d.held.Gateway, d.held.Epoch, d.held.Index
 }
 
 // SessionKey returns the key that the last mutual authentication has left with
-// both sides; ok is false before the first, and again once a notification has
-// put another EUKey in place.
+// both sides; ok is false before the first update is taken, and again once a
+// notification is.
 func (d *Device) SessionKey() (key cpns.SessionKey, ok bool) {
 	return d.session.key, d.session.agreed
 }
 
-// Hello makes a hello. From now on a notification is taken only under its
-// nonce. The error is that of the random source.
-func (d *Device) Hello() ([]byte, error) {
-	var nonce [cpns.NonceSize]byte
-	if _, err := io.ReadFull(d.rand, nonce[:]); err != nil {
-		return nil, fmt.Errorf("drawing a nonce: %w", err)
-	}
-	m, err := cpns.NewHello(d.tk, cpns.Hello{
-		Entity: d.entity,
-		Nonce:  nonce,
-		Epoch:  d.held.Epoch,
-		Index:  d.held.Index,
-		Algs:   []int64{cpns.AlgChaCha20Poly1305},
-	})
-	if err != nil {
-		return nil, err
-	}
-	msg, err := m.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	d.hello.said, d.hello.hash = true, sha256.Sum256(msg)
-	d.refusals = MaxRefusals
-	return msg, nil
-}
-
 // Handle takes one message from the link. The reply is to be sent; nil means
-// silence. The device keeps the reply for a repeat: it is not to be written to.
-// The event tells what has happened, for the driver's log; only
-// Identify asks something of it: a Hello, after a random delay of up to
-// [MaxIdentifyDelay] where everybody was asked.
+// silence. The event tells what has happened; it is for a [Schedule], a [Line] and
+// the driver's log.
 func (d *Device) Handle(msg []byte) (reply []byte, ev Event) {
 	m, err := cpns.ParseMessage(msg)
 	if err != nil {
 		return nil, Event{Kind: Malformed, Err: err}
 	}
-	if reply := d.repeat(msg); reply != nil {
-		return reply, Event{Kind: Repeated}
-	}
+	e := entityOf(m)
 	switch m := m.(type) {
 	case *cpns.Identify:
-		if m.Entity == "" || m.Entity == d.entity {
-			return nil, Event{Kind: Identify, Everybody: m.Entity == ""}
+		if e == d.config.Entity || e == "" {
+			return nil, Event{Kind: Identify, Everybody: e == ""}
 		}
 	case *cpns.Notification:
-		if m.Entity == d.entity {
+		if e == d.config.Entity {
 			return d.notification(msg, m)
 		}
 	case *cpns.AuthChallenge:
-		if m.Entity == d.entity {
-			return d.challenge(msg, m)
+		if e == d.config.Entity {
+			return d.authChallenge(msg, m)
 		}
 	case *cpns.EUKeyUpdate:
-		if m.Entity == d.entity {
-			return d.update(msg, m)
+		if e == d.config.Entity {
+			return d.eukeyUpdate(msg, m)
 		}
 	}
-	return nil, Event{Kind: Ignored} // for another PNE, or from one: a shared line carries both
+	// For another PNE, or from one; or its own, on a line with an echo.
+	return nil, Event{Kind: Ignored, Entity: e, Type: m.MessageType()}
+}
+
+// entityOf is the PNE that m is for, or from: "" where it is for everybody.
+func entityOf(m cpns.Message) cpns.EntityID {
+	switch m := m.(type) {
+	case *cpns.Identify:
+		return m.Entity
+	case *cpns.Hello:
+		return m.Entity
+	case *cpns.Notification:
+		return m.Entity
+	case *cpns.Acknowledgement:
+		return m.Entity
+	case *cpns.AuthChallenge:
+		return m.Entity
+	case *cpns.AuthResponse:
+		return m.Entity
+	case *cpns.EUKeyUpdate:
+		return m.Entity
+	}
+	return ""
+}
+
+// repeated gives the answer that a message was given before.
+func repeated(x *exchange) ([]byte, Event) {
+	return []byte(x.reply), Event{Kind: Repeated}
+}
+
+// silent says nothing: nobody is owed an answer, and nothing was changed.
+func silent(why string) ([]byte, Event) {
+	return nil, Event{Kind: Refused, Err: errors.New(why)}
+}
+
+// refuse answers a notification or an update with a failure status. Nothing was
+// changed: a repeat is looked at anew.
+func (d *Device) refuse(s cpns.AckStatus, epoch cpns.Epoch, index cpns.Index, why error) ([]byte, Event) {
+	reply, err := cpns.NewFailedAcknowledgement(s, d.config.Entity, epoch, index).Marshal()
+	return reply, Event{Kind: Refused, Status: s, Epoch: epoch, Index: index, Err: cmp.Or(err, why)}
 }

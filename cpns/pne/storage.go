@@ -8,17 +8,20 @@ import (
 )
 
 // State is what a device holds beside its TK: one EUKey, and where it stands.
-// The zero State holds none.
+// The zero State holds none. Nor does one with an epoch and nothing else: it is that
+// of a device that has lost its EUKey, and kept the four bytes of the highest epoch
+// that it ever took.
 type State struct {
 	Gateway cpns.GatewayID // whose notification brought it
-	Epoch   cpns.Epoch
-	Index   cpns.Index
+	Epoch   cpns.Epoch     // the highest that was ever taken, which is that of the EUKey held
+	Index   cpns.Index     // 0: no EUKey is held
 	EUKey   cpns.EUKey
 }
 
 // Storage keeps a device's State.
 type Storage interface {
-	// Load returns the State that was saved last, the zero State where none
+	// Load returns the State that was saved last, or as much of it as there is a
+	// place for: all, the epoch, or nothing. It returns the zero State where none
 	// ever was. An error means that one was saved and cannot be read.
 	Load() (State, error)
 
@@ -40,35 +43,23 @@ func (Volatile) Load() (State, error) { return State{}, nil }
 // Save does nothing: the device itself remembers.
 func (Volatile) Save(*State) error { return nil }
 
+// holds tells whether there is an EUKey.
+func (s *State) holds() bool { return s.Index != 0 }
+
 // check refuses a State that no device can have come to.
 func (s *State) check() error {
 	if !s.holds() {
-		if s.Index != 0 || s.Gateway != "" {
-			return errors.New("an epoch of 0, but more beside it")
+		if s.Gateway != "" || s.EUKey != (cpns.EUKey{}) {
+			return errors.New("an index of 0, but a gateway or an EUKey beside it")
 		}
 		return nil
 	}
-	if s.Index < 1 || s.Index > cpns.MaxSetLength {
+	if s.Epoch == 0 {
+		return errors.New("an index without an epoch")
+	}
+	if s.Index > cpns.MaxSetLength {
 		return fmt.Errorf("index %d is not 1 to %d", s.Index, cpns.MaxSetLength)
 	}
 	_, err := cpns.ParseGatewayID(string(s.Gateway))
 	return err
-}
-
-// holds tells whether there is an EUKey.
-func (s *State) holds() bool { return s.Epoch != 0 }
-
-// below tells whether an EUKey of that epoch and index is newer than the one
-// held: an epoch above, the same epoch and a higher index, or any where none
-// is held.
-func (s *State) below(epoch cpns.Epoch, index cpns.Index) bool {
-	return epoch > s.Epoch || epoch == s.Epoch && index > s.Index
-}
-
-func (s *State) notBelow() error {
-	return fmt.Errorf("epoch %d index %d is held, not below the one offered", s.Epoch, s.Index)
-}
-
-func (s *State) notPreceding() error {
-	return fmt.Errorf("the EUKey offered does not follow the one held, epoch %d index %d", s.Epoch, s.Index)
 }

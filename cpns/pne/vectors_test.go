@@ -1,11 +1,7 @@
 package pne_test
 
 import (
-	"bytes"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"os"
 	"slices"
 	"testing"
 
@@ -28,28 +24,48 @@ type vector struct {
 	Hello         hexBytes       `json:"hello"`
 	Notification  hexBytes       `json:"notification"`
 	Ack           hexBytes       `json:"acknowledgement"`
-	AckFailed     hexBytes       `json:"acknowledgement_failed"`
+	AckFailed     []hexBytes     `json:"acknowledgement_failed"`
 	AuthChallenge hexBytes       `json:"auth_challenge"`
 	AuthResponse  hexBytes       `json:"auth_response"`
-	Update        hexBytes       `json:"eukey_update"`
-	UpdateAck     hexBytes       `json:"update_acknowledgement"`
-	UsedUp        hexBytes       `json:"eukey_update_used_up"`
-	SessionKey    hexBytes       `json:"session_key"`
+
+	Update        hexBytes `json:"eukey_update"`
+	UpdateAck     hexBytes `json:"update_acknowledgement"`
+	UpdateSession hexBytes `json:"session_key"`
+	Stay          hexBytes `json:"eukey_update_stay"`
+	StayAck       hexBytes `json:"stay_acknowledgement"`
+	StaySession   hexBytes `json:"stay_session_key"`
+	UsedUp        hexBytes `json:"eukey_update_used_up"`
+	UsedUpAck     hexBytes `json:"used_up_acknowledgement"`
+	UsedUpSession hexBytes `json:"used_up_session_key"`
+
+	X25519 struct {
+		PNEPrivate   hexBytes   `json:"pne_private"`
+		Nonce        hexBytes   `json:"nonce"`
+		Epoch        cpns.Epoch `json:"epoch"`
+		Index        cpns.Index `json:"index"`
+		Hello        hexBytes   `json:"hello"`
+		Notification hexBytes   `json:"notification"`
+		Ack          hexBytes   `json:"acknowledgement"`
+	} `json:"x25519"`
 }
 
-type hexBytes []byte
-
-func (b *hexBytes) UnmarshalText(text []byte) (err error) {
-	*b, err = hex.DecodeString(string(text))
-	return err
+// messages are all messages of the case.
+func (v *vector) messages() []hexBytes {
+	return append([]hexBytes{
+		v.Identify, v.IdentifyAny, v.Hello, v.Notification, v.Ack, v.AuthChallenge, v.AuthResponse,
+		v.Update, v.UpdateAck, v.Stay, v.StayAck, v.UsedUp, v.UsedUpAck,
+		v.X25519.Hello, v.X25519.Notification, v.X25519.Ack,
+	}, v.AckFailed...)
 }
 
 func (v *vector) key(index cpns.Index) *cpns.EUKey { return (*cpns.EUKey)(v.EUKeys[index-1]) }
 func (v *vector) n() cpns.Index                    { return cpns.Index(len(v.EUKeys)) }
-func (v *vector) nonce() *[16]byte                 { return (*[16]byte)(v.Nonce) }
 func (v *vector) randGW() *[16]byte                { return (*[16]byte)(v.RandGW) }
 func (v *vector) randPNE() *[16]byte               { return (*[16]byte)(v.RandPNE) }
-func (v *vector) authContext() []byte              { return cpns.AuthContext(v.randGW(), v.randPNE()) }
+func (v *vector) pair() *cpns.X25519Pair {
+	return cpns.NewX25519Pair([cpns.X25519Size]byte(v.X25519.PNEPrivate))
+}
+
 func (v *vector) holding(index cpns.Index) pne.State {
 	return pne.State{Gateway: v.Gateway, Epoch: v.Epoch, Index: index, EUKey: *v.key(index)}
 }
@@ -81,217 +97,167 @@ func refusedMessages(t testing.TB) []refusedMessage {
 	return file.Cases
 }
 
-func readJSON(t testing.TB, path string, v any) {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// storage is a Storage in memory that counts and fails as it is told.
-type storage struct {
-	state pne.State
-	saves int
-	err   error // what Save returns; the state is then kept
-}
-
-func (s *storage) Load() (pne.State, error) { return s.state, nil }
-
-func (s *storage) Save(state *pne.State) error {
-	if s.err != nil {
-		return s.err
-	}
-	s.state = *state
-	s.saves++
-	return nil
-}
-
-// A rig is a device with its storage, and with randomness that is known.
-type rig struct {
-	*pne.Device
-	storage *storage
-	rand    *bytes.Buffer
-	vector  *vector
-}
-
-func newRig(t testing.TB, v *vector, held pne.State) *rig {
-	t.Helper()
-	r := &rig{storage: &storage{state: held}, rand: new(bytes.Buffer), vector: v}
-	r.boot(t)
-	return r
-}
-
-// boot makes the device anew from what its storage holds.
-func (r *rig) boot(t testing.TB) {
-	t.Helper()
-	d, err := pne.New(pne.Config{Entity: r.vector.Entity, TK: cpns.TK(r.vector.TK), Storage: r.storage, Rand: r.rand})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Device = d
-}
-
-// sayHello says a hello under the vector's nonce.
-func (r *rig) sayHello(t testing.TB) []byte {
-	t.Helper()
-	r.rand.Write(r.vector.Nonce)
-	msg, err := r.Hello()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return msg
-}
-
-// challenged answers the vector's challenge with the vector's rand-pne.
-func (r *rig) challenged(t testing.TB) []byte {
-	t.Helper()
-	r.rand.Write(r.vector.RandPNE)
-	reply, ev := r.Handle(r.vector.AuthChallenge)
-	if ev.Kind != pne.Authenticated {
-		t.Fatalf("the challenge was not answered: %v: %v", ev.Kind, ev.Err)
-	}
-	return reply
-}
-
-// wantHeld checks what the device holds, in memory and in its storage.
-func (r *rig) wantHeld(t *testing.T, want pne.State) {
-	t.Helper()
-	g, epoch, index := r.Held()
-	if g != want.Gateway || epoch != want.Epoch || index != want.Index {
-		t.Errorf("held is %q %d %d, want %q %d %d", g, epoch, index, want.Gateway, want.Epoch, want.Index)
-	}
-	if r.storage.state != want {
-		t.Errorf("stored is %q %d %d, want %q %d %d, or another key", r.storage.state.Gateway, r.storage.state.Epoch, r.storage.state.Index, want.Gateway, want.Epoch, want.Index)
-	}
-}
-
-// failed is the acknowledgement of a failure.
-func failed(t testing.TB, v *vector, s cpns.AckStatus, epoch cpns.Epoch, index cpns.Index) []byte {
-	return marshal(t, cpns.NewFailedAcknowledgement(s, v.Entity, epoch, index))
-}
-
-func marshal(t testing.TB, m cpns.Message) []byte {
-	t.Helper()
-	b, err := m.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func wantBytes(t *testing.T, what string, got, want []byte) {
-	t.Helper()
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s:\n got %x\nwant %x", what, got, want)
+func forEachVector(t *testing.T, test func(t *testing.T, v *vector)) {
+	for _, v := range vectors(t) {
+		t.Run(string(v.Entity), func(t *testing.T) { test(t, &v) })
 	}
 }
 
 // TestVectors drives a device through a whole life with the numbers of an
 // independent implementation: every byte that it says is given.
 func TestVectors(t *testing.T) {
-	for _, v := range vectors(t) {
-		t.Run(string(v.Entity), func(t *testing.T) {
-			r := newRig(t, &v, pne.State{})
+	forEachVector(t, func(t *testing.T, v *vector) {
+		r := newRig(t, v, pne.State{})
+		wantBytes(t, "hello", r.sayHello(), v.Hello)
+		for _, everybody := range []bool{false, true} {
+			msg := v.Identify
+			if everybody {
+				msg = v.IdentifyAny
+			}
+			if reply, ev := r.Handle(msg); reply != nil || ev != (pne.Event{Kind: pne.Identify, Everybody: everybody}) {
+				t.Errorf("identify %x: reply %x, %+v", msg, reply, ev)
+			}
+		}
+		r.wantTaken(v.Notification, v.Ack, pne.Stored, v.holding(1))
 
-			wantBytes(t, "hello", r.sayHello(t), v.Hello)
-			for _, msg := range [][]byte{v.Identify, v.IdentifyAny} {
-				if reply, ev := r.Handle(msg); reply != nil || ev.Kind != pne.Identify || ev.Everybody != bytes.Equal(msg, v.IdentifyAny) {
-					t.Errorf("identify %x: reply %x, %+v", msg, reply, ev)
-				}
-			}
-
-			reply, ev := r.Handle(v.Notification)
-			wantBytes(t, "acknowledgement", reply, v.Ack)
-			if want := (pne.Event{Kind: pne.Stored, Gateway: v.Gateway, Epoch: v.Epoch, Index: 1}); ev != want {
-				t.Errorf("event %+v, want %+v", ev, want)
-			}
-			r.wantHeld(t, v.holding(1))
-
-			wantBytes(t, "auth-response", r.challenged(t), v.AuthResponse)
-			if _, ok := r.SessionKey(); ok {
-				t.Error("a session key before the gateway has proved itself")
-			}
-			reply, ev = r.Handle(v.Update)
-			wantBytes(t, "acknowledgement of the update", reply, v.UpdateAck)
-			if want := (pne.Event{Kind: pne.Stored, Gateway: v.Gateway, Epoch: v.Epoch, Index: 2}); ev != want {
-				t.Errorf("event %+v, want %+v", ev, want)
-			}
-			r.wantHeld(t, v.holding(2))
-			session, ok := r.SessionKey()
-			if !ok {
-				t.Error("no session key after the update")
-			}
-			wantBytes(t, "session key", session[:], v.SessionKey)
-		})
-	}
+		wantBytes(t, "auth-response", r.challenged(), v.AuthResponse)
+		if _, ok := r.SessionKey(); ok {
+			t.Error("a session key before the gateway has proved itself")
+		}
+		r.wantTaken(v.Update, v.UpdateAck, pne.Stored, v.holding(2))
+		r.wantSessionKey(v.UpdateSession)
+	})
 }
 
-// TestVectorsUsedUp ends the set: the empty update is acknowledged under the key
-// held, whose index it names, and nothing is stored.
-func TestVectorsUsedUp(t *testing.T) {
-	for _, v := range vectors(t) {
-		t.Run(string(v.Entity), func(t *testing.T) {
-			r := newRig(t, &v, v.holding(v.n()))
-			r.challenged(t)
-			reply, ev := r.Handle(v.UsedUp)
-			wantBytes(t, "acknowledgement", reply, marshal(t, cpns.NewAcknowledgement(v.key(v.n()), v.authContext(), v.Entity, v.Epoch, v.n())))
-			if ev.Kind != pne.UsedUp || ev.Epoch != v.Epoch || ev.Index != v.n() {
-				t.Errorf("event %+v", ev)
-			}
-			if _, ok := r.SessionKey(); !ok {
-				t.Error("no session key after a mutual authentication")
-			}
-			r.wantHeld(t, v.holding(v.n()))
+func (r *rig) wantSessionKey(want []byte) {
+	r.t.Helper()
+	session, ok := r.SessionKey()
+	if !ok {
+		r.t.Error("no session key")
+	}
+	wantBytes(r.t, "session key", session[:], want)
+}
+
+// TestVectorsStay: an empty update is acknowledged under the key held, whose index
+// it names, and nothing is stored; in the middle of a set and at its end.
+func TestVectorsStay(t *testing.T) {
+	forEachVector(t, func(t *testing.T, v *vector) {
+		for _, end := range []struct {
+			held              cpns.Index
+			msg, ack, session []byte
+		}{
+			{1, v.Stay, v.StayAck, v.StaySession},
+			{v.n(), v.UsedUp, v.UsedUpAck, v.UsedUpSession},
+		} {
+			r := newRig(t, v, v.holding(end.held))
+			r.challenged()
+			r.wantTaken(end.msg, end.ack, pne.Stayed, v.holding(end.held))
+			r.wantSessionKey(end.session)
 			if r.storage.saves != 0 {
 				t.Errorf("%d writes, want none", r.storage.saves)
 			}
-			again, ev := r.Handle(v.UsedUp)
-			if ev.Kind != pne.Repeated || !bytes.Equal(again, reply) {
-				t.Errorf("the repeat: %v, %x", ev.Kind, again)
+			r.wantRepeated("an empty update", end.msg, end.ack)
+		}
+	})
+}
+
+// TestVectorsX25519 answers a hello that has an X25519 key. Its list of algorithms
+// is not ours, so the hello is put in.
+func TestVectorsX25519(t *testing.T) {
+	forEachVector(t, func(t *testing.T, v *vector) {
+		r := newRig(t, v, pne.State{})
+		r.SaidHello(v.X25519.Hello, v.X25519.Epoch, v.X25519.Index, v.pair())
+		r.wantTaken(v.X25519.Notification, v.X25519.Ack, pne.Stored, v.holding(1))
+	})
+}
+
+// TestVectorsFailed: each status has its bytes.
+func TestVectorsFailed(t *testing.T) {
+	forEachVector(t, func(t *testing.T, v *vector) {
+		full := errors.New("no space left on device")
+		fails := []func(r *rig) []byte{
+			func(r *rig) []byte { return r.notify(r.said, offer{index: 1, tk: make(hexBytes, 16)}) },
+			func(r *rig) []byte { return r.notify(r.said, offer{index: 1}) }, // held already, see below
+			nil, // a broken chain needs an index above: TestNotificationChain
+			func(r *rig) []byte { r.storage.err = full; return r.notify(r.said, offer{index: 1}) },
+		}
+		if len(v.AckFailed) != len(fails) {
+			t.Fatalf("%d acknowledgements of failures, want %d", len(v.AckFailed), len(fails))
+		}
+		for i, fail := range fails {
+			if fail == nil {
+				continue
 			}
-		})
-	}
+			held := pne.State{}
+			if cpns.AckStatus(i+1) == cpns.AckStale {
+				held = v.holding(1)
+			}
+			r := newRig(t, v, held)
+			r.sayHello()
+			reply, _ := r.Handle(fail(r))
+			wantBytes(t, cpns.AckStatus(i+1).String(), reply, v.AckFailed[i])
+		}
+	})
 }
 
 // TestRefused sends every message that must be refused, to a device in each
 // state in which it could take it.
 func TestRefused(t *testing.T) {
 	v := vectors(t)[0]
+	hello := parse[*cpns.Hello](t, v.X25519.Hello)
+	states := map[string]func(r *rig){
+		"holds none": func(r *rig) { r.sayHello() },
+		"challenged": func(r *rig) { r.storage.state = v.holding(1); r.boot(); r.sayHello(); r.challenged() },
+		"x25519":     func(r *rig) { r.SaidHello(v.X25519.Hello, hello.Epoch, hello.Index, v.pair()) },
+	}
 	for _, m := range refusedMessages(t) {
 		t.Run(m.Kind+"/"+m.Why, func(t *testing.T) {
-			for _, held := range []pne.State{{}, v.holding(1)} {
-				r := newRig(t, &v, held)
-				r.sayHello(t)
-				if held != (pne.State{}) {
-					r.challenged(t)
-				}
+			for name, reach := range states {
+				r := newRig(t, &v, pne.State{})
+				reach(r)
 				r.rand.Write(v.RandPNE) // so that nothing fails for want of it
-				reply, ev := r.Handle(m.Hex)
-				r.wantHeld(t, held)
-				if r.storage.saves != 0 {
-					t.Error("something was stored")
-				}
 				if m.Stage == "decode" {
-					if ev.Kind != pne.Malformed || !errors.Is(ev.Err, cpns.ErrMalformed) || reply != nil {
-						t.Errorf("%v (%v), reply %x; want malformed and silence", ev.Kind, ev.Err, reply)
-					}
+					r.wantSilence(m.Hex, pne.Malformed)
 					continue
 				}
+				before := *r.Device
+				reply, ev := r.Handle(m.Hex)
+				if *r.Device != before || r.storage.saves != 0 {
+					t.Errorf("%s: the device's state has changed", name)
+				}
 				switch ev.Kind {
-				case pne.Refused:
-					wantBytes(t, "reply", reply, failed(t, &v, cpns.AckCannotDecrypt, ev.Epoch, ev.Index))
-				case pne.Ignored: // what PNEs say, or for another entity
-					if reply != nil {
-						t.Errorf("ignored, and yet answered: %x", reply)
-					}
+				case pne.Ignored, pne.Refused:
 				default:
-					t.Errorf("%v, want refused or ignored", ev.Kind)
+					t.Errorf("%s: %v, want refused or ignored", name, ev.Kind)
+				}
+				want := wantedStatus(&m, name)
+				if ev.Status != want || (reply == nil) != (want == 0) {
+					t.Errorf("%s: status %v (%v), reply %x; want status %v", name, ev.Status, ev.Err, reply, want)
 				}
 			}
 		})
 	}
+}
+
+// wantedStatus is the answer that a message of refused.json gets which decodes; 0
+// is silence.
+func wantedStatus(m *refusedMessage, state string) cpns.AckStatus {
+	switch m.Kind {
+	case "notification", "notification_x25519":
+		if m.Why == "answers the hello with another epoch and index" && state == "challenged" {
+			return cpns.AckStale // that is what its hello says
+		}
+		return cpns.AckCannotDecrypt
+	case "eukey_update":
+		switch {
+		case m.Why == "another entity", state != "challenged":
+			return 0
+		case m.Why == "key that is not the chain's":
+			return cpns.AckChainBroken
+		case m.Why == "a key, with the index held":
+			return cpns.AckStale
+		}
+		return cpns.AckCannotDecrypt
+	}
+	return 0 // what PNEs say
 }
