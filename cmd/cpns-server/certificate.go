@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,6 +16,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +42,8 @@ var ownHosts = []string{"localhost", "127.0.0.1", "::1"}
 // A keyPair is a certificate chain and its key, as PEM.
 type keyPair struct{ cert, key []byte }
 
-// newCA makes the private CA.
+// newCA makes the private CA. Its key file has its certificate as well: ca.pem is what
+// gateways have to trust, which may become another's.
 func newCA(now time.Time) (keyPair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -131,11 +132,11 @@ func newSerial() (*big.Int, error) {
 func readKeyPair(certFile, keyFile string) (keyPair, tls.Certificate, error) {
 	cert, err := os.ReadFile(certFile)
 	if err != nil {
-		return keyPair{}, tls.Certificate{}, explainPermission(err)
+		return keyPair{}, tls.Certificate{}, err
 	}
 	key, err := os.ReadFile(keyFile)
 	if err != nil {
-		return keyPair{}, tls.Certificate{}, explainPermission(err)
+		return keyPair{}, tls.Certificate{}, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
@@ -146,9 +147,8 @@ func readKeyPair(certFile, keyFile string) (keyPair, tls.Certificate, error) {
 
 // checkValidity says what is wrong with the certificate's time, if anything is.
 func checkValidity(leaf *x509.Certificate, now time.Time) error {
-	const advice = "cpns-server init --renew-cert makes a new one"
 	if now.After(leaf.NotAfter) {
-		return fmt.Errorf("the server certificate ended on %s: %s", day(leaf.NotAfter), advice)
+		return fmt.Errorf("the server certificate ended on %s", day(leaf.NotAfter))
 	}
 	if now.Before(leaf.NotBefore) {
 		return fmt.Errorf("the server certificate begins on %s, and this machine's clock says %s: set the clock", day(leaf.NotBefore), day(now))
@@ -161,14 +161,15 @@ func nearExpiry(leaf *x509.Certificate, now time.Time) bool {
 	return now.Add(renewWithin).After(leaf.NotAfter)
 }
 
-// rootOf is the self-signed certificate of a chain as PEM, nil where there is none:
-// gateways then know it already.
-func rootOf(chain tls.Certificate) []byte {
-	for _, der := range chain.Certificate {
-		cert, err := x509.ParseCertificate(der)
-		if err == nil && bytes.Equal(cert.RawIssuer, cert.RawSubject) {
-			return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		}
+// checkClock refuses to make certificates by a clock that was never set: nobody
+// would take them once it is.
+func checkClock(now time.Time) error {
+	floor := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if s, err := strconv.ParseInt(buildTime, 10, 64); err == nil {
+		floor = time.Unix(s, 0)
+	}
+	if now.Before(floor) {
+		return fmt.Errorf("this machine's clock says %s, which is before this program was made: set the clock first", day(now))
 	}
 	return nil
 }

@@ -31,18 +31,32 @@ func dataFlag(fs *flag.FlagSet) *string {
 	return fs.String("data", "", "the data `DIR` that init made")
 }
 
-// openFolder checks a value of --data.
-func openFolder(path string) (dataFolder, error) {
+// openFolder checks a value of --data and says who owns the folder.
+func openFolder(path string) (dataFolder, owner, error) {
 	if path == "" {
-		return "", command.Misused("--data DIR is missing")
+		return "", owner{}, command.Misused("--data DIR is missing")
 	}
 	d := dataFolder(path)
-	if _, err := os.Stat(d.database()); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s is not a data folder of cpns-server: make one with cpns-server init --data %s", path, path)
-	} else if err != nil {
-		return "", explainPermission(err)
+	owns, err := ownerOf(path)
+	if err == nil {
+		if err := owns.may(path); err != nil {
+			return "", owner{}, err
+		}
+		_, err = os.Stat(d.database())
 	}
-	return d, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", owner{}, fmt.Errorf("%s is not a data folder of cpns-server: make one with cpns-server init --data %s", path, path)
+	}
+	return d, owns, advise(err, path)
+}
+
+// inFolder runs f on the data folder at path, with the rights of its owner.
+func inFolder(path string, f func(d dataFolder) error) error {
+	d, owns, err := openFolder(path)
+	if err != nil {
+		return err
+	}
+	return advise(owns.do(path, func() error { return f(d) }), path)
 }
 
 // openStore opens the database and its master key.
@@ -53,7 +67,7 @@ func (d dataFolder) openStore(ctx context.Context) (*sqlite.Store, *server.Maste
 	}
 	store, err := sqlite.Open(ctx, d.database())
 	if err != nil {
-		return nil, nil, explainPermission(err)
+		return nil, nil, err
 	}
 	return store, key, nil
 }
@@ -67,14 +81,14 @@ func (d dataFolder) readMasterKey() (*server.MasterKey, error) {
 		return nil, fmt.Errorf("%s is missing, and nothing else opens the database: put back the copy that was made after init", path)
 	}
 	if err != nil {
-		return nil, explainPermission(err)
+		return nil, err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s can be read by others than its owner: chmod 0400 %s", path, path)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, explainPermission(err)
+		return nil, err
 	}
 	key := new(server.MasterKey)
 	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
@@ -88,14 +102,6 @@ func (d dataFolder) readMasterKey() (*server.MasterKey, error) {
 func (d dataFolder) explainMasterKey(err error) error {
 	if errors.Is(err, server.ErrWrongMasterKey) {
 		return fmt.Errorf("%s is not the master key of %s: put the two back from the same backup", d.masterKey(), d.database())
-	}
-	return err
-}
-
-// explainPermission says what to do about a file that may not be used.
-func explainPermission(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: run cpns-server as the user who owns the data folder", err)
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -40,23 +41,21 @@ var gatewayAddCommand = command.Command{
 			if (*out == "") == (*in == "") {
 				return command.Misused("one of --psk-out and --psk-in has to be given")
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
-				if *in != "" {
-					return addWithPSK(ctx, c, op, id, pskID, *in)
-				}
-				return addWithNewPSK(ctx, c, op, id, pskID, *out)
-			})
+			if *in != "" {
+				return addWithPSK(ctx, c, *data, id, pskID, *in)
+			}
+			return addWithNewPSK(ctx, c, *data, id, pskID, *out)
 		}
 	},
 }
 
-func addWithPSK(ctx context.Context, c *command.Console, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
+func addWithPSK(ctx context.Context, c *command.Console, data string, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
 	psk, err := readPSK(path)
 	if err != nil {
 		return err
 	}
 	defer clear(psk)
-	if err := addGateway(ctx, op, id, pskID, psk); err != nil {
+	if err := addGateway(ctx, data, id, pskID, psk); err != nil {
 		return err
 	}
 	c.Printf("gateway %s added\n", id)
@@ -65,24 +64,25 @@ func addWithPSK(ctx context.Context, c *command.Console, op *server.Operator, id
 
 // addWithNewPSK writes the file first: a gateway whose PSK1 was lost would have to
 // be removed again.
-func addWithNewPSK(ctx context.Context, c *command.Console, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
+func addWithNewPSK(ctx context.Context, c *command.Console, data string, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
 	psk := make(cpns.PSK1, 32)
 	rand.Read(psk)
 	defer clear(psk)
 	if err := durable.WriteNew(path, []byte(hex.EncodeToString(psk)+"\n"), 0o600); errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already: nothing was changed", path)
 	} else if err != nil {
-		return fmt.Errorf("writing the PSK1: %w", err)
+		err, _ = adviseDisk(fmt.Errorf("writing the PSK1: %w", err), filepath.Dir(path))
+		return err
 	}
-	if err := addGateway(ctx, op, id, pskID, psk); err != nil {
+	if err := addGateway(ctx, data, id, pskID, psk); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	c.Printf("gateway %s added\nIts PSK1 is in %s: bring it to the gateway by a way that nobody else reads (option psk_file), then delete it here.\n", id, path)
 	return nil
 }
 
-func addGateway(ctx context.Context, op *server.Operator, id cpns.GatewayID, pskID cpns.PSKIdentity, psk cpns.PSK1) error {
-	err := op.AddGateway(ctx, id, pskID, psk)
+func addGateway(ctx context.Context, data string, id cpns.GatewayID, pskID cpns.PSKIdentity, psk cpns.PSK1) error {
+	err := withOperator(ctx, data, func(op *server.Operator) error { return op.AddGateway(ctx, id, pskID, psk) })
 	if errors.Is(err, server.ErrExists) {
 		return fmt.Errorf("there is a gateway %s, or one with the PSK1 identity %s, already: cpns-server gateway list shows them", id, pskID)
 	}

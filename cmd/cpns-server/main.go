@@ -8,27 +8,31 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/hardening"
 )
 
-func main() {
+func main() { os.Exit(execute(time.Now)) }
+
+// execute runs the command line by a clock and returns the exit code.
+func execute(now func() time.Time) int {
 	// What SQLite makes beside the database is nobody else's either.
 	syscall.Umask(0o077)
 	if err := hardening.Memory(); err != nil {
 		fmt.Fprintln(os.Stderr, "cpns-server:", err)
-		os.Exit(command.Failed)
+		return command.Failed
 	}
-	os.Exit(program().Execute(context.Background(), command.StandardConsole(), os.Args[1:]))
+	return program(now).Execute(context.Background(), command.StandardConsole(), os.Args[1:])
 }
 
-func program() *command.Program {
+func program(now func() time.Time) *command.Program {
 	return &command.Program{
 		Name:    "cpns-server",
 		Summary: "gives gateways the EUKeys of their users' PNEs",
 		Commands: []command.Command{
-			initCommand, runCommand,
+			initCommand(now), runCommand,
 			userAddCommand, userPasswdCommand, userListCommand, userRemoveCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneReleaseCommand,

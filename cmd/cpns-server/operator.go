@@ -27,22 +27,21 @@ func forOne[ID any](parse func(string) (ID, error), do func(context.Context, *co
 	}
 }
 
-// withOperator runs f as the operator of the folder that --data names.
-func withOperator(ctx context.Context, path string, f func(*server.Operator) error) (err error) {
-	d, err := openFolder(path)
-	if err != nil {
-		return err
-	}
-	store, key, err := d.openStore(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	op, err := server.NewOperator(ctx, store, key, operatorName())
-	if err != nil {
-		return d.explainMasterKey(err)
-	}
-	return f(op)
+// withOperator runs f as the operator of the folder that --data names, with the
+// rights of the folder's owner: a file of the operator's is opened before.
+func withOperator(ctx context.Context, path string, f func(*server.Operator) error) error {
+	return inFolder(path, func(d dataFolder) (err error) {
+		store, key, err := d.openStore(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, store.Close()) }()
+		op, err := server.NewOperator(ctx, store, key, operatorName())
+		if err != nil {
+			return d.explainMasterKey(err)
+		}
+		return f(op)
+	})
 }
 
 // operatorName is the name that the audit log shows.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,9 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
@@ -47,10 +44,20 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	log := slog.New(slog.NewTextHandler(c.Stderr, nil))
-	d, err := openFolder(data)
+	d, owns, err := openFolder(data)
 	if err != nil {
 		return err
 	}
+	// Root may listen on a port below 1024; nothing else needs its rights.
+	ln, err := net.Listen("tcp", listen)
+	if err != nil {
+		return explainListen(err, listen)
+	}
+	defer ln.Close()
+	if err := owns.become(data); err != nil {
+		return err
+	}
+	defer func() { err = advise(err, data) }()
 	cert, err := loadCertificate(d, log)
 	if err != nil {
 		return err
@@ -64,10 +71,6 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 	s, err := server.New(ctx, *config)
 	if err != nil {
 		return d.explainMasterKey(err)
-	}
-	ln, err := net.Listen("tcp", listen)
-	if err != nil {
-		return explainListen(err, listen)
 	}
 	c.Printf("listening on https://%s\n", ln.Addr())
 
@@ -90,66 +93,4 @@ func explainListen(err error, address string) error {
 		return fmt.Errorf("%s is not an address of this machine: choose another by --listen", address)
 	}
 	return fmt.Errorf("listening: %w", err)
-}
-
-// A certificate is the server certificate in use.
-type certificate struct {
-	folder  dataFolder
-	log     *slog.Logger
-	current atomic.Pointer[tls.Certificate]
-}
-
-// loadCertificate reads the server certificate. It fails with what to do where it
-// is missing or its time is not now.
-func loadCertificate(d dataFolder, log *slog.Logger) (*certificate, error) {
-	c := &certificate{folder: d, log: log}
-	if err := c.load(); err != nil {
-		return nil, err
-	}
-	c.warn()
-	return c, nil
-}
-
-func (c *certificate) load() error {
-	_, cert, err := readKeyPair(c.folder.serverCert(), c.folder.serverKey())
-	if err != nil {
-		return fmt.Errorf("loading the server certificate: %w", err)
-	}
-	if err := checkValidity(cert.Leaf, time.Now()); err != nil {
-		return err
-	}
-	c.current.Store(&cert)
-	return nil
-}
-
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return c.current.Load(), nil
-}
-
-// warn says in the log that the certificate has to be renewed.
-func (c *certificate) warn() {
-	if leaf := c.current.Load().Leaf; nearExpiry(leaf, time.Now()) {
-		c.log.Warn("the server certificate ends soon: renew it by cpns-server init --renew-cert", "ends", leaf.NotAfter)
-	}
-}
-
-// watch loads the certificate again on every hangup, and warns once a day before it
-// ends.
-func (c *certificate) watch(ctx context.Context, hangup <-chan os.Signal) {
-	daily := time.NewTicker(24 * time.Hour)
-	defer daily.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-daily.C:
-			c.warn()
-		case <-hangup:
-			if err := c.load(); err != nil {
-				c.log.Error("the certificate in use stays", "error", err)
-				continue
-			}
-			c.log.Info("certificate loaded", "ends", c.current.Load().Leaf.NotAfter)
-		}
-	}
 }

@@ -24,7 +24,12 @@ import (
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
-	testscript.Main(m, map[string]func(){"cpns-server": main})
+	testscript.Main(m, map[string]func(){
+		"cpns-server": main,
+		"cpns-server-in-1970": func() {
+			os.Exit(execute(func() time.Time { return time.Unix(3600, 0) }))
+		},
+	})
 }
 
 // The scripts in testdata drive the real program. Beside testscript's commands there

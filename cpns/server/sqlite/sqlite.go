@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -31,6 +32,8 @@ const (
 
 // Store is a server.Store in an SQLite file.
 type Store struct {
+	path string // of the database, absolute
+
 	// One connection writes, so that this process's writers queue here and not
 	// in SQLite, where waiters poll.
 	writer, readers pool
@@ -71,14 +74,14 @@ func Open(ctx context.Context, path string) (*Store, error) {
 func open(ctx context.Context, path string) (_ *Store, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("opening %s: %w", path, explain(err))
+			err = fmt.Errorf("opening %s: %w", path, diagnose(path, explain(err)))
 		}
 	}()
 	path, err = filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{closing: make(chan struct{})}
+	s := &Store{path: path, closing: make(chan struct{})}
 	s.close = sync.OnceValue(func() error {
 		close(s.closing)
 		return errors.Join(s.readers.close(), s.writer.close())
@@ -165,7 +168,7 @@ func (s *Store) withConn(ctx context.Context, p pool, f func(*conn) error) error
 	case c := <-p:
 		defer func() { p <- c }()
 		defer c.SetInterrupt(c.SetInterrupt(ctx))
-		return f(c)
+		return diagnose(s.path, f(c))
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -214,9 +217,12 @@ func connect(ctx context.Context, path, pragma string) (*conn, error) {
 
 // explain says what a person can do about the errors that SQLite has for every day.
 func explain(err error) error {
+	if _, known := errors.AsType[*diskError](err); known {
+		return err
+	}
 	switch {
 	case errors.Is(err, sqlite3.FULL):
-		return fmt.Errorf("the disk is full: %w", err)
+		return &diskError{syscall.ENOSPC, err}
 	case errors.Is(err, sqlite3.BUSY):
 		return fmt.Errorf("another process has been writing to the database for %v: %w", busyTimeout, err)
 	case errors.Is(err, sqlite3.READONLY):

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// onTmpfs runs a test with a small file system of its own, which only the thread of the
+// test and the programs that it starts see.
+func onTmpfs(t *testing.T, options string, test func(t *testing.T, dir string, remount func(flags uintptr))) {
+	t.Helper()
+	dir := t.TempDir()
+	mounted := make(chan error)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and ends with the goroutine
+		err := syscall.Unshare(syscall.CLONE_NEWNS)
+		if err == nil {
+			err = syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=700,"+options)
+		}
+		mounted <- err
+		if err == nil {
+			test(t, dir, func(flags uintptr) {
+				if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, options); err != nil {
+					t.Errorf("remounting: %v", err)
+				}
+			})
+		}
+	}()
+	err := <-mounted
+	<-done
+	switch {
+	case err != nil && os.Getenv("CI") == "":
+		t.Skipf("no file system can be mounted here: %v", err)
+	case err != nil:
+		t.Fatalf("mounting a file system: %v", err)
+	}
+}
+
+// Every command says that the disk is full or read-only, and what to do; none says what
+// SQLite or the kernel call it only.
+func TestDisk(t *testing.T) {
+	needRoot(t)
+	outside := t.TempDir()
+	csv := write(t, filepath.Join(outside, "tks.csv"), "entity_id,tk\npne-1,00112233445566778899aabbccddeeff\n", 0o600)
+	commands := [][]string{
+		{"user", "list"}, {"user", "add", "alice"}, {"user", "passwd", "alice"}, {"user", "remove", "alice"},
+		{"gateway", "list"}, {"gateway", "add", "gw-1", "--psk-out", filepath.Join(outside, "psk1")}, {"gateway", "remove", "gw-1"},
+		{"pne", "import", csv}, {"pne", "list"}, {"pne", "release", "pne-1"},
+		{"audit"}, {"run", "--listen", "127.0.0.1:0"}, {"init", "--renew-cert"},
+	}
+	fails := func(t *testing.T, data, what, advice string, commands [][]string) {
+		t.Helper()
+		for _, args := range commands {
+			cmd := serverAs(0, append(args, "--data", data)...)
+			cmd.Stdin = strings.NewReader("correct horse\n")
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), what) || !strings.Contains(string(out), advice+" "+filepath.Dir(data)) ||
+				strings.Contains(string(out), "pragma") || strings.Contains(string(out), "permission") {
+				t.Errorf("%v: %v, %s", args, err, out)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(outside, "psk1")); err == nil {
+			t.Error("the PSK1 of a gateway that was not added is still there")
+		}
+	}
+	const room, writing = "make room on the file system of", "mount the file system of"
+
+	t.Run("full", func(t *testing.T) {
+		onTmpfs(t, "size=600k", func(t *testing.T, dir string, _ func(uintptr)) {
+			data := filepath.Join(dir, "data")
+			output(t, serverAs(0, "init", "--data", data), false, "")
+			filler := filepath.Join(dir, "filler")
+			os.WriteFile(filler, make([]byte, 1<<20), 0o600)
+			fails(t, data, "full", room, commands[:len(commands)-1])
+			fails(t, data, "no space left on device", room, commands[len(commands)-1:])
+			fails(t, filepath.Join(dir, "new"), "no space left on device", room, [][]string{{"init"}})
+			fails(t, data, "no space left on device", room, [][]string{{"gateway", "add", "gw-1", "--psk-out", filepath.Join(dir, "psk1")}})
+			os.Remove(filler)
+			output(t, serverAs(0, "user", "list", "--data", data), false, "")
+			if names, _ := filepath.Glob(filepath.Join(data, ".*")); len(names) > 0 {
+				t.Errorf("left over: %v", names)
+			}
+		})
+	})
+	t.Run("no files left", func(t *testing.T) {
+		onTmpfs(t, "nr_inodes=12", func(t *testing.T, dir string, _ func(uintptr)) {
+			data := filepath.Join(dir, "data")
+			output(t, serverAs(0, "init", "--data", data), false, "")
+			for n := 0; os.WriteFile(filepath.Join(dir, strconv.Itoa(n)), nil, 0o600) == nil; n++ {
+			}
+			fails(t, data, "full", room, commands[:len(commands)-1])
+		})
+	})
+	t.Run("read-only", func(t *testing.T) {
+		onTmpfs(t, "size=1m", func(t *testing.T, dir string, remount func(uintptr)) {
+			data := filepath.Join(dir, "data")
+			output(t, serverAs(0, "init", "--data", data), false, "")
+			remount(syscall.MS_RDONLY)
+			fails(t, data, "read-only", writing, commands)
+			fails(t, filepath.Join(dir, "new"), "read-only", writing, [][]string{{"init"}})
+			remount(0)
+			output(t, serverAs(0, "user", "list", "--data", data), false, "")
+		})
+	})
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The service's user in these tests, and another one. Root is who runs them.
+const (
+	service  = 65534
+	stranger = 65533
+)
+
+// needRoot also lets other users have the program, which testscript keeps to itself.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		path, err := exec.LookPath("cpns-server")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("has to run as root")
+	}
+	t.Skip("has to run as root")
+}
+
+// serverAs is a command line of cpns-server for a user.
+func serverAs(uid uint32, args ...string) *exec.Cmd {
+	cmd := exec.Command("cpns-server", args...)
+	cmd.Dir = "/"
+	if uid != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	}
+	return cmd
+}
+
+// output runs a command and returns all that it printed; fails says how it has to end.
+func output(t *testing.T, cmd *exec.Cmd, fails bool, in string) string {
+	t.Helper()
+	cmd.Stdin = strings.NewReader(in)
+	out, err := cmd.CombinedOutput()
+	if (err != nil) != fails {
+		t.Fatalf("%v: %v, want an error: %v\n%s", cmd.Args, err, fails, out)
+	}
+	return string(out)
+}
+
+func wantSays(t *testing.T, out, text string) {
+	t.Helper()
+	if !strings.Contains(out, text) {
+		t.Errorf("got %q, want it to say %q", out, text)
+	}
+}
+
+// serviceFolder is a folder of the service's user that others can reach.
+func serviceFolder(t *testing.T) string {
+	t.Helper()
+	base := t.TempDir()
+	home := filepath.Join(base, "service")
+	for _, err := range []error{
+		os.Chmod(filepath.Dir(base), 0o755), os.Chmod(base, 0o755),
+		os.Mkdir(home, 0o700), os.Chown(home, service, service),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return home
+}
+
+// wantOwner checks whom everything below path belongs to.
+func wantOwner(t *testing.T, path string, uid int) {
+	t.Helper()
+	err := filepath.Walk(path, func(path string, _ os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		if o, err := ownerOf(path); err != nil || o.uid != uid || o.gid != uid {
+			t.Errorf("%s belongs to %+v, %v, want %d", path, o, err, uid)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func write(t *testing.T, path, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Whatever root does in the folder of the service's user, the service can go on with
+// it; root's own files are used with root's rights.
+func TestRootActsAsOwner(t *testing.T) {
+	needRoot(t)
+	home, roots := serviceFolder(t), t.TempDir()
+	data, psk := filepath.Join(home, "data"), filepath.Join(roots, "psk1")
+	wantSays(t, output(t, serverAs(0, "init", "--data", data), false, ""), "which belongs to nobody")
+	wantOwner(t, data, service)
+
+	output(t, serverAs(0, "user", "add", "--data", data, "alice"), false, "correct horse\n")
+	output(t, serverAs(0, "gateway", "add", "--data", data, "gw-1", "--psk-out", psk), false, "")
+	wantOwner(t, psk, 0)
+	output(t, serverAs(0, "gateway", "add", "--data", data, "gw-2", "--psk-in", write(t, filepath.Join(roots, "psk2"), strings.Repeat("a1", 32), 0o600)), false, "")
+	output(t, serverAs(0, "gateway", "add", "--data", data, "gw-1", "--psk-out", psk+".again"), true, "")
+	if _, err := os.Stat(psk + ".again"); err == nil {
+		t.Error("the PSK1 of a gateway that was not added is still there")
+	}
+	output(t, serverAs(0, "pne", "import", "--data", data, write(t, filepath.Join(roots, "tks.csv"), "entity_id,tk\npne-1,00112233445566778899aabbccddeeff\n", 0o600)), false, "")
+	output(t, serverAs(0, "init", "--data", data, "--renew-cert"), false, "")
+	other := filepath.Join(roots, "other")
+	output(t, serverAs(0, "init", "--data", other), false, "")
+	wantOwner(t, other, 0)
+	output(t, serverAs(0, "init", "--data", data, "--renew-cert", "--cert", filepath.Join(other, "server.pem"), "--key", filepath.Join(other, "server.key")), false, "")
+	wantSays(t, output(t, serverAs(0, "audit", "--data", data), false, ""), `gateway_added gateway=gw-1 from="operator root"`)
+	wantOwner(t, data, service)
+
+	// The service, and root beside it.
+	out := whileServing(t, serverAs(service, "run", "--data", data, "--listen", "127.0.0.1:0"), func(*os.Process) {
+		wantSays(t, output(t, serverAs(0, "user", "list", "--data", data), false, ""), "alice")
+		wantOwner(t, data, service)
+	})
+	wantSays(t, out, "msg=stopped")
+
+	// Root starts it: it becomes the service's user for good.
+	whileServing(t, serverAs(0, "run", "--data", data, "--listen", "127.0.0.1:0"), func(p *os.Process) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"Uid:\t65534\t65534\t65534\t65534\n", "Gid:\t65534\t65534\t65534\t65534\n", "Groups:\t65534 \n", "CapPrm:\t0000000000000000\n"} {
+			wantSays(t, string(status), want)
+		}
+		wantSays(t, output(t, serverAs(service, "user", "list", "--data", data), false, ""), "alice")
+		wantOwner(t, data, service)
+	})
+	output(t, serverAs(service, "user", "list", "--data", data), false, "")
+}
+
+// whileServing runs a server, does something meanwhile, stops it, and returns what it
+// logged.
+func whileServing(t *testing.T, cmd *exec.Cmd, meanwhile func(*os.Process)) string {
+	t.Helper()
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if lines := bufio.NewScanner(stdout); !lines.Scan() || !strings.HasPrefix(lines.Text(), "listening on ") {
+		cmd.Wait()
+		t.Fatalf("it does not listen: %s", log.String())
+	}
+	meanwhile(cmd.Process)
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, log.String())
+	}
+	return log.String()
+}
+
+// An empty folder that was made for the service's user stays theirs.
+func TestRootFillsServiceFolder(t *testing.T) {
+	needRoot(t)
+	home := serviceFolder(t)
+	output(t, serverAs(0, "init", "--data", home), false, "")
+	wantOwner(t, home, service)
+	output(t, serverAs(service, "user", "list", "--data", home), false, "")
+	if names, err := filepath.Glob(home + ".init-*"); err != nil || names != nil {
+		t.Errorf("left over: %v, %v", names, err)
+	}
+	// One that fails leaves nothing behind.
+	empty := serviceFolder(t)
+	write(t, filepath.Join(empty, "there"), "", 0o600)
+	wantSays(t, output(t, serverAs(0, "init", "--data", empty), true, ""), "is not empty")
+	// Two strangers cannot both own it.
+	mixed := serviceFolder(t)
+	inner := filepath.Join(mixed, "data")
+	if err := os.Mkdir(inner, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(inner, stranger, stranger); err != nil {
+		t.Fatal(err)
+	}
+	wantSays(t, output(t, serverAs(0, "init", "--data", inner), true, ""), "give a folder that one of them owns alone")
+}
+
+// Somebody else is told whose folder it is, and of a file in it that is not the
+// owner's.
+func TestOtherOwners(t *testing.T) {
+	needRoot(t)
+	data := filepath.Join(serviceFolder(t), "data")
+	output(t, serverAs(0, "init", "--data", data), false, "")
+	if err := os.Chmod(filepath.Dir(data), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"user", "list"}, {"run", "--listen", "127.0.0.1:0"}, {"init", "--renew-cert"}, {"audit"}} {
+		out := output(t, serverAs(stranger, append(args, "--data", data)...), true, "")
+		wantSays(t, out, data+" belongs to nobody: run cpns-server as that user (sudo -u nobody) or as root")
+	}
+	if err := os.Chmod(filepath.Dir(data), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wantSays(t, output(t, serverAs(stranger, "user", "list", "--data", data), true, ""), "permission denied")
+
+	for _, file := range []string{"server.key", "cpns.db", "master.key"} {
+		path := filepath.Join(data, file)
+		if err := os.Chown(path, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		out := output(t, serverAs(service, "run", "--data", data, "--listen", "127.0.0.1:0"), true, "")
+		wantSays(t, out, path+" belongs to root, and the folder to nobody: chown nobody "+path)
+		if err := os.Chown(path, service, service); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A link that the service's user has put into the folder does not lead root to a file
+// of root's.
+func TestRootFollowsNoLinks(t *testing.T) {
+	needRoot(t)
+	roots := t.TempDir()
+	for _, file := range []string{"cpns.db-wal", "cpns.db-shm", "server.key", "server.key.new", "server.pem.new", "ca.pem.new", "master.key"} {
+		t.Run(file, func(t *testing.T) {
+			data := filepath.Join(serviceFolder(t), "data")
+			output(t, serverAs(0, "init", "--data", data), false, "")
+			victim := write(t, filepath.Join(roots, file), "root's", 0o640)
+			link := filepath.Join(data, file)
+			os.Remove(link)
+			if err := os.Symlink(victim, link); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{{"user", "list"}, {"gateway", "add", "gw", "--psk-out", victim + ".psk"}, {"init", "--renew-cert"}} {
+				serverAs(0, append(args, "--data", data)...).Run()
+			}
+			info, err := os.Stat(victim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(victim)
+			if o, _ := ownerOf(victim); err != nil || string(text) != "root's" || info.Mode().Perm() != 0o640 || o.uid != 0 {
+				t.Errorf("root's file is now %q, mode %v, of %v, %v", text, info.Mode(), o, err)
+			}
+		})
+	}
+}

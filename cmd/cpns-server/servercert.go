@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// A certificate is the server certificate in use.
+type certificate struct {
+	folder  dataFolder
+	log     *slog.Logger
+	current atomic.Pointer[tls.Certificate]
+}
+
+// loadCertificate reads the server certificate. One that is not valid now is used all
+// the same, and the log says so: this machine's clock may be the wrong one, and a server
+// that does not start tells nobody what it lacks.
+func loadCertificate(d dataFolder, log *slog.Logger) (*certificate, error) {
+	c := &certificate{folder: d, log: log}
+	cert, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	c.current.Store(cert)
+	c.warn()
+	return c, nil
+}
+
+func (c *certificate) read() (*tls.Certificate, error) {
+	_, cert, err := readKeyPair(c.folder.serverCert(), c.folder.serverKey())
+	if err != nil {
+		return nil, fmt.Errorf("loading the server certificate: %w", err)
+	}
+	return &cert, nil
+}
+
+// reload takes a new certificate, but not one that is not valid for one that is.
+func (c *certificate) reload() error {
+	cert, err := c.read()
+	if err != nil {
+		return err
+	}
+	if err := checkValidity(cert.Leaf, time.Now()); err != nil && checkValidity(c.current.Load().Leaf, time.Now()) == nil {
+		return err
+	}
+	c.current.Store(cert)
+	c.log.Info("certificate loaded", "ends", cert.Leaf.NotAfter)
+	c.warn()
+	return nil
+}
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.current.Load(), nil
+}
+
+// warn says in the log that no gateway takes the certificate, or that it has to be
+// renewed.
+func (c *certificate) warn() {
+	const advice = "renew it by cpns-server init --renew-cert, with --cert and --key where it is your own"
+	leaf := c.current.Load().Leaf
+	if err := checkValidity(leaf, time.Now()); err != nil {
+		c.log.Error("GATEWAYS REFUSE THIS SERVER: "+err.Error(), "advice", advice)
+	} else if nearExpiry(leaf, time.Now()) {
+		c.log.Warn("the server certificate ends soon: "+advice, "ends", leaf.NotAfter)
+	}
+}
+
+// watch loads the certificate again on every hangup. It warns every hour of one that is
+// not valid, and once a day of one that ends soon.
+func (c *certificate) watch(ctx context.Context, hangup <-chan os.Signal) {
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for hour := 1; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hourly.C:
+			if hour%24 == 0 || checkValidity(c.current.Load().Leaf, time.Now()) != nil {
+				c.warn()
+			}
+			hour++
+		case <-hangup:
+			if err := c.reload(); err != nil {
+				c.log.Error("the certificate in use stays", "error", err)
+			}
+		}
+	}
+}
