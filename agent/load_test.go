@@ -29,6 +29,7 @@ func newHub(n int) *hub {
 
 func (h *hub) Name() string                 { return "hub" }
 func (h *hub) RetryInterval() time.Duration { return transport.RetryMQTT }
+func (h *hub) Addressed() bool              { return true }
 func (h *hub) Status() transport.Status     { return transport.Status{State: transport.Up} }
 
 func (h *hub) Run(ctx context.Context, handler transport.Handler) error {

@@ -94,6 +94,11 @@ type Link interface {
 	// RetryInterval is the time after which an unanswered message is sent again
 	// for the first time (docs/protocol.md, section 5).
 	RetryInterval() time.Duration
+
+	// Addressed says that a PNE hears only what is for it or for everybody, as a
+	// broker has it. On a byte stream everybody hears everything, and two who
+	// speak at once garble each other.
+	Addressed() bool
 }
 
 // Times after which an unanswered message is sent again for the first time.

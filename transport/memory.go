@@ -55,6 +55,9 @@ func (m *Memory) Name() string { return m.name }
 
 func (m *Memory) RetryInterval() time.Duration { return RetryStream }
 
+// Addressed is part of transport.Link.
+func (m *Memory) Addressed() bool { return false }
+
 func (m *Memory) Status() Status {
 	s := m.tally.Status()
 	m.cable.mu.Lock()

@@ -172,6 +172,9 @@ func (l *Link) Name() string { return l.name }
 
 func (l *Link) RetryInterval() time.Duration { return transport.RetryMQTT }
 
+// Addressed is part of transport.Link.
+func (l *Link) Addressed() bool { return true }
+
 func (l *Link) Status() transport.Status {
 	s := l.tally.Status()
 	if ss := l.session.Load(); ss != nil && ss.isOver() {

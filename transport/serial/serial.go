@@ -87,6 +87,9 @@ func (l *Link) Name() string { return l.name }
 
 func (l *Link) RetryInterval() time.Duration { return transport.RetryLine(l.baud) }
 
+// Addressed is part of transport.Link.
+func (l *Link) Addressed() bool { return false }
+
 func (l *Link) Status() transport.Status { return l.tally.Status() }
 
 func (l *Link) Run(ctx context.Context, h transport.Handler) error {

@@ -108,4 +108,7 @@ func (l *Link) Name() string { return l.name }
 
 func (l *Link) RetryInterval() time.Duration { return transport.RetryStream }
 
+// Addressed is part of transport.Link.
+func (l *Link) Addressed() bool { return false }
+
 func (l *Link) Status() transport.Status { return l.tally.Status() }
