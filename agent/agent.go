@@ -26,7 +26,7 @@ type Agent struct {
 
 	calls   chan func()
 	inbound chan inbound
-	stopped chan struct{} // closed when Run has returned
+	stopped chan struct{} // closed when Run serves nobody any more
 	asking  chan struct{} // a place for each request that may be on its way to the server at once
 
 	malformed, misplaced, unproved atomic.Int64
@@ -117,7 +117,6 @@ func (a *Agent) load(name string) (life.PNE, error) {
 // Run serves until ctx ends, and returns nil once every link has ended too. An
 // error is a link's that waiting cannot cure; the others have ended then as well.
 func (a *Agent) Run(ctx context.Context) error {
-	defer close(a.stopped)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
@@ -133,6 +132,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	running.Go(func() { a.renew(ctx) })
 	a.loop(ctx)
+	// Before the others are waited for: they may be waiting for the loop.
+	close(a.stopped)
 	running.Wait()
 	select {
 	case err := <-failed:
@@ -165,6 +166,19 @@ func (a *Agent) loop(ctx context.Context) {
 	}
 }
 
+// command is the context of a command: it ends with the agent, too.
+func (a *Agent) command(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-a.stopped:
+			cancel(ErrStopped)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(context.Canceled) }
+}
+
 // do has Run's goroutine call f, and returns once it has.
 func (a *Agent) do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
@@ -173,7 +187,7 @@ func (a *Agent) do(ctx context.Context, f func()) error {
 		<-done
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-a.stopped:
 		return ErrStopped
 	}

@@ -63,12 +63,17 @@ func (p *port) run(ctx context.Context) error {
 
 // work answers what comes up and sends what is due, one after the other.
 func (p *port) work(ctx context.Context, a *Agent) {
+	if !p.link.Addressed() {
+		p.converse(ctx, a)
+		return
+	}
 	for {
 		select {
 		case <-p.up:
-			p.identifyAll(ctx, a)
+			p.send(ctx, whoIsThere, a)
 		case m := <-p.in:
-			for _, out := range p.take(ctx, m, a) {
+			_, answers := p.take(ctx, m, a)
+			for _, out := range answers {
 				p.send(ctx, out, a)
 			}
 		case out := <-p.out:
@@ -79,22 +84,56 @@ func (p *port) work(ctx context.Context, a *Agent) {
 	}
 }
 
-// identifyAll asks who is there when a link has come up: PNEs that were away
-// and wait for their key answer with a hello.
-func (p *port) identifyAll(ctx context.Context, a *Agent) {
+// converse is work on a byte stream, where one speaks at a time.
+func (p *port) converse(ctx context.Context, a *Agent) {
+	var x exchanges
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		for {
+			m, ok := x.next(time.Now())
+			if !ok {
+				break
+			}
+			p.send(ctx, m, a)
+			x.sent(m, time.Now(), p.link.RetryInterval())
+		}
+		timer.Reset(x.pause(time.Now()))
+		select {
+		case <-p.up:
+			x.begin(whoIsThere)
+		case m := <-p.in:
+			e, answers := p.take(ctx, m, a)
+			x.heard(e)
+			for _, out := range answers {
+				x.answer(out)
+			}
+		case out := <-p.out:
+			x.begin(out)
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// whoIsThere asks everybody on a link that has come up: PNEs that were away and
+// wait for their key answer with a hello.
+var whoIsThere = func() life.Outgoing {
 	wire, err := (&cpns.Identify{}).Marshal()
 	if err != nil {
 		panic("agent: encoding identify: " + err.Error())
 	}
-	p.send(ctx, life.Outgoing{Wire: wire}, a)
-}
+	return life.Outgoing{Wire: wire}
+}()
 
-// take decodes a message and has the agent's goroutine act on it.
-func (p *port) take(ctx context.Context, m transport.Message, a *Agent) []life.Outgoing {
+// take decodes a message and has the agent's goroutine act on it. It returns
+// whose message it was, empty where it was none, and what answers it.
+func (p *port) take(ctx context.Context, m transport.Message, a *Agent) (cpns.EntityID, []life.Outgoing) {
 	msg, err := cpns.ParseMessage(m.Data)
 	if err != nil {
 		a.malformed.Add(1)
-		return nil
+		return "", nil
 	}
 	var e cpns.EntityID
 	switch msg := msg.(type) {
@@ -107,14 +146,14 @@ func (p *port) take(ctx context.Context, m transport.Message, a *Agent) []life.O
 	}
 	if e == "" || m.Peer != "" && m.Peer != string(e) {
 		a.misplaced.Add(1)
-		return nil
+		return "", nil
 	}
 	in := inbound{e, msg, p, make(chan []life.Outgoing, 1)}
 	select {
 	case a.inbound <- in:
-		return <-in.answer
+		return e, <-in.answer
 	case <-ctx.Done():
-		return nil
+		return "", nil
 	}
 }
 

@@ -81,6 +81,8 @@ const (
 // The outcomes come in the order of r.Entities; the error is ErrStopped or the
 // context's, and what has been assigned until then stays assigned.
 func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func(Step)) ([]Outcome, error) {
+	ctx, cancel := a.command(ctx)
+	defer cancel()
 	timer := time.NewTimer(r.Wait)
 	defer timer.Stop()
 	p := &provision{
@@ -101,7 +103,7 @@ func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func
 			dead = &p.outcomes[i]
 		}
 		if ctx.Err() != nil {
-			return p.outcomes, ctx.Err()
+			return p.outcomes, context.Cause(ctx)
 		}
 		if o := p.outcomes[i]; o.Result == ResultAssigned {
 			p.wanted[id] = i
@@ -181,7 +183,7 @@ func (p *provision) await(ctx context.Context) error {
 		case <-p.enough:
 			p.late = true
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 	for id := range p.wanted {

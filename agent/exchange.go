@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"cpns.example.net/pngw/agent/life"
+	"cpns.example.net/pngw/cpns"
+)
+
+// exchanges keeps order on a byte stream, which PNEs may share (docs/protocol.md,
+// section 5): the gateway has one exchange under way at a time, a message to a PNE
+// and its answer, and begins the next when that has ended or its first wait is over.
+// It is one goroutine's, the port's.
+type exchanges struct {
+	waiting []life.Outgoing // at most outLength; what a PNE is waiting for comes first
+	answers int             // how many of them answer a PNE
+
+	to        cpns.EntityID // of the exchange under way
+	everybody bool          // it is an identify for all
+	until     time.Time     // when its first wait is over, zero where there is none under way
+}
+
+// answer queues what a message of a PNE has led to: it goes before what the gateway
+// begins by itself.
+func (x *exchanges) answer(m life.Outgoing) {
+	if x.add(m, x.answers) {
+		x.answers++
+	}
+}
+
+// begin queues what the gateway begins by itself.
+func (x *exchanges) begin(m life.Outgoing) { x.add(m, len(x.waiting)) }
+
+// add puts a message in its place, unless it waits already or there is no room;
+// what was dropped is repeated later. A PNE has one message waiting: the latest.
+func (x *exchanges) add(m life.Outgoing, place int) bool {
+	for i := range x.waiting {
+		if w := &x.waiting[i]; w.To == m.To && (m.To != "" || bytes.Equal(w.Wire, m.Wire)) {
+			w.Wire = m.Wire
+			return false
+		}
+	}
+	if len(x.waiting) == outLength {
+		return false
+	}
+	x.waiting = slices.Insert(x.waiting, place, m)
+	return true
+}
+
+// heard ends the exchange that a message of e answers.
+func (x *exchanges) heard(e cpns.EntityID) {
+	if !x.everybody && x.to == e {
+		x.until = time.Time{}
+	}
+}
+
+// next is what may be sent now, with whom an exchange is then under way; ok is
+// false where nothing may. After an identify for all the PNEs that have said
+// hello are served at once: they listen before they speak.
+func (x *exchanges) next(now time.Time) (m life.Outgoing, ok bool) {
+	open := !x.until.IsZero() && now.Before(x.until)
+	if len(x.waiting) == 0 || open && (!x.everybody || x.answers == 0) {
+		return m, false
+	}
+	m = x.waiting[0]
+	x.waiting = slices.Delete(x.waiting, 0, 1)
+	x.answers = max(0, x.answers-1)
+	return m, true
+}
+
+// sent opens the exchange that m begins; first is the link's first wait.
+func (x *exchanges) sent(m life.Outgoing, now time.Time, first time.Duration) {
+	x.to, x.everybody = m.To, m.To == ""
+	x.until = now.Add(firstWait(m.Wire, first))
+}
+
+// pause is how long until there is something to do without anything coming in, an
+// hour where there is not.
+func (x *exchanges) pause(now time.Time) time.Duration {
+	if len(x.waiting) == 0 || x.until.IsZero() {
+		return time.Hour
+	}
+	return max(0, x.until.Sub(now))
+}
+
+// First waits that do not follow from the link (docs/protocol.md, section 5).
+const (
+	waitEverybody = 1500 * time.Millisecond // an identify for all is answered within a second
+	waitX25519    = 2 * time.Second         // a PNE computes for so long
+)
+
+// firstWait is the first wait for the answer to a message that we made.
+func firstWait(wire []byte, link time.Duration) time.Duration {
+	m, err := cpns.ParseMessage(wire)
+	if err != nil {
+		panic("agent: sending what is no message: " + err.Error())
+	}
+	switch m := m.(type) {
+	case *cpns.Identify:
+		if m.Entity == "" {
+			return waitEverybody
+		}
+	case *cpns.Notification:
+		if m.X25519 != nil {
+			return max(link, waitX25519)
+		}
+	}
+	return link
+}
