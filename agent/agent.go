@@ -45,6 +45,7 @@ type entry struct {
 	place    int  // in due, -1 for not there
 	busy     bool // a request for it is under way
 	renewal  renewal
+	ended    ended // authentications
 	watchers []chan<- news
 }
 
@@ -275,11 +276,14 @@ func (a *Agent) tell(e *entry, n life.News, link string) {
 		a.log.Info("key proved by the device", "entity_id", id, "epoch", n.Epoch, "index", n.Index, "link", link)
 		a.observeNews(EventDelivered, e, n, link)
 	case life.Authenticated:
+		e.ended.well++
 		a.log.Info("device authenticated", "entity_id", id, "epoch", n.Epoch, "index", n.Index, "link", link)
 		a.observeNews(EventAuthenticated, e, n, link)
 	case life.Alarmed:
 		a.log.Warn("device rolled back or cloned: it gets no key", "entity_id", id, "link", link, "detail", e.View().Note)
 		a.observeNews(EventAlarm, e, n, link)
+	case life.Unanswered:
+		e.ended.vain++
 	case life.Refused:
 		a.log.Debug("device says that it could not take its key", "entity_id", id, "link", link, "status", int(n.Status))
 	case life.Unproved:

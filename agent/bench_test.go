@@ -65,14 +65,14 @@ func BenchmarkAuthenticateMQTT(b *testing.B) {
 	for b.Loop() {
 		begin := time.Now()
 		results := map[ProofResult]int{}
-		if err := c.g.Authenticate(b.Context(), nil, func(p Proof) { results[p.Result]++ }); err != nil {
+		if err := c.g.Authenticate(b.Context(), AuthenticateRequest{}, func(p Proof) { results[p.Result]++ }); err != nil {
 			b.Fatal(err)
 		}
 		ours += time.Since(begin)
 		if results[ProofAuthenticated] != benchDevices {
 			b.Fatalf("authenticated: %v", results)
 		}
-		bare += barePaho(b, broker, []int{0, challengeSize, responseSize, updateSize, ackSize}, maxChallenges)
+		bare += barePaho(b, broker, []int{0, challengeSize, responseSize, updateSize, ackSize}, outLength)
 	}
 	c.stop()
 	reportBeside(b, "auth/s", ours, bare)

@@ -20,7 +20,7 @@ import (
 func (g *gateway) proof(ids ...cpns.EntityID) []Proof {
 	g.t.Helper()
 	var got []Proof
-	if err := g.Authenticate(g.t.Context(), ids, func(p Proof) { got = append(got, p) }); err != nil {
+	if err := g.Authenticate(g.t.Context(), AuthenticateRequest{Entities: ids}, func(p Proof) { got = append(got, p) }); err != nil {
 		g.t.Fatal(err)
 	}
 	return got
@@ -52,7 +52,7 @@ func TestAuthenticateCommand(t *testing.T) {
 	if got := g.proof("away"); got[0].Result != ProofNotDelivered {
 		t.Errorf("of a device that was never there: %+v", got)
 	}
-	if err := g.Authenticate(t.Context(), []cpns.EntityID{"nobody"}, func(Proof) {}); !errors.Is(err, fs.ErrNotExist) {
+	if err := g.Authenticate(t.Context(), AuthenticateRequest{Entities: []cpns.EntityID{"nobody"}}, func(Proof) {}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of an unknown device: %v", err)
 	}
 	g.mu.Lock()

@@ -76,6 +76,9 @@ func (x *exchanges) sent(m life.Outgoing, now time.Time, first time.Duration) {
 	x.until = now.Add(firstWait(m.Wire, first))
 }
 
+// crowded says that enough is waiting for its turn.
+func (x *exchanges) crowded() bool { return len(x.waiting) >= outLength/2 }
+
 // pause is how long until there is something to do without anything coming in, an
 // hour where there is not.
 func (x *exchanges) pause(now time.Time) time.Duration {

@@ -133,7 +133,7 @@ func TestCrowd(t *testing.T) {
 	eventually(t, "all are delivered", func() bool { return g.count(StateDelivered, 1) == n })
 
 	results := map[ProofResult]int{}
-	if err := g.Authenticate(t.Context(), nil, func(p Proof) { results[p.Result]++ }); err != nil {
+	if err := g.Authenticate(t.Context(), AuthenticateRequest{}, func(p Proof) { results[p.Result]++ }); err != nil {
 		t.Fatal(err)
 	}
 	if results[ProofAuthenticated] != n {

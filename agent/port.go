@@ -99,6 +99,10 @@ func (p *port) converse(ctx context.Context, a *Agent) {
 			x.sent(m, time.Now(), p.link.RetryInterval())
 		}
 		timer.Reset(x.pause(time.Now()))
+		out := p.out
+		if x.crowded() {
+			out = nil // the rest waits where commands see it
+		}
 		select {
 		case <-p.up:
 			x.begin(whoIsThere)
@@ -108,8 +112,8 @@ func (p *port) converse(ctx context.Context, a *Agent) {
 			for _, out := range answers {
 				x.answer(out)
 			}
-		case out := <-p.out:
-			x.begin(out)
+		case m := <-out:
+			x.begin(m)
 		case <-timer.C:
 		case <-ctx.Done():
 			return

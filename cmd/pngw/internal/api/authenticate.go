@@ -29,7 +29,7 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	lines := newStream(w, cancel)
-	err := s.Agent.Authenticate(ctx, entities, func(p agent.Proof) { lines.write(p) })
+	err := s.Agent.Authenticate(ctx, agent.AuthenticateRequest{Entities: entities}, func(p agent.Proof) { lines.write(p) })
 	if err != nil && !lines.begun && r.Context().Err() == nil {
 		s.fail(w, err) // such as a PNE that is not known: nothing was sent
 		return

@@ -1,0 +1,279 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"cpns.example.net/pngw/agent/life"
+	"cpns.example.net/pngw/cpns"
+)
+
+// AuthenticateRequest is a person's request that PNEs prove their keys and move on.
+type AuthenticateRequest struct {
+	Entities []cpns.EntityID // none are all of them
+	// Wait is the most that is waited for each PNE, from when it is asked; 0 for
+	// as long as its link takes for all repeats of challenge and update.
+	Wait time.Duration
+}
+
+// Proof is how a mutual authentication that a person asked for ended.
+type Proof struct {
+	Entity cpns.EntityID `json:"entity_id"`
+	Result ProofResult   `json:"result"`
+	Epoch  cpns.Epoch    `json:"epoch,omitempty"`
+	Index  cpns.Index    `json:"index,omitempty"`
+	Detail string        `json:"detail,omitempty"` // for people, where it is not "authenticated"
+}
+
+// ProofResult sums a Proof up.
+type ProofResult string
+
+// The results of an authentication.
+const (
+	ProofAuthenticated ProofResult = "authenticated" // and moved on, unless the set is used up
+	ProofDelivered     ProofResult = "delivered"     // it took a key instead: of a newer set, or after a readmission
+	ProofAlarm         ProofResult = "alarm"         // an older key was proved
+	ProofNoAnswer      ProofResult = "no_answer"     // after every repeat, or at the end of Wait
+	ProofNotDelivered  ProofResult = "not_delivered" // the PNE has proved no key yet
+	ProofFailed        ProofResult = "failed"        // the store could not be written, or it was forgotten
+)
+
+// Authenticate has each of the PNEs prove its key, and moves it on to the next.
+// All are asked side by side, as fast as their links take it, so that those that
+// are away cost nothing but their repeats. Results come as they are known,
+// through done, which is called from this goroutine; each PNE has one, by its
+// deadline at the latest. An id that nobody asked for is an error before anything
+// is sent; otherwise the error is ErrStopped or the context's.
+func (a *Agent) Authenticate(ctx context.Context, r AuthenticateRequest, done func(Proof)) error {
+	ctx, cancel := a.command(ctx)
+	defer cancel()
+	ids, err := a.known(ctx, r.Entities)
+	if err != nil {
+		return err
+	}
+	t := &trials{a: a, wait: r.Wait, done: done, heard: make(chan news, 256), open: map[cpns.EntityID]*trial{}}
+	defer a.unwatch(ids, t.heard)
+	return t.run(ctx, ids)
+}
+
+// known checks the ids, or lists them all where there are none.
+func (a *Agent) known(ctx context.Context, ids []cpns.EntityID) ([]cpns.EntityID, error) {
+	if len(ids) > 0 {
+		for _, id := range ids {
+			if _, err := a.Show(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+		return ids, nil
+	}
+	list, err := a.List(ctx)
+	for _, p := range list {
+		ids = append(ids, p.Entity)
+	}
+	return ids, err
+}
+
+// trials are the authentications of one command.
+type trials struct {
+	a     *Agent
+	wait  time.Duration
+	done  func(Proof)
+	heard chan news // a hint only: what is dropped is found by the sweep
+	open  map[cpns.EntityID]*trial
+}
+
+// trial is one PNE's, from when it is asked.
+type trial struct {
+	ends   time.Time
+	before ended // what had ended before
+	epoch  cpns.Epoch
+	index  cpns.Index
+	stored error // why an answer of it could not be stored
+}
+
+// ended counts what has become of a PNE's authentications.
+type ended struct{ well, vain int }
+
+const (
+	trialsAtOnce = 32                    // begun in one turn of the loop
+	trialsPause  = 10 * time.Millisecond // until a link that is busy is looked at again
+	sweepPause   = 250 * time.Millisecond
+)
+
+func (t *trials) run(ctx context.Context, ids []cpns.EntityID) error {
+	begin := time.NewTimer(0)
+	defer begin.Stop()
+	sweep := time.NewTicker(sweepPause)
+	defer sweep.Stop()
+	for len(ids) > 0 || len(t.open) > 0 {
+		var err error
+		select {
+		case <-begin.C:
+			if ids, err = t.begin(ctx, ids); len(ids) > 0 {
+				begin.Reset(trialsPause)
+			}
+		case n := <-t.heard:
+			if o := t.open[n.entity]; o != nil {
+				if n.unstored != nil { // the store may work again by the next repeat
+					o.stored = n.unstored
+				}
+				err = t.look(ctx, []cpns.EntityID{n.entity})
+			}
+		case <-sweep.C:
+			err = t.sweep(ctx)
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin asks the next few PNEs whose links have room, and returns those that are
+// left.
+func (t *trials) begin(ctx context.Context, ids []cpns.EntityID) ([]cpns.EntityID, error) {
+	var over []Proof
+	err := t.a.do(ctx, func() {
+		for n := 0; n < trialsAtOnce && len(ids) > 0; n++ {
+			p, ok := t.beginOne(ids[0])
+			if !ok {
+				return
+			}
+			if ids = ids[1:]; p != nil {
+				over = append(over, *p)
+			}
+		}
+	})
+	for _, p := range over {
+		t.done(p)
+	}
+	return ids, err
+}
+
+// beginOne starts one authentication; a Proof says that it has ended already, and
+// ok is false where its link has no room.
+func (t *trials) beginOne(id cpns.EntityID) (p *Proof, ok bool) {
+	a, e := t.a, t.a.pnes[id]
+	if e == nil {
+		return &Proof{Entity: id, Result: ProofFailed, Detail: a.unknown(id).Error()}, true
+	}
+	v := e.View()
+	switch {
+	case v.State == StateAlarm:
+		return &Proof{id, ProofAlarm, v.Epoch, v.Index, v.Note}, true
+	case !e.Proved():
+		return &Proof{id, ProofNotDelivered, v.Epoch, 0, "the device has proved no key yet: it gets its first at its next hello"}, true
+	case !a.room(v.Link):
+		return nil, false
+	}
+	wait := t.wait
+	if wait <= 0 {
+		wait = allRepeats(a.wait(v.Link))
+	}
+	t.open[id] = &trial{ends: time.Now().Add(wait), before: e.ended, epoch: v.Epoch, index: v.Index}
+	e.watchers = append(e.watchers, t.heard)
+	out, _ := a.apply(e, life.Authenticate{}, nil) // stores nothing
+	a.dispatch(out)
+	return nil, true
+}
+
+// allRepeats is how long challenge and update may take where each is answered at
+// the last moment: five sends, the waits between them doubling and up to a
+// quarter longer.
+func allRepeats(first time.Duration) time.Duration { return 2 * 31 * first * 5 / 4 }
+
+// room says whether a link takes more for now. Of a PNE that has not been heard,
+// any link will do.
+func (a *Agent) room(link string) bool {
+	for _, p := range a.ports {
+		if (link == "" || link == p.link.Name()) && len(p.out) < cap(p.out)/2 {
+			return true
+		}
+	}
+	return len(a.ports) == 0
+}
+
+// sweep looks at all that are open: a hint may have been dropped, or nobody gives one.
+func (t *trials) sweep(ctx context.Context) error {
+	ids := make([]cpns.EntityID, 0, len(t.open))
+	for id := range t.open {
+		ids = append(ids, id)
+	}
+	for part := range slices.Chunk(ids, 256) { // others have their turn between
+		if err := t.look(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look takes PNEs' results from their states, where they have one.
+func (t *trials) look(ctx context.Context, ids []cpns.EntityID) error {
+	var over []Proof
+	err := t.a.do(ctx, func() {
+		now := time.Now()
+		for _, id := range ids {
+			if p := t.result(id, now); p != nil {
+				over = append(over, *p)
+				delete(t.open, id)
+				t.a.unwatchOne(id, t.heard)
+			}
+		}
+	})
+	for _, p := range over {
+		t.done(p)
+	}
+	return err
+}
+
+// result is what has become of a PNE, nil for nothing yet.
+func (t *trials) result(id cpns.EntityID, now time.Time) *Proof {
+	o, e := t.open[id], t.a.pnes[id]
+	if e == nil {
+		return &Proof{Entity: id, Result: ProofFailed, Detail: t.a.unknown(id).Error()}
+	}
+	v := e.View()
+	p := &Proof{Entity: id, Epoch: v.Epoch, Index: v.Index, Detail: v.Note}
+	given := now.After(o.ends) || e.ended.vain != o.before.vain // up
+	switch {
+	case v.State == StateAlarm:
+		p.Result = ProofAlarm
+	case e.ended.well != o.before.well:
+		p.Result = ProofAuthenticated
+	case v.Epoch != o.epoch && v.Index > 0, given && v.Index > o.index:
+		p.Result, p.Detail = ProofDelivered, "the device took a key instead of proving one: authenticate it again"
+	case given && o.stored != nil:
+		p.Result, p.Detail = ProofFailed, unstoredProof(o.stored)
+	case given:
+		p.Result = ProofNoAnswer
+		if p.Detail == "" {
+			p.Detail = "the device has not answered: is it switched on and on its link?"
+		}
+	default:
+		return nil
+	}
+	return p
+}
+
+// unstoredProof says why an answer of a device changed nothing.
+func unstoredProof(err error) string {
+	return "the device has answered, but that could not be stored: " + err.Error()
+}
+
+// unwatch takes a channel off the PNEs.
+func (a *Agent) unwatch(ids []cpns.EntityID, c chan<- news) {
+	_ = a.do(context.Background(), func() { // fails only once nobody can tell any more
+		for _, id := range ids {
+			a.unwatchOne(id, c)
+		}
+	})
+}
+
+func (a *Agent) unwatchOne(id cpns.EntityID, c chan<- news) {
+	if e := a.pnes[id]; e != nil {
+		e.watchers = slices.DeleteFunc(e.watchers, func(w chan<- news) bool { return w == c })
+	}
+}
