@@ -24,26 +24,28 @@ type Agent struct {
 	log   *slog.Logger
 	ports []*port
 
-	calls   chan func()
-	inbound chan inbound
-	stopped chan struct{} // closed when Run serves nobody any more
-	asking  chan struct{} // a place for each request that may be on its way to the server at once
+	calls     chan func()
+	inbound   chan inbound
+	stopped   chan struct{} // closed when Run serves nobody any more
+	renewTick time.Duration // how often sets are looked at that may run out
+	asking    chan struct{} // a place for each request that may be on its way to the server at once
 
 	malformed, misplaced, unproved atomic.Int64
 
 	// Owned by Run's goroutine.
-	pnes     map[cpns.EntityID]*entry
-	faults   map[string]string // records that do not open: name to reason
-	found    discovered
-	due      deadlines
-	storeErr error
+	pnes      map[cpns.EntityID]*entry
+	faults    map[string]string // records that do not open: name to reason
+	found     discovered
+	due       deadlines
+	unwritten map[cpns.EntityID]string // records that could not be written the last time, and why
 }
 
 // entry is a PNE with what hangs on it.
 type entry struct {
 	life.PNE
-	place    int  // in due, -1 for not there
-	busy     bool // a request for it is under way
+	place    int         // in due, -1 for not there
+	busy     bool        // a request for it is under way
+	hello    *cpns.Hello // the latest that was heard in its name, nil for none
 	renewal  renewal
 	ended    ended // authentications
 	watchers []chan<- news
@@ -72,8 +74,8 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, log: cfg.Log,
 		calls: make(chan func()), inbound: make(chan inbound), stopped: make(chan struct{}),
-		asking: make(chan struct{}, maxAsking),
-		pnes:   map[cpns.EntityID]*entry{}, faults: map[string]string{},
+		asking: make(chan struct{}, maxAsking), renewTick: renewTick,
+		pnes: map[cpns.EntityID]*entry{}, faults: map[string]string{}, unwritten: map[cpns.EntityID]string{},
 	}
 	for _, l := range cfg.Links {
 		a.ports = append(a.ports, newPort(l))
@@ -258,14 +260,23 @@ func (a *Agent) keep(p life.PNE) error {
 			clear(value)
 		}
 	}
-	switch {
-	case err != nil && a.storeErr == nil:
-		a.log.Error("the store cannot be written; keys and proofs are not taken until it can", "entity_id", p.Entity(), "error", err)
-	case err == nil && a.storeErr != nil:
-		a.log.Info("the store can be written again")
-	}
-	a.storeErr = err
+	a.written(p.Entity(), err)
 	return err
+}
+
+// written notes whether a PNE's record could be written, and logs it where that is
+// another answer than the last time. Each record has its own: one that cannot be
+// written must not hide behind another that can.
+func (a *Agent) written(id cpns.EntityID, err error) {
+	before, failing := a.unwritten[id]
+	switch {
+	case err != nil && (!failing || before != err.Error()):
+		a.log.Error("a record cannot be written; what it is about does not count until it can", "entity_id", id, "error", err)
+		a.unwritten[id] = err.Error()
+	case err == nil && failing:
+		a.log.Info("the record can be written again", "entity_id", id)
+		delete(a.unwritten, id)
+	}
 }
 
 // tell logs a piece of news, hands it to the observer and to who waits for it.

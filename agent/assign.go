@@ -138,12 +138,6 @@ func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID,
 	rand.Read(iv[:])
 	r.AuthData = cpns.UserAuthenticationData(h, &r.Rand, r.Time) // step 3
 	var err error
-	r.Body, err = cpns.SealRequest(psk, identity, iv, &cpns.EUKeyAssignmentRequest{ // step 4
-		EntityID: id, UserID: user, RandPNGW: r.Rand, Time: r.Time, UserAuthenticationData: r.AuthData,
-	})
-	if err != nil {
-		return nil, err
-	}
 	doErr := a.do(ctx, func() {
 		e := a.pnes[id]
 		if e == nil {
@@ -152,6 +146,16 @@ func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID,
 		}
 		if old := e.Request(); reuse && old.Repeats(user, h, identity, at) {
 			r = old
+			return
+		}
+		hello := e.hello
+		if hello == nil {
+			hello = a.found.latest(id)
+		}
+		r.Body, err = cpns.SealRequest(psk, identity, iv, &cpns.EUKeyAssignmentRequest{ // step 4
+			EntityID: id, UserID: user, RandPNGW: r.Rand, Time: r.Time, UserAuthenticationData: r.AuthData, PNEHello: hello,
+		})
+		if err != nil {
 			return
 		}
 		if _, err = a.apply(e, life.Requested{R: r}, nil); err != nil {
@@ -174,14 +178,16 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 	clear(resp.EUKeys)
 	p.progress(Step{Entity: id, Kind: StepUserAccepted})
 	p.progress(Step{Entity: id, Kind: StepKeysChecked, Keys: n, Epoch: t.Epoch})
-	var err error
+	var err, old error
 	doErr := p.a.do(ctx, func() {
 		e := p.a.pnes[id]
 		if e == nil {
 			err = p.a.unknown(id)
 			return
 		}
-		if err = e.Refuses(t); err != nil {
+		if old = e.Refuses(t); old != nil {
+			// Sending the same request again would bring the same set.
+			_, err = p.a.apply(e, life.Abandoned{}, nil)
 			return
 		}
 		ev := life.Assigned{User: p.r.User, Set: t, Reassign: p.r.Reassign}
@@ -194,6 +200,10 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 			p.a.observe(EventAssigned, e, "")
 		}
 	})
+	if old != nil {
+		return Outcome{Entity: id, Result: ResultFailed, Detail: old.Error(),
+			Advice: "the server has gone back, as after the restore of an older backup, or its clock has: its operator can mend that; nothing was changed here, and the device goes on with the keys that it has"}
+	}
 	if err := errors.Join(doErr, err); err != nil {
 		return Outcome{Entity: id, Result: ResultFailed, Detail: "the keys came but could not be stored: " + err.Error(),
 			Advice: "make room or make the store writable, then give the same command again within 5 minutes: the server answers with the same keys"}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -63,10 +64,14 @@ func (a *Agent) Forget(ctx context.Context, id cpns.EntityID) error {
 			err = fmt.Errorf("%s: a request for it is under way: try again when it has ended", id)
 			return
 		}
-		if err = a.cfg.Store.Delete(string(id)); err != nil {
+		// One that somebody else removed is gone as well.
+		if err = a.cfg.Store.Delete(string(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.written(id, err)
 			return
 		}
+		err = nil
 		delete(a.faults, string(id))
+		delete(a.unwritten, id)
 		if e != nil {
 			a.due.set(e, time.Time{})
 			a.observe(EventGone, e, e.View().Link)
@@ -149,8 +154,8 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 			s.Faults = append(s.Faults, name+": "+a.faults[name])
 		}
 		s.Discovered = len(a.found.list)
-		if a.storeErr != nil {
-			s.StoreError = a.storeErr.Error()
+		for _, id := range slices.Sorted(maps.Keys(a.unwritten)) {
+			s.Unwritten = append(s.Unwritten, string(id)+": "+a.unwritten[id])
 		}
 	})
 	return s, err

@@ -21,10 +21,11 @@ type sighting struct {
 	seen   time.Time
 	epoch  cpns.Epoch
 	index  cpns.Index
+	hello  *cpns.Hello
 }
 
 func (d *discovered) hello(h *cpns.Hello, link string, now time.Time) {
-	s := sighting{h.Entity, link, now, h.Epoch, h.Index}
+	s := sighting{h.Entity, link, now, h.Epoch, h.Index, h}
 	oldest := 0
 	for i := range d.list {
 		if d.list[i].entity == h.Entity {
@@ -40,6 +41,16 @@ func (d *discovered) hello(h *cpns.Hello, link string, now time.Time) {
 		return
 	}
 	d.list[oldest] = s
+}
+
+// latest is the latest hello in a PNE's name, nil where none was heard.
+func (d *discovered) latest(e cpns.EntityID) *cpns.Hello {
+	for i := range d.list {
+		if d.list[i].entity == e {
+			return d.list[i].hello
+		}
+	}
+	return nil
 }
 
 func (d *discovered) forget(e cpns.EntityID) {

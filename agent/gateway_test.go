@@ -174,28 +174,17 @@ func (p *party) gateway(links ...transport.Link) *gateway {
 
 func (p *party) gatewayWith(change func(*Config), links ...transport.Link) *gateway {
 	p.t.Helper()
-	store, err := keystore.Open(p.dir, &p.secret)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	client, err := https.New(https.Config{Server: p.url, CAFile: p.caFile(), Path: cpns.AssignmentPath, ContentType: cpns.ContentType, Timeout: 5 * time.Second})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	g := &gateway{t: p.t, store: store}
-	c := Config{
-		Gateway: testGateway, PSK: &filePSK{cpns.PSKIdentity(testGateway), p.psk}, Server: poster{client}, Store: store,
-		Clock: &p.clock, Links: links, Log: quiet,
-		Observe: func(e Event) {
+	g := &gateway{t: p.t}
+	g.Agent, g.store = p.agent(func(c *Config) {
+		c.Links = links
+		c.Observe = func(e Event) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.events = append(g.events, e)
-		},
-	}
-	change(&c)
-	if g.Agent, err = New(c); err != nil {
-		p.t.Fatal(err)
-	}
+		}
+		change(c)
+	})
+	store := g.store
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
@@ -208,6 +197,29 @@ func (p *party) gatewayWith(change func(*Config), links ...transport.Link) *gate
 	})
 	p.t.Cleanup(g.stop)
 	return g
+}
+
+// agent makes an agent on the party's store, which is the caller's to close.
+func (p *party) agent(change func(*Config)) (*Agent, *keystore.Store) {
+	p.t.Helper()
+	store, err := keystore.Open(p.dir, &p.secret)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	client, err := https.New(https.Config{Server: p.url, CAFile: p.caFile(), Path: cpns.AssignmentPath, ContentType: cpns.ContentType, Timeout: 5 * time.Second})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	c := Config{
+		Gateway: testGateway, PSK: &filePSK{cpns.PSKIdentity(testGateway), p.psk}, Server: poster{client}, Store: store,
+		Clock: &p.clock, Log: quiet,
+	}
+	change(&c)
+	a, err := New(c)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return a, store
 }
 
 // kinds lists the events so far.

@@ -173,6 +173,9 @@ func (a *Agent) receive(in inbound) []life.Outgoing {
 		}
 		return nil
 	}
+	if h, ok := in.msg.(*cpns.Hello); ok {
+		e.hello = h
+	}
 	out, err := a.apply(e, in.msg, in.port)
 	if err != nil {
 		return nil // keep has logged it; the PNE repeats itself

@@ -201,7 +201,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("outcome %+v", o)
 	}
 	g.want("pne-1", StateRequested, 0, 0)
-	if s, _ := g.Status(t.Context()); s.StoreError == "" {
+	if s, _ := g.Status(t.Context()); len(s.Unwritten) == 0 {
 		t.Error("status does not tell of the store")
 	}
 	full.after = 1 << 30
@@ -247,7 +247,7 @@ func TestDiskFullAtProof(t *testing.T) {
 	room(0)
 	done := make(chan []Proof)
 	go func() { done <- g.proof("pne-1") }()
-	eventually(t, "the store fails", func() bool { s, err := g.Status(t.Context()); return err == nil && s.StoreError != "" })
+	eventually(t, "the store fails", func() bool { s, err := g.Status(t.Context()); return err == nil && len(s.Unwritten) > 0 })
 	g.do(t.Context(), func() { g.tell(g.pnes["pne-1"], life.News{Kind: life.Unanswered}, "") }) // as after the last repeat
 	if got := <-done; len(got) != 1 || got[0].Result != ProofFailed || !strings.Contains(got[0].Detail, "no space left") {
 		t.Errorf("authenticate: %+v", got)

@@ -31,7 +31,7 @@ func (r *renewal) failed(now time.Time) {
 
 // renew asks for new sets one after the other, as long as ctx lasts.
 func (a *Agent) renew(ctx context.Context) {
-	tick := time.NewTicker(renewTick)
+	tick := time.NewTicker(a.renewTick)
 	defer tick.Stop()
 	for {
 		select {

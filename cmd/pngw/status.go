@@ -46,11 +46,14 @@ func statusPairs(s api.Status, all []api.Link) [][2]string {
 	if !s.ClockSet {
 		pairs[3][1] = fmt.Sprintf("not set (it says %s): requests wait for NTP", s.Time)
 	}
-	if s.StoreError != "" {
-		pairs[6][1] = "the last write failed: " + s.StoreError
+	if n := len(s.Unwritten); n > 0 {
+		pairs[6][1] = fmt.Sprintf("records that cannot be written: %d", n)
 	}
 	for _, l := range all {
 		pairs = append(pairs, [2]string{"Link " + l.Name, l.State + ", " + l.Detail})
+	}
+	for _, u := range s.Unwritten {
+		pairs = append(pairs, [2]string{"Unwritten", u})
 	}
 	for _, f := range s.Faults {
 		pairs = append(pairs, [2]string{"Fault", "the record does not open and is left as it is: " + f})

@@ -141,13 +141,13 @@ func (g *guest) compare(known map[string]told) {
 	t := g.t
 	t.Helper()
 	var status struct {
-		Faults     []string `json:"faults"`
-		StoreError string   `json:"store_error"`
+		Faults    []string `json:"faults"`
+		Unwritten []string `json:"unwritten"`
 	}
 	if err := json.Unmarshal([]byte(g.sh("pngw status --json")), &status); err != nil {
 		t.Fatal(err)
 	}
-	if len(status.Faults) > 0 || status.StoreError != "" {
+	if len(status.Faults) > 0 || len(status.Unwritten) > 0 {
 		t.Errorf("after a power cut: %+v", status)
 	}
 	var list []told

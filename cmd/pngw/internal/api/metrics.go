@@ -46,7 +46,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	var m exposition
 	m.one("pngw_uptime_seconds", int64(time.Since(s.start)/time.Second))
 	m.one("pngw_clock_set", truth(st.ClockSet))
-	m.one("pngw_store_writable", truth(st.StoreError == ""))
+	m.one("pngw_store_writable", truth(len(st.Unwritten) == 0))
 	m.one("pngw_store_faults", int64(len(st.Faults)))
 	m.one("pngw_discovered_devices", int64(st.Discovered))
 	m.family("pngw_devices")
