@@ -19,8 +19,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"cpns.example.net/pngw/internal/command"
 )
 
 const (
@@ -189,7 +187,7 @@ func checkHost(host string) error {
 		return nil
 	}
 	if host == "" || len(host) > 253 || strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.*") != "" {
-		return command.Misused("--host %q is neither a host name nor an IP address", host)
+		return errors.New("neither a host name nor an IP address; it takes no https:// and no port")
 	}
 	return nil
 }

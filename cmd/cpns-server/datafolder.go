@@ -45,6 +45,9 @@ func openFolder(path string) (dataFolder, owner, error) {
 		_, err = os.Stat(d.database())
 	}
 	if errors.Is(err, fs.ErrNotExist) {
+		if inner, _ := filepath.Glob(filepath.Join(path, "*", filepath.Base(d.database()))); len(inner) == 1 {
+			return "", owner{}, fmt.Errorf("%s is not a data folder of cpns-server: do you mean %s?", path, filepath.Dir(inner[0]))
+		}
 		return "", owner{}, fmt.Errorf("%s is not a data folder of cpns-server: make one with cpns-server init --data %s", path, path)
 	}
 	return d, owns, advise(err, path)

@@ -18,6 +18,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/display"
 	"cpns.example.net/pngw/internal/durable"
 )
 
@@ -77,7 +78,8 @@ func addWithNewPSK(ctx context.Context, c *command.Console, data string, id cpns
 	if err := addGateway(ctx, data, id, pskID, psk); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	c.Printf("gateway %s added\nIts PSK1 is in %s: bring it to the gateway by a way that nobody else reads (option psk_file), then delete it here.\n", id, path)
+	c.Printf("gateway %s added\n", id)
+	display.Fill(c.Stdout, "", fmt.Sprintf("Its PSK1 is in %s: bring it to the gateway by a way that nobody else reads (option psk_file), then delete it here.", path), 0)
 	return nil
 }
 

@@ -135,14 +135,14 @@ func TestRootActsAsOwner(t *testing.T) {
 	wantOwner(t, data, service)
 
 	// The service, and root beside it.
-	out := whileServing(t, serverAs(service, "run", "--data", data, "--listen", "127.0.0.1:0"), func(*os.Process) {
+	out := whileServing(t, serverAs(service, "run", "--data", data, "--listen", "127.0.0.1:0"), func(*os.Process, string) {
 		wantSays(t, output(t, serverAs(0, "user", "list", "--data", data), false, ""), "alice")
 		wantOwner(t, data, service)
 	})
 	wantSays(t, out, "msg=stopped")
 
 	// Root starts it: it becomes the service's user for good.
-	whileServing(t, serverAs(0, "run", "--data", data, "--listen", "127.0.0.1:0"), func(p *os.Process) {
+	whileServing(t, serverAs(0, "run", "--data", data, "--listen", "127.0.0.1:0"), func(p *os.Process, _ string) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
 		if err != nil {
 			t.Fatal(err)
@@ -158,7 +158,7 @@ func TestRootActsAsOwner(t *testing.T) {
 
 // whileServing runs a server, does something meanwhile, stops it, and returns what it
 // logged.
-func whileServing(t *testing.T, cmd *exec.Cmd, meanwhile func(*os.Process)) string {
+func whileServing(t *testing.T, cmd *exec.Cmd, meanwhile func(p *os.Process, url string)) string {
 	t.Helper()
 	var log bytes.Buffer
 	cmd.Stderr = &log
@@ -169,11 +169,14 @@ func whileServing(t *testing.T, cmd *exec.Cmd, meanwhile func(*os.Process)) stri
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if lines := bufio.NewScanner(stdout); !lines.Scan() || !strings.HasPrefix(lines.Text(), "listening on ") {
+	lines := bufio.NewScanner(stdout)
+	lines.Scan()
+	url, listens := strings.CutPrefix(lines.Text(), "listening on ")
+	if !listens {
 		cmd.Wait()
 		t.Fatalf("it does not listen: %s", log.String())
 	}
-	meanwhile(cmd.Process)
+	meanwhile(cmd.Process, url)
 	cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, log.String())
