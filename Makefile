@@ -11,8 +11,8 @@ build: ## pngw, cpns-server and pne for this machine, into build/out/bin
 test: ## everything that CI runs; installs what the tests need
 	@scripts/test.sh
 
-demo: ## server, gateway and three devices on this machine, start to finish
-	@scripts/demo.sh
+demo: ## server, gateway, three devices on this machine; ARGS=--keep leaves them running
+	@scripts/demo.sh $(ARGS)
 
 bench: ## all benchmarks, and a table of them in build/out/bench.md
 	@scripts/bench.sh

@@ -27,6 +27,9 @@ func (n *narrator) say(format string, args ...any) {
 	fmt.Fprintf(n.out, "\n"+format+"\n", args...)
 }
 
+// line is for a reader to type, or to read on.
+func (n *narrator) line(text string) { fmt.Fprintf(n.out, "  %s\n", text) }
+
 // note is a line of a thing that goes on behind the commands.
 func (n *narrator) note(format string, args ...any) {
 	fmt.Fprintf(n.out, "  # "+format+"\n", args...)

@@ -174,6 +174,26 @@ func (s *stage) provision(ctx context.Context) error {
 	)
 }
 
+// explain says what runs, and how to try something of one's own against it.
+func (s *stage) explain() {
+	s.show.say("All of it goes on until Ctrl-C. In another terminal:")
+	for _, line := range []string{
+		"cd " + s.folder,
+		"export PATH=" + s.crew.bin + ":$PATH",
+		"pngw --config pngw.conf list            what the gateway knows; try links, status, show",
+		"pngw --config pngw.conf authenticate --all",
+		"tail -f *.log                           what the parties say",
+	} {
+		s.show.line(line)
+	}
+	s.show.say("A device of your own speaks to the broker at %s, topics cpns/<Entity ID>/up", s.brokerURL)
+	s.show.line("and /down, with an Entity ID and TK that you import first:")
+	s.show.line("printf 'entity_id,tk\\nmine-1,%s\\n' $(openssl rand -hex 16) > mine.csv")
+	s.show.line("cpns-server pne import --data server mine.csv")
+	s.show.line("pngw --config pngw.conf provision --user alice --password-file password mine-1")
+	s.show.say("A gateway of your own asks %s, trusting server/ca.pem.", s.serverURL)
+}
+
 type command struct{ stdin, line string }
 
 func (s *stage) commands(ctx context.Context, commands ...command) error {
