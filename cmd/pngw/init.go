@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -15,12 +16,14 @@ import (
 	"cpns.example.net/pngw/internal/display"
 	"cpns.example.net/pngw/internal/hardening"
 	"cpns.example.net/pngw/keystore"
-	"cpns.example.net/pngw/transport/usb"
 )
 
 var initCommand = command.Command{
 	Name: "init", Options: "[--user NAME [--own DIR]]", Summary: "check the configuration, make root key and store",
-	About:   `Checks the configuration and makes, once, what the agent needs and refuses to make by itself: the root key and the store. What exists is kept: the command may be given again at any time. Says what a person still has to bring.`,
+	About: `Checks the configuration and makes, once, what the agent needs and refuses to make by itself: the root key and the store. What exists is kept: the command may be given again at any time. Says what a person still has to bring.
+
+The configuration is judged as the agent would judge it, by the user whom the command runs as: run it as the user that runs the agent, or give --user.`,
+	Notes:   `exit codes: 0 complete, 1 something failed, 2 the configuration is wrong and nothing was made, 3 the configuration is in order and something is still missing that a person has to bring. What is wrong or missing stands on standard error.`,
 	Example: "pngw init --config /etc/config/pngw",
 	Setup: func(f *flag.FlagSet) command.Run {
 		user := f.String("user", "", "as root: do all this as the user `NAME`, who runs the agent")
@@ -39,23 +42,28 @@ func initialize(ctx context.Context, c *command.Console) error {
 	if err != nil {
 		return err
 	}
-	if err := checkUSB(cfg); err != nil {
-		return &command.Exit{Code: command.Usage, Err: err}
-	}
 	if err := hardening.Memory(); err != nil {
 		return err
+	}
+	p, missing := newParts(ctx, cfg, slog.New(slog.DiscardHandler))
+	if e := new(command.Exit); errors.As(missing, &e) && e.Code != exitMissing {
+		return missing // wrong, and nothing has been made
 	}
 	g := &cfg.Gateway
 	say := func(what, path, result string) {
 		fmt.Fprintf(c.Stdout, "%-13s %s: %s\n", what, display.Plain(path), display.Plain(result))
 	}
-	say("configuration", cfg.File, fmt.Sprintf("in order, gateway %s, %d links enabled", g.ID, enabledLinks(cfg)))
+	say("configuration", cfg.File, fmt.Sprintf("in order, gateway %s, %d links enabled", g.ID, len(p.links)))
 
 	made, err := makeRootKey(g)
 	if err != nil {
 		return err
 	}
-	say("root key", g.RootKey, madeOrKept(made))
+	note := ""
+	if made {
+		note = boundTo()
+	}
+	say("root key", g.RootKey, madeOrKept(made)+note)
 	made, err = makeStore(g)
 	if errors.Is(err, keystore.ErrLocked) {
 		say("store", g.Store, "exists, in use by the agent that runs")
@@ -64,58 +72,28 @@ func initialize(ctx context.Context, c *command.Console) error {
 	} else {
 		say("store", g.Store, madeOrKept(made))
 	}
+	socket := "free"
+	if p.running {
+		socket = "in use by the agent that runs"
+	}
+	say("socket", g.Socket, socket)
 
-	missing := 0
-	if _, key, err := (&pskFile{path: g.PSKFile, identity: g.PSKIdentity}).PSK1(ctx); err == nil {
-		clear(key)
-		say("PSK1", g.PSKFile, fmt.Sprintf("in order, identity %s", g.PSKIdentity))
-	} else {
-		missing++
-		result := err.Error()
-		if errors.Is(err, fs.ErrNotExist) {
-			result = "not there yet; " + howToGetPSK1(g.ID, g.PSKFile)
-		}
-		say("PSK1", g.PSKFile, result)
-	}
-	if g.CA != "" {
-		if _, err := os.Stat(g.CA); err == nil {
-			say("CA", g.CA, "there")
-		} else {
-			missing++
-			say("CA", g.CA, "not there yet; it is DIR/ca.pem on the CPNS Server")
-		}
-	}
-	if missing > 0 {
-		fmt.Fprintln(c.Stdout, "\nOnce that is here: "+display.Plain(startCommand(c)))
-		return nil
+	if missing != nil {
+		fmt.Fprintln(c.Stdout, "\nSomething is still missing. Once it is here: "+display.Plain(startCommand(c)))
+		return missing
 	}
 	fmt.Fprintln(c.Stdout, "\nNext: "+display.Plain(startCommand(c)))
 	return nil
 }
 
-// checkUSB finds USB links that this build cannot have, or that name no device:
-// what a service manager would otherwise try again and again.
-func checkUSB(cfg *config.Config) error {
-	var faults []error
-	for i := range cfg.Links {
-		l := &cfg.Links[i]
-		if !l.Enabled || l.Type != config.USB {
-			continue
-		}
-		if _, err := usb.New(usb.Config{Name: l.Name, ID: l.USBID, Serial: l.USBSerial, Port: l.USBPort}); err != nil {
-			faults = append(faults, l.Fault(err))
-		}
+// boundTo says what a person should know of a board that shows no id: a root key
+// that is made there opens wherever it is copied to.
+func boundTo() string {
+	id, err := board.New("/").Identity()
+	if err != nil || len(id.IDs) > 0 {
+		return ""
 	}
-	return errors.Join(faults...)
-}
-
-func enabledLinks(cfg *config.Config) (n int) {
-	for _, l := range cfg.Links {
-		if l.Enabled {
-			n++
-		}
-	}
-	return n
+	return "; nothing here tells boards apart, so it opens on all of them: is /sys mounted?"
 }
 
 func madeOrKept(made bool) string {

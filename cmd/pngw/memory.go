@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"runtime/debug"
 	"time"
 
+	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/cpns"
 )
 
@@ -27,6 +32,38 @@ func boundMemory(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
+}
+
+// memLimitTrial bounds the trial of a memory limit; a slow router starts a program
+// in a second.
+const memLimitTrial = 20 * time.Second
+
+// tryMemLimit tells whether the Go runtime takes limit as its GOMEMLIMIT, which it
+// dies of otherwise, before main. There is no function to ask and the grammar is the
+// runtime's own, so a second run of this program says it. What this one was started
+// with has been judged by that.
+func tryMemLimit(ctx context.Context, limit string) error {
+	if limit == config.DefaultMemLimit || limit == os.Getenv("GOMEMLIMIT") {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("%q could not be tried: %v", limit, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, memLimitTrial)
+	defer cancel()
+	trial := exec.CommandContext(ctx, self, "version")
+	trial.Args[0] = "pngw"
+	trial.Env = []string{"GOMEMLIMIT=" + limit}
+	trial.WaitDelay = time.Second
+	said, err := trial.CombinedOutput()
+	switch {
+	case err == nil:
+		return nil
+	case bytes.Contains(said, []byte("malformed GOMEMLIMIT")):
+		return fmt.Errorf("%q: the Go runtime does not take it: want a number and its unit, such as 12MiB, or off", limit)
+	}
+	return fmt.Errorf("%q could not be tried: %v", limit, err)
 }
 
 // hashPassword gives Hash(Password), and to the system the 7 MiB back that it

@@ -13,24 +13,48 @@ import (
 	"cpns.example.net/pngw/transport/usb"
 )
 
-// openLinks makes the links that are enabled, and tells their types by name.
-// What a transport does not like about its options names the link's line. Links
-// that wait for a device are woken by hotplug.
-func openLinks(cfg *config.Config, hotplug *board.Hotplug, log *slog.Logger) (links []transport.Link, types map[string]string, err error) {
-	types = map[string]string{}
+// openLinks makes the links that are enabled. What a transport does not like about
+// its options is for it to say, and names the line. Links that wait for a device are
+// woken by hotplug.
+func (p *parts) openLinks(cfg *config.Config, log *slog.Logger, all *findings) {
+	p.types = map[string]string{}
+	claimed := map[string]*config.Link{}
 	for i := range cfg.Links {
 		l := &cfg.Links[i]
 		if !l.Enabled {
 			continue
 		}
-		link, err := openLink(l, cfg.Gateway.ID, hotplug, log)
-		if err != nil {
-			return nil, nil, l.Fault(err)
+		if all.files(l.Files(), l.OptionFault) {
+			continue
 		}
-		links = append(links, link)
-		types[l.Name] = string(l.Type)
+		link, err := openLink(l, cfg.Gateway.ID, p.hotplug, log)
+		if err != nil {
+			all.add(err, l.Fault(err))
+			continue
+		}
+		p.links = append(p.links, link)
+		p.types[l.Name] = string(l.Type)
+		if err := claim(claimed, l, link); err != nil {
+			all.add(err, l.Fault(err))
+		}
 	}
-	return links, types, nil
+}
+
+// claim refuses a link that would take from an earlier one what only one can have.
+func claim(claimed map[string]*config.Link, l *config.Link, link transport.Link) error {
+	c, ok := link.(interface{ Claims() []string })
+	if !ok {
+		return nil
+	}
+	for _, what := range c.Claims() {
+		if first, ok := claimed[what]; ok {
+			return fmt.Errorf("this link and '%s', line %d, would both use %s", first.Name, first.Line(), what)
+		}
+	}
+	for _, what := range c.Claims() {
+		claimed[what] = l
+	}
+	return nil
 }
 
 func openLink(l *config.Link, id cpns.GatewayID, hotplug *board.Hotplug, log *slog.Logger) (transport.Link, error) {

@@ -14,6 +14,7 @@ import (
 
 // Exit codes, which scripts rely on, beside those that all programs have.
 const (
+	exitMissing     = 3 // init, run: in order, but a person has to bring something
 	exitPending     = 3 // provision: assigned, not yet delivered
 	exitRefused     = 4 // provision: the server refused
 	exitUnreachable = 5 // provision: there was no server to ask
@@ -33,7 +34,7 @@ func program() *command.Program {
 			authenticateCommand, resolveCommand,
 			linksCommand, statusCommand, versionCommand, procdCommand,
 		},
-		Notes: `exit codes: 0 done, 1 failed, 2 usage or configuration; of provision also 3 assigned but not yet delivered, 4 refused by the server, 5 no server.`,
+		Notes: `exit codes: 0 done, 1 failed, 2 usage or configuration; of init and run also 3 something is still missing; of provision also 3 assigned but not yet delivered, 4 refused by the server, 5 no server.`,
 		Lists: []command.List{{Name: "ids", Word: "ENTITY_ID", All: knownIDs}},
 	}
 }

@@ -18,8 +18,6 @@ import (
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
-	"cpns.example.net/pngw/cpns"
-	"cpns.example.net/pngw/internal/buildinfo"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/hardening"
 	"cpns.example.net/pngw/keystore"
@@ -30,7 +28,10 @@ var runCommand = command.Command{
 	Name: "run", Options: "[--supervised]", Summary: "run the agent",
 	About: `Runs the agent in the foreground until SIGTERM or SIGINT. It logs to standard error, "ready" once it serves. pngw init must have been run once before.
 
+SIGHUP has it read the configuration again: it stops in good order and starts with the new one, unless there is a mistake in that, which is logged; then it goes on as it is. GOMEMLIMIT and GOGC stay what they were. Where SIGHUP says that the terminal is gone that the agent was started at, it ends.
+
 In the environment, GOMEMLIMIT and GOGC set the Go runtime's memory limit and garbage collection; the limit is 12MiB unless given.`,
+	Notes:   `exit codes: as those of init; 0 after SIGTERM or SIGINT.`,
 	Example: "pngw run --config /etc/config/pngw",
 	Setup: func(f *flag.FlagSet) command.Run {
 		supervised := f.Bool("supervised", false, "what reads the log adds the time and tells the two outputs apart, as OpenWrt's procd does: information goes to standard output, warnings and errors to standard error; systemd's journal is known without, and gets no times")
@@ -56,13 +57,14 @@ func run(ctx context.Context, c *command.Console, supervised bool) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	r := newReloader(c, supervised)
+	defer r.stop()
 
-	d, err := newDaemon(ctx, cfg, newLog(c, cfg.Gateway.LogLevel, supervised))
-	if err != nil {
-		return err
+	next, err := r.take(ctx, cfg)
+	for err == nil && next != nil {
+		next, err = r.serve(ctx, next)
 	}
-	defer d.close()
-	return d.run(ctx)
+	return err
 }
 
 // daemon is the agent with all that it is made of.
@@ -77,35 +79,13 @@ type daemon struct {
 	listener net.Listener
 }
 
-// newDaemon checks and opens everything. What it opens before an error is
-// closed again by the end of the process that must follow.
-func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{cfg: cfg, log: log}
+// newDaemon opens what only one program at a time can have, and makes the agent.
+// What it opens before an error is closed again by the end of the process that must
+// follow.
+func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err error) {
+	d := &daemon{cfg: cfg, log: log, hotplug: p.hotplug}
 	g := &cfg.Gateway
-	psk := &pskFile{path: g.PSKFile, identity: g.PSKIdentity}
-	if err := checkFiles(ctx, cfg, psk); err != nil {
-		return nil, &command.Exit{Code: command.Usage, Err: err}
-	}
-	built, _ := buildinfo.Moment(buildTime)
-	clock := board.NewClock(built)
-	server, err := https.New(https.Config{
-		Server:      g.Server,
-		CAFile:      g.CA,
-		PinSPKI:     g.Pin,
-		Path:        cpns.AssignmentPath,
-		ContentType: cpns.ContentType,
-		MaxResponse: cpns.MaxResponseBody,
-		Log:         log,
-	})
-	if err != nil {
-		return nil, &command.Exit{Code: command.Usage, Err: g.Fault("ca", err)} // config has checked the rest
-	}
-	d.hotplug = board.NewHotplug(log)
-	links, types, err := openLinks(cfg, d.hotplug, log)
-	if err != nil {
-		return nil, &command.Exit{Code: command.Usage, Err: err}
-	}
-	if len(links) == 0 {
+	if len(p.links) == 0 {
 		log.Warn("no link is configured and enabled: keys can be requested, not delivered", "config", cfg.File)
 	}
 
@@ -116,11 +96,11 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 	d.hooks = hooks.New(hooks.Config{Dir: g.HookDir, Gateway: g.ID, SessionKey: g.HookSessionKey, Timeout: g.HookTimeout, Log: log})
 	d.agent, err = agent.New(agent.Config{
 		Gateway: g.ID,
-		PSK:     psk,
-		Server:  assigner{server},
+		PSK:     p.psk,
+		Server:  assigner{p.server},
 		Store:   d.store,
-		Clock:   clock,
-		Links:   links,
+		Clock:   p.clock,
+		Links:   p.links,
 		Log:     log,
 		Reauth:  g.Reauth,
 		Observe: func(e agent.Event) {
@@ -138,21 +118,10 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (*daem
 		return nil, err
 	}
 	d.api = api.New(api.Config{
-		Agent: d.agent, Version: build().Version, Server: g.Server, LinkTypes: types,
+		Agent: d.agent, Version: build().Version, Server: g.Server, LinkTypes: p.types,
 		Events: events, Hooks: d.hooks, Log: log,
 	})
 	return d, nil
-}
-
-// checkFiles reports what is missing from what a person has to bring.
-func checkFiles(ctx context.Context, cfg *config.Config, psk *pskFile) error {
-	err := cfg.CheckFiles()
-	_, key, pskErr := psk.PSK1(ctx)
-	clear(key)
-	if pskErr != nil {
-		pskErr = cfg.Gateway.Fault("psk_file", explainPSK1(pskErr, cfg.Gateway.ID, cfg.Gateway.PSKFile))
-	}
-	return errors.Join(pskErr, err)
 }
 
 // openStore opens the store with this board's device secret.

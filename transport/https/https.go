@@ -101,7 +101,7 @@ type Response struct {
 func New(cfg Config) (*Client, error) {
 	server, err := parseServer(cfg.Server)
 	if err != nil {
-		return nil, err
+		return nil, &transport.OptionError{Option: "server", Err: err}
 	}
 	if !strings.HasPrefix(cfg.Path, "/") {
 		return nil, fmt.Errorf("path %q: must begin with a slash", cfg.Path)
@@ -161,7 +161,7 @@ func newTransport(tlsConfig *tls.Config) *http.Transport {
 // typing error would add to it, such as credentials or a query, is refused.
 func parseServer(s string) (*url.URL, error) {
 	if s == "" {
-		return nil, errors.New("no server address")
+		return nil, errors.New("there is none")
 	}
 	u, err := url.Parse(s)
 	if err != nil {
@@ -170,21 +170,21 @@ func parseServer(s string) (*url.URL, error) {
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
-		return nil, fmt.Errorf("server address: %w", err)
+		return nil, fmt.Errorf("not a URL: %w", err)
 	}
 	switch {
 	case u.User != nil:
-		return nil, errors.New("server address: must not contain a user name or password")
+		return nil, errors.New("must not contain a user name or password: the gateway is known by its PSK1")
 	case u.Scheme != "https":
-		return nil, fmt.Errorf("server address %q: must begin with https://", s)
+		return nil, fmt.Errorf("%q: must begin with https://, keys travel over nothing else", s)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("server address %q: has no host name", s)
+		return nil, fmt.Errorf("%q: has no host name", s)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, fmt.Errorf("server address %q: must end with the path", s)
+		return nil, fmt.Errorf("%q: must end with the path", s)
 	}
 	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("server address %q: the port must be 1 to 65535", s)
+			return nil, fmt.Errorf("%q: the port must be 1 to 65535", s)
 		}
 	}
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""

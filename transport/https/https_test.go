@@ -19,7 +19,7 @@ const (
 
 func TestNewRefusesServerAddress(t *testing.T) {
 	tests := []struct{ server, want string }{
-		{"", "no server address"},
+		{"", "server: there is none"},
 		{"cpns.example.net", "must begin with https://"},
 		{"cpns.example.net:8443", "must begin with https://"},
 		{"http://cpns.example.net", "must begin with https://"},

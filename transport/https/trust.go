@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"cpns.example.net/pngw/transport"
 )
 
 // maxCAFile is far above any bundle: the whole Web PKI is a quarter of it.
@@ -28,7 +30,7 @@ func (c *Client) trusting() (*http.Transport, error) {
 	if c.caFile != "" {
 		var err error
 		if text, err = readCAFile(c.caFile); err != nil {
-			return nil, fmt.Errorf("reading CA file: %w", err)
+			return nil, &transport.OptionError{Option: "ca", Err: err}
 		}
 	}
 	c.mu.Lock()
@@ -55,14 +57,14 @@ func newTLSConfig(caFile string, caText []byte, pinSPKI string, now func() time.
 	if caFile != "" {
 		roots, err := parseCAFile(caFile, caText)
 		if err != nil {
-			return nil, fmt.Errorf("reading CA file: %w", err)
+			return nil, &transport.OptionError{Option: "ca", Err: err}
 		}
 		cfg.RootCAs = roots
 	}
 	if pinSPKI != "" {
 		pin, err := base64.StdEncoding.Strict().DecodeString(pinSPKI)
 		if err != nil || len(pin) != sha256.Size {
-			return nil, fmt.Errorf("pin %q: must be the base64 of a SHA-256, 44 characters", pinSPKI)
+			return nil, &transport.OptionError{Option: "pin", Err: fmt.Errorf("%q: must be the base64 of a SHA-256, 44 characters", pinSPKI)}
 		}
 		// VerifyConnection, unlike VerifyPeerCertificate, also runs when a
 		// session is resumed.

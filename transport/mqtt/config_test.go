@@ -3,6 +3,7 @@ package mqtt
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -42,6 +43,9 @@ func TestParseURLRefuses(t *testing.T) {
 		{"mqtt://broker.example.net/cpns", "set by prefix"},
 		{"mqtt://broker.example.net?clientid=7", "set by prefix"},
 		{"mqtt://broker.example.net#x", "set by prefix"},
+		{"mqtt://broker.example.net:0", "the port must be 1 to 65535"},
+		{"mqtt://broker.example.net:65536", "the port must be 1 to 65535"},
+		{"mqtt://broker.example.net:", "the port must be 1 to 65535"},
 	}
 	for _, tt := range tests {
 		_, err := parseURL(tt.url)
@@ -69,21 +73,24 @@ func TestNewRefuses(t *testing.T) {
 		edit func(*Config)
 	}{
 		{"without a name", func(c *Config) { c.Name = "" }},
-		{"url", func(c *Config) { c.URL = "" }},
+		{"url: scheme", func(c *Config) { c.URL = "" }},
+		{"url: the port must be 1 to 65535", func(c *Config) { c.URL = "mqtts://broker.example.net:99999" }},
+		{"key: comes together with cert", func(c *Config) { c.KeyFile = empty }},
+		{"key: open ", func(c *Config) { c.CertFile, c.KeyFile = empty, missing }},
 		{"prefix", func(c *Config) { c.Prefix = "cpns/#" }},
 		{"no role", func(c *Config) { c.Role = 0 }},
 		{"no role", func(c *Config) { c.Role = PNE + 1 }},
 		{"entity", func(c *Config) { c.Entity = "" }},
 		{"entity", func(c *Config) { c.Entity = "two words" }},
 		{"entity", func(c *Config) { c.Entity = strings.Repeat("e", 65) }},
-		{"password_file without username", func(c *Config) { c.PasswordFile = empty }},
-		{"reading password_file", func(c *Config) { c.Username, c.PasswordFile = "gw", missing }},
-		{"cert and key go together", func(c *Config) { c.CertFile = empty }},
-		{"need an mqtts:// url", func(c *Config) { c.URL, c.CAFile = "mqtt://broker.example.net", empty }},
-		{"reading ca", func(c *Config) { c.CAFile = missing }},
+		{"password_file: MQTT takes a password only with a username", func(c *Config) { c.PasswordFile = empty }},
+		{"password_file: open ", func(c *Config) { c.Username, c.PasswordFile = "gw", missing }},
+		{"cert: comes together with key", func(c *Config) { c.CertFile = empty }},
+		{"ca: is of no use without TLS: want mqtts://", func(c *Config) { c.URL, c.CAFile = "mqtt://broker.example.net", empty }},
+		{"ca: open ", func(c *Config) { c.CAFile = missing }},
 		{"holds no PEM certificate", func(c *Config) { c.CAFile = empty }},
-		{"reading cert and key", func(c *Config) { c.CertFile, c.KeyFile = empty, empty }},
-		{"client ID", func(c *Config) { c.ClientID = strings.Repeat("i", maxClientID+1) }},
+		{"cert: tls: failed to find any PEM data", func(c *Config) { c.CertFile, c.KeyFile = empty, empty }},
+		{"client_id: 129 bytes, at most 128", func(c *Config) { c.ClientID = strings.Repeat("i", maxClientID+1) }},
 	}
 	for _, tt := range tests {
 		cfg := good
@@ -91,6 +98,53 @@ func TestNewRefuses(t *testing.T) {
 		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("New(%+v): got %v, want an error with %q", cfg, err, tt.want)
 		}
+	}
+}
+
+// One broker has several spellings, and what two links at it may not share is the same
+// in each.
+func TestClaims(t *testing.T) {
+	claims := func(url, prefix, id string) []string {
+		t.Helper()
+		l, err := New(Config{Name: "a", URL: url, Prefix: prefix, ClientID: id, Role: Gateway, Entity: "gw-0001"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Claims()
+	}
+	shared := func(a, b []string) (n int) {
+		for _, c := range a {
+			if slices.Contains(b, c) {
+				n++
+			}
+		}
+		return n
+	}
+	one := claims("mqtt://broker.example.net", "", "")
+	for _, url := range []string{"mqtt://broker.example.net:1883", "mqtt://Broker.Example.NET./", "tcp://broker.example.net:01883"} {
+		if shared(one, claims(url, "", "")) != 2 {
+			t.Errorf("%s is not the same broker", url)
+		}
+	}
+	if shared(claims("mqtt://[::1]:7", "", ""), claims("mqtt://[0:0::1]:7", "", "")) != 2 {
+		t.Error("two spellings of an IPv6 address are two brokers")
+	}
+	for _, tt := range []struct {
+		url, prefix, id string
+		want            int
+	}{
+		{"mqtt://broker.example.net", "other", "", 0},  // another prefix has another client ID
+		{"mqtt://broker.example.net", "", "mine", 1},   // the messages would come twice
+		{"mqtt://broker.example.net:1884", "", "", 0},  // another broker, for all that is known
+		{"mqtts://broker.example.net:1883", "", "", 2}, // a port takes TLS or not
+		{"mqtt://broker.example.org", "cpns", "", 0},
+	} {
+		if got := shared(one, claims(tt.url, tt.prefix, tt.id)); got != tt.want {
+			t.Errorf("%+v: %d claims shared, want %d", tt, got, tt.want)
+		}
+	}
+	if shared(claims("mqtt://a", "x", "mine"), claims("mqtt://a", "y", "mine")) != 1 {
+		t.Error("two links may have one client ID")
 	}
 }
 

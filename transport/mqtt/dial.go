@@ -8,11 +8,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
+	"strconv"
+	"strings"
 	"time"
+
+	"cpns.example.net/pngw/transport"
 )
+
+// option names the option that err is about.
+func option(name string, err error) error { return &transport.OptionError{Option: name, Err: err} }
 
 // connectTimeout bounds everything from name resolution to CONNACK.
 const connectTimeout = 20 * time.Second
@@ -30,10 +39,10 @@ type broker struct {
 func parseURL(s string) (broker, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return broker{}, errors.New("url is not valid: write it as mqtt://HOST:PORT or mqtts://HOST:PORT")
+		return broker{}, errors.New("not valid: write it as mqtt://HOST:PORT or mqtts://HOST:PORT")
 	}
 	if u.User != nil {
-		return broker{}, errors.New("url holds a user name: use username and password_file instead")
+		return broker{}, errors.New("holds a user name: use username and password_file instead")
 	}
 	var b broker
 	port := "1883"
@@ -42,21 +51,40 @@ func parseURL(s string) (broker, error) {
 	case "mqtts", "ssl":
 		b.tls, port = true, "8883"
 	case "ws", "wss":
-		return broker{}, errors.New("url: MQTT over WebSocket is not supported: use mqtt:// or mqtts://")
+		return broker{}, errors.New("MQTT over WebSocket is not supported: use mqtt:// or mqtts://")
 	default:
-		return broker{}, fmt.Errorf("url scheme %q is not one of mqtt, tcp, mqtts, ssl", u.Scheme)
+		return broker{}, fmt.Errorf("scheme %q is not one of mqtt, tcp, mqtts, ssl", u.Scheme)
 	}
 	if b.host = u.Hostname(); b.host == "" {
-		return broker{}, errors.New("url names no host")
+		return broker{}, errors.New("names no host")
 	}
 	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return broker{}, errors.New("url has something behind host and port: topics are set by prefix")
+		return broker{}, errors.New("has something behind host and port: topics are set by prefix")
 	}
-	if p := u.Port(); p != "" {
+	if p := u.Port(); p != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return broker{}, errors.New("the port must be 1 to 65535")
+		}
 		port = p
 	}
 	b.addr = net.JoinHostPort(b.host, port)
 	return b, nil
+}
+
+// place is host and port in the one spelling that they have for everybody who means
+// the same.
+func (b *broker) place() string {
+	host, port, err := net.SplitHostPort(b.addr)
+	if err != nil {
+		return b.addr
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.Unmap().String()
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		port = strconv.FormatUint(n, 10)
+	}
+	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(host, ".")), port)
 }
 
 // tlsConfig reads the configured files. It is read anew for each connection, so that
@@ -66,17 +94,21 @@ func (b *broker) tlsConfig() (*tls.Config, error) {
 	if b.caFile != "" {
 		pem, err := readSmall(b.caFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading ca: %w", err)
+			return nil, option("ca", err)
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading ca: %s holds no PEM certificate", b.caFile)
+			return nil, option("ca", fmt.Errorf("%s holds no PEM certificate", b.caFile))
 		}
 	}
 	if b.certFile != "" {
 		pair, err := tls.LoadX509KeyPair(b.certFile, b.keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading cert and key: %w", err)
+			name := "cert"
+			if e := (*fs.PathError)(nil); errors.As(err, &e) && e.Path == b.keyFile {
+				name = "key"
+			}
+			return nil, option(name, err)
 		}
 		cfg.Certificates = []tls.Certificate{pair}
 	}
@@ -127,7 +159,7 @@ func readSmall(name string) ([]byte, error) {
 func readPassword(name string) (string, error) {
 	b, err := readSmall(name)
 	if err != nil {
-		return "", fmt.Errorf("reading password_file: %w", err)
+		return "", option("password_file", err)
 	}
 	return string(bytes.TrimSuffix(b, []byte("\n"))), nil
 }

@@ -103,14 +103,14 @@ func New(cfg Config) (*Link, error) {
 func newLink(cfg Config) (*Link, error) {
 	b, err := parseURL(cfg.URL)
 	if err != nil {
-		return nil, err
+		return nil, option("url", err)
 	}
 	b.caFile, b.certFile, b.keyFile = cfg.CAFile, cfg.CertFile, cfg.KeyFile
 	if cfg.Prefix == "" {
 		cfg.Prefix = DefaultPrefix
 	}
 	if err := checkPrefix(cfg.Prefix); err != nil {
-		return nil, err
+		return nil, option("prefix", err)
 	}
 	switch {
 	case cfg.Role != Gateway && cfg.Role != PNE:
@@ -118,13 +118,17 @@ func newLink(cfg Config) (*Link, error) {
 	case checkEntity(cfg.Entity) != nil:
 		return nil, fmt.Errorf("entity: %w", checkEntity(cfg.Entity))
 	case cfg.PasswordFile != "" && cfg.Username == "":
-		return nil, errors.New("password_file without username")
-	case (cfg.CertFile == "") != (cfg.KeyFile == ""):
-		return nil, errors.New("cert and key go together")
-	case !b.tls && (cfg.CAFile != "" || cfg.CertFile != ""):
-		return nil, errors.New("ca, cert and key need an mqtts:// url")
+		return nil, option("password_file", errors.New("MQTT takes a password only with a username"))
+	case cfg.CertFile != "" && cfg.KeyFile == "":
+		return nil, option("cert", errors.New("comes together with key"))
+	case cfg.KeyFile != "" && cfg.CertFile == "":
+		return nil, option("key", errors.New("comes together with cert"))
+	case !b.tls && cfg.CAFile != "":
+		return nil, option("ca", errors.New("is of no use without TLS: want mqtts:// in url"))
+	case !b.tls && cfg.CertFile != "":
+		return nil, option("cert", errors.New("is of no use without TLS: want mqtts:// in url"))
 	case len(cfg.ClientID) > maxClientID:
-		return nil, fmt.Errorf("client ID of %d bytes is longer than %d", len(cfg.ClientID), maxClientID)
+		return nil, option("client_id", fmt.Errorf("%d bytes, at most %d", len(cfg.ClientID), maxClientID))
 	}
 	if _, err := b.tlsConfig(); err != nil {
 		return nil, err
@@ -169,6 +173,14 @@ func clientID(role Role, prefix, entity string) string {
 }
 
 func (l *Link) Name() string { return l.name }
+
+// Claims is what the link has for itself: with another link that claims the same,
+// neither would work. The broker closes the older of two connections with one client
+// ID, and would hand each message below one prefix to both.
+func (l *Link) Claims() []string {
+	at := " at the broker " + l.broker.place()
+	return []string{"client ID " + l.clientID + at, "prefix " + l.topics.prefix + at}
+}
 
 func (l *Link) RetryInterval() time.Duration { return transport.RetryMQTT }
 

@@ -111,11 +111,11 @@ func checkEntity(s string) error {
 func checkPrefix(s string) error {
 	switch {
 	case s == "" || len(s) > maxPrefix:
-		return fmt.Errorf("prefix of %d bytes: it has 1 to %d", len(s), maxPrefix)
+		return fmt.Errorf("%d bytes: it has 1 to %d", len(s), maxPrefix)
 	case strings.ContainsAny(s, "+#\x00") || !utf8.ValidString(s):
-		return fmt.Errorf("prefix %q: no +, # or NUL in it", s)
+		return fmt.Errorf("%q: no +, # or NUL in it", s)
 	case s[0] == '$' || s[0] == '/' || s[len(s)-1] == '/':
-		return fmt.Errorf("prefix %q: it neither begins with $ or / nor ends with /", s)
+		return fmt.Errorf("%q: it neither begins with $ or / nor ends with /", s)
 	}
 	return nil
 }

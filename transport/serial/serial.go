@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -64,9 +65,9 @@ func New(cfg Config) (*Link, error) {
 	case cfg.Name == "":
 		return nil, errors.New("serial link without a name")
 	case cfg.Device == "":
-		return nil, fmt.Errorf("serial link %s: no device", cfg.Name)
+		return nil, fmt.Errorf("serial link %s: %w", cfg.Name, &transport.OptionError{Option: "device", Err: errors.New("there is none")})
 	case !slices.Contains(bauds, cfg.Baud):
-		return nil, fmt.Errorf("serial link %s: baud %d is not one of %v", cfg.Name, cfg.Baud, bauds)
+		return nil, fmt.Errorf("serial link %s: %w", cfg.Name, &transport.OptionError{Option: "baud", Err: fmt.Errorf("%d is not one of %v", cfg.Baud, bauds)})
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -84,6 +85,10 @@ func New(cfg Config) (*Link, error) {
 }
 
 func (l *Link) Name() string { return l.name }
+
+// Claims is what the link has for itself: with another link that claims the same,
+// neither would work.
+func (l *Link) Claims() []string { return []string{"device " + filepath.Clean(l.device)} }
 
 func (l *Link) RetryInterval() time.Duration { return transport.RetryLine(l.baud) }
 

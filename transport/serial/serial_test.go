@@ -53,9 +53,9 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		{Config{Device: "/dev/ttyS0"}, "without a name"},
-		{Config{Name: "rs232"}, "no device"},
-		{Config{Name: "rs232", Device: "/dev/ttyS0", Baud: 250000}, "baud 250000 is not one of [50 75 110"},
-		{Config{Name: "rs232", Device: "/dev/ttyS0", Baud: -1}, "baud -1 is not one of"},
+		{Config{Name: "rs232"}, "device: there is none"},
+		{Config{Name: "rs232", Device: "/dev/ttyS0", Baud: 250000}, "baud: 250000 is not one of [50 75 110"},
+		{Config{Name: "rs232", Device: "/dev/ttyS0", Baud: -1}, "baud: -1 is not one of"},
 	}
 	for _, tt := range tests {
 		if _, err := New(tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cpns.example.net/pngw/transport"
 )
 
 // pneClass is the class, subclass and protocol of a PNE's interface
@@ -97,15 +99,19 @@ const maxSerial = 126
 func newMatch(id, serial, port string) (match, error) {
 	m := match{number: -1, serial: serial, port: port}
 	if id != "" && !m.parseID(id) {
-		return match{}, fmt.Errorf("device %q: want VENDOR:PRODUCT in four digits of hex each, such as 1209:0001, and :N for interface N", id)
+		return match{}, option("id", "%q: want VENDOR:PRODUCT in four digits of hex each, such as 1209:0001, and :N for interface N", id)
 	}
 	if printable(serial) != serial || len(serial) > maxSerial {
-		return match{}, fmt.Errorf("serial number %q: want at most %d characters of ASCII", serial, maxSerial)
+		return match{}, option("serial", "%q: want at most %d characters of ASCII", serial, maxSerial)
 	}
 	if port != "" && !isPort(port) {
-		return match{}, fmt.Errorf("port %q: want a bus and the ports on the way, such as 1-1.2", port)
+		return match{}, option("port", "%q: want a bus and the ports on the way, such as 1-1.2", port)
 	}
 	return m, nil
+}
+
+func option(name, format string, args ...any) error {
+	return &transport.OptionError{Option: name, Err: fmt.Errorf(format, args...)}
 }
 
 // parseID reads "VVVV:PPPP" or "VVVV:PPPP:N".

@@ -46,7 +46,7 @@ func TestNewRefuses(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{Config{ID: "1209"}, `device "1209": want VENDOR:PRODUCT`},
+		{Config{ID: "1209"}, `id: "1209": want VENDOR:PRODUCT`},
 		{Config{ID: "1209:1"}, "want VENDOR:PRODUCT"},
 		{Config{ID: "12g9:0001"}, "want VENDOR:PRODUCT"},
 		{Config{ID: "+209:0001"}, "want VENDOR:PRODUCT"},
@@ -54,9 +54,9 @@ func TestNewRefuses(t *testing.T) {
 		{Config{ID: "1209:0001:-1"}, "want VENDOR:PRODUCT"},
 		{Config{ID: "1209:0001:0:0"}, "want VENDOR:PRODUCT"},
 		{Config{ID: "1209:0001:"}, "want VENDOR:PRODUCT"},
-		{Config{Serial: "a\nb"}, "serial number"},
+		{Config{Serial: "a\nb"}, "serial: "},
 		{Config{Serial: strings.Repeat("x", 127)}, "at most 126"},
-		{Config{Port: "1"}, `port "1": want a bus`},
+		{Config{Port: "1"}, `port: "1": want a bus`},
 		{Config{Port: "usb1"}, "want a bus"},
 		{Config{Port: "1-"}, "want a bus"},
 		{Config{Port: "1-0"}, "want a bus"},

@@ -50,9 +50,10 @@
 //
 // An option with an empty value counts as not there. Everything that is not in
 // this list is refused by name and line: a typing mistake in a security setting
-// must not pass for its default. Package board/uci reads the text; whether the
-// files that are named exist is a question of its own, [Config.CheckFiles], for
-// those commands that need them.
+// must not pass for its default. Package board/uci reads the text. What a value
+// means to a link, to the CPNS Server's client or to the Go runtime is for those to
+// judge, and so are the files that are named: the commands that need them make them,
+// and Fault names the line of what they refuse.
 package config
 
 import (
@@ -70,8 +71,7 @@ import (
 // DefaultFile is where the configuration is unless --config says otherwise.
 const DefaultFile = "/etc/config/pngw"
 
-// Config is the whole configuration. Its values have been checked, each for
-// itself and against the others.
+// Config is the whole configuration.
 type Config struct {
 	File    string // as given to Load, for messages
 	Gateway Gateway
@@ -151,7 +151,7 @@ func Parse(r io.Reader, file string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{File: file, Service: Service{GoMemLimit: defaultMemLimit, GoGC: defaultGC}}
+	c := &Config{File: file, Service: Service{GoMemLimit: DefaultMemLimit, GoGC: defaultGC}}
 	var faults []error
 	gateway, service := 0, 0 // the lines of these sections
 	for _, s := range sections {
@@ -168,6 +168,8 @@ func Parse(r io.Reader, file string) (*Config, error) {
 			c.Links = append(c.Links, l)
 		case s.Type == "service" && service != 0:
 			err = s.Errorf("a second section service, the first is in line %d", service)
+		case s.Type == "service" && s.Name != "service":
+			err = s.Errorf("want this section to be called so: config service 'service'; it is found by that name, as in uci set pngw.service.enabled=1")
 		case s.Type == "service":
 			service = s.Line
 			c.Service, err = parseService(s)
@@ -179,51 +181,8 @@ func Parse(r io.Reader, file string) (*Config, error) {
 	if gateway == 0 {
 		faults = append(faults, &uci.SyntaxError{File: file, Msg: "there is no section gateway"})
 	}
-	faults = append(faults, conflicts(c.Links))
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
 	return c, nil
-}
-
-// conflicts refuses links that would take each other's line or broker.
-func conflicts(links []Link) error {
-	var faults []error
-	ends := map[string]int{}
-	for _, l := range links {
-		end, option := l.Device, "device"
-		if l.Type == MQTT {
-			end, option = l.URL+" "+l.Prefix, "url"
-		}
-		if !l.Enabled || end == "" {
-			continue
-		}
-		if first, ok := ends[end]; ok {
-			faults = append(faults, faultf(l.section, option, "the link in line %d has the same", first))
-			continue
-		}
-		ends[end] = l.section.Line
-	}
-	return errors.Join(faults...)
-}
-
-// Fault makes what is wrong with a link, such as its transport's reason to
-// refuse the configuration, into an error that names the link's line.
-func (l *Link) Fault(err error) error {
-	return l.section.Errorf("%v", err)
-}
-
-// Fault is Link.Fault for one option of the gateway's section.
-func (g *Gateway) Fault(option string, err error) error {
-	return faultf(g.section, option, "%v", err)
-}
-
-// faultf points at an option, or at its section where the option is not there.
-func faultf(s uci.Section, option, format string, args ...any) error {
-	for _, o := range s.Options {
-		if o.Name == option {
-			s.Line = o.Line
-		}
-	}
-	return s.Errorf("option %s: %s", option, fmt.Sprintf(format, args...))
 }

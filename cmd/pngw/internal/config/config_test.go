@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"cpns.example.net/pngw/board/uci"
+	"cpns.example.net/pngw/transport"
 )
 
 const whole = `
@@ -143,12 +142,13 @@ func TestMistakes(t *testing.T) {
 		{"syntax", "config gateway main\n option id 'gw", "pngw:2: a ' is not closed in this line"},
 		{"two gateways", head + "config gateway other\n option id gw\n option server https://a\n", "pngw:4: a second section gateway, the first is in line 1"},
 		{"section", head + "config device 'x'\n", `pngw:4: unknown section type "device": want gateway, link or service`},
-		{"service, enabled", head + "config service 's'\n\toption enabled 'maybe'\n", `pngw:5: option enabled: "maybe"`},
-		{"service, memory", head + "config service 's'\n\toption gomemlimit '12M'\n", `pngw:5: option gomemlimit: "12M": want a number and its unit`},
-		{"service, gc", head + "config service 's'\n\toption gogc '-1'\n", `pngw:5: option gogc: "-1": want a percentage`},
-		{"service, procs", head + "config service 's'\n\toption gomaxprocs '0'\n", `pngw:5: option gomaxprocs: `},
-		{"service, unknown", head + "config service 's'\n\toption gomemlimits '12MiB'\n", `pngw:5: `},
-		{"two services", head + "config service\nconfig service\n", `pngw:5: a second section service, the first is in line 4`},
+		{"service, enabled", head + "config service 'service'\n\toption enabled 'maybe'\n", `pngw:5: option enabled: "maybe"`},
+		{"service, gc", head + "config service 'service'\n\toption gogc '-1'\n", `pngw:5: option gogc: "-1": want a percentage`},
+		{"service, procs", head + "config service 'service'\n\toption gomaxprocs '0'\n", `pngw:5: option gomaxprocs: `},
+		{"service, unknown", head + "config service 'service'\n\toption gomemlimits '12MiB'\n", `pngw:5: `},
+		{"two services", head + "config service 'service'\nconfig service 'two'\n", `pngw:5: a second section service, the first is in line 4`},
+		{"service without a name", head + "config service\n\toption enabled '1'\n", `pngw:4: want this section to be called so: config service 'service'`},
+		{"service, called otherwise", head + "config service 'pngw'\n", `pngw:4: want this section to be called so`},
 		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes ca, hook_dir, `},
 		{"gateway list", head + " list ca /a\n", "pngw:4: option ca: is a list here"},
 		{"no id", "config gateway\n option server https://a\n", "pngw:1: section gateway needs an option id"},
@@ -156,12 +156,6 @@ func TestMistakes(t *testing.T) {
 		{"id", "config gateway\n option id 'a b'\n option server https://a\n", "pngw:2: option id: gateway ID: byte 2 is 0x20"},
 		{"long id", "config gateway\n option id " + long + "\n option server https://a\n", "pngw:2: option id: gateway ID: 65 bytes, at most 64"},
 		{"psk_identity", head + " option psk_identity 'a b'\n", "pngw:4: option psk_identity: PSK1 identity: byte 2"},
-		{"http", "config gateway\n option id gw\n option server http://a\n", `pngw:3: option server: "http://a": want https://`},
-		{"no scheme", "config gateway\n option id gw\n option server cpns.example.net\n", `pngw:3: option server: "cpns.example.net": want https://`},
-		{"no host", "config gateway\n option id gw\n option server https:///x\n", `pngw:3: option server: "https:///x" names no host`},
-		{"server user", "config gateway\n option id gw\n option server https://u:secret@a\n", "pngw:3: option server: a user name in the URL"},
-		{"server query", "config gateway\n option id gw\n option server 'https://a?b'\n", `pngw:3: option server: "https://a?b": want host, port and path only`},
-		{"pin", head + " option pin abc\n", `pngw:4: option pin: "abc" is not the base64 of a SHA-256`},
 		{"relative", head + " option store keys\n", `pngw:4: option store: "keys": want an absolute path`},
 		{"socket", head + " option socket /" + long + long + "\n", "pngw:4: option socket: 131 bytes: a socket's path has at most 107"},
 		{"log_level", head + " option log_level loud\n", `pngw:4: option log_level: "loud": want debug, info, warn or error`},
@@ -179,21 +173,8 @@ func TestMistakes(t *testing.T) {
 		{"enabled", head + serial + " option enabled maybe\n", `pngw:7: option enabled: "maybe": want 1 or 0`},
 		{"no device", head + "config link a\n option type serial\n", "pngw:4: section link 'a' needs an option device"},
 		{"device", head + "config link a\n option type serial\n option device ttyS1\n", `pngw:6: option device: "ttyS1": want an absolute path`},
-		{"baud", head + serial + " option baud 115k2\n", `pngw:7: option baud: "115k2": want a number from 50 to 4000000`},
-		{"slow baud", head + serial + " option baud 0\n", `pngw:7: option baud: "0": want a number from 50 to 4000000`},
-		{"same device", head + serial + "config link b\n option type serial\n option device /dev/ttyS1\n", "pngw:9: option device: the link in line 4 has the same"},
-		{"same broker", head + mqtt + " option url mqtt://a\nconfig link c\n option type mqtt\n option url mqtt://a/\n", "pngw:9: option url: the link in line 4 has the same"},
+		{"baud", head + serial + " option baud 115k2\n", `pngw:7: option baud: "115k2": want a number from 1 to 2147483647`},
 		{"no url", head + mqtt, "pngw:4: section link 'b' needs an option url"},
-		{"url", head + mqtt + " option url http://a\n", `pngw:6: option url: "http://a": want mqtt:// or, for TLS, mqtts://`},
-		{"url host", head + mqtt + " option url mqtt:1883\n", `pngw:6: option url: "mqtt:1883" names no host`},
-		{"url password", head + mqtt + " option url mqtt://u:secret@a\n", "pngw:6: option url: a user name in the URL: want it in options username and password_file"},
-		{"url path", head + mqtt + " option url mqtt://a/cpns\n", `pngw:6: option url: "mqtt://a/cpns": want host and port only`},
-		{"prefix wildcard", head + mqtt + " option url mqtt://a\n option prefix 'a/#'\n", `pngw:7: option prefix: "a/#": want the beginning of a topic`},
-		{"prefix slash", head + mqtt + " option url mqtt://a\n option prefix 'a/'\n", `pngw:7: option prefix: "a/": want the beginning of a topic`},
-		{"password without user", head + mqtt + " option url mqtt://a\n option password_file /a\n", "pngw:7: option password_file: MQTT takes a password only with a username"},
-		{"cert without key", head + mqtt + " option url mqtts://a\n option cert /a\n", "pngw:7: option cert: comes together with option key"},
-		{"key without cert", head + mqtt + " option url mqtts://a\n option key /a\n", "pngw:7: option key: comes together with option cert"},
-		{"ca without TLS", head + mqtt + " option url mqtt://a\n option ca /a\n", "pngw:7: option ca: is of no use without TLS"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -216,12 +197,12 @@ func TestMistakes(t *testing.T) {
 
 // All mistakes come at once, so that a file needs one round of mending.
 func TestSeveralMistakes(t *testing.T) {
-	_, err := Parse(strings.NewReader("config gateway\n option id 'a b'\n option server ftp://a\nconfig link a\n option type serial\n option baud x\n"), "pngw")
+	_, err := Parse(strings.NewReader("config gateway\n option id 'a b'\n option server https://a\n option reauth 1s\nconfig link a\n option type serial\n option baud x\n"), "pngw")
 	if err == nil {
 		t.Fatal("got no error")
 	}
 	got := strings.Split(err.Error(), "\n")
-	want := []string{"pngw:2: option id", "pngw:3: option server", "pngw:4: section link 'a' needs an option device", "pngw:6: option baud"}
+	want := []string{"pngw:2: option id", "pngw:4: option reauth", "pngw:5: section link 'a' needs an option device", "pngw:7: option baud"}
 	if len(got) != len(want) {
 		t.Fatalf("got %d lines, want %d:\n%v", len(got), len(want), err)
 	}
@@ -232,53 +213,28 @@ func TestSeveralMistakes(t *testing.T) {
 	}
 }
 
-func TestCheckFiles(t *testing.T) {
-	dir := t.TempDir()
-	text := strings.ReplaceAll(`config gateway
-	option id gw
-	option server https://a
-	option psk_file DIR/psk1
-	option ca DIR/ca.pem
-config link off
-	option enabled 0
-	option type mqtt
-	option url mqtts://a
-	option ca DIR/nor-this
-config link on
-	option type mqtt
-	option url mqtts://b
-	option username u
-	option password_file DIR/password
-`, "DIR", dir)
-	c, err := Parse(strings.NewReader(text), "pngw")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "pngw:5: option ca: " + dir + "/ca.pem: no such file or directory\n" +
-		"pngw:15: option password_file: " + dir + "/password: no such file or directory"
-	if err := c.CheckFiles(); err == nil || err.Error() != want {
-		t.Errorf("got\n%v\nwant\n%s", err, want)
-	}
-	for _, name := range []string{"ca.pem", "password"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.CheckFiles(); err != nil {
-		t.Errorf("got %v, want no error", err)
-	}
-}
-
 func TestFault(t *testing.T) {
 	c, err := Parse(strings.NewReader(whole), "pngw")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.Links[0].Fault(errors.New("no such speed")).Error(), "pngw:18: no such speed"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if got, want := c.Gateway.Fault("psk_file", errors.New("too short")).Error(), "pngw:7: option psk_file: too short"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	link := c.Links[0]
+	noSpeed := fmt.Errorf("serial link rs232: %w", &transport.OptionError{Option: "baud", Err: errors.New("no such speed")})
+	for _, tt := range []struct {
+		got  error
+		want string
+	}{
+		{link.Fault(errors.New("no such thing")), "pngw:18: no such thing"},
+		{link.Fault(noSpeed), "pngw:21: option baud: no such speed"},
+		{link.Fault(&transport.OptionError{Option: "prefix", Err: errors.New("is not there")}), "pngw:18: option prefix: is not there"},
+		{link.OptionFault("device", errors.New("moved")), "pngw:20: option device: moved"},
+		{c.Gateway.Fault("psk_file", errors.New("too short")), "pngw:7: option psk_file: too short"},
+		{c.Gateway.Fault("server", noSpeed), "pngw:2: option baud: no such speed"},
+		{c.Service.Fault("gomemlimit", errors.New("too much")), "pngw:42: option gomemlimit: too much"},
+	} {
+		if tt.got.Error() != tt.want {
+			t.Errorf("got %q, want %q", tt.got, tt.want)
+		}
 	}
 }
 

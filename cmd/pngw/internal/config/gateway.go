@@ -1,9 +1,7 @@
 package config
 
 import (
-	"encoding/base64"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 
@@ -25,9 +23,9 @@ const (
 func parseGateway(s uci.Section) (Gateway, error) {
 	d := &decoder{uci.NewDecoder(s)}
 	g := Gateway{
-		Server:   d.server("server"),
+		Server:   strings.TrimRight(d.Required("server"), "/"),
 		CA:       d.path("ca", ""),
-		Pin:      d.pin("pin"),
+		Pin:      d.String("pin", ""),
 		PSKFile:  d.path("psk_file", "/etc/pngw/psk1"),
 		Store:    d.path("store", "/etc/pngw/keys"),
 		RootKey:  d.path("root_key", "/etc/pngw/root.key"),
@@ -63,36 +61,6 @@ func parseGateway(s uci.Section) (Gateway, error) {
 
 // decoder adds the kinds of value that the agent's options have.
 type decoder struct{ *uci.Decoder }
-
-// server is the base URL of the CPNS Server.
-func (d *decoder) server(name string) string {
-	v := d.Required(name)
-	if v == "" {
-		return ""
-	}
-	u, err := url.Parse(v)
-	switch {
-	case err != nil:
-		d.Errorf(name, "%q is not a URL", v)
-	case u.User != nil:
-		d.Errorf(name, "a user name in the URL: the gateway is known by its PSK1")
-	case u.Scheme != "https":
-		d.Errorf(name, "%q: want https://, keys travel over nothing else", v)
-	case u.Hostname() == "":
-		d.Errorf(name, "%q names no host", v)
-	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		d.Errorf(name, "%q: want host, port and path only", v)
-	}
-	return strings.TrimRight(v, "/")
-}
-
-func (d *decoder) pin(name string) string {
-	v := d.String(name, "")
-	if sum, err := base64.StdEncoding.DecodeString(v); v != "" && (err != nil || len(sum) != 32) {
-		d.Errorf(name, "%q is not the base64 of a SHA-256, 44 characters", v)
-	}
-	return v
-}
 
 func (d *decoder) logLevel(name string) slog.Level {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}

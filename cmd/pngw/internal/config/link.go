@@ -1,27 +1,19 @@
 package config
 
 import (
-	"net/url"
-	"strings"
+	"errors"
+	"fmt"
+	"math"
 
 	"cpns.example.net/pngw/board/uci"
+	"cpns.example.net/pngw/transport/mqtt"
+	"cpns.example.net/pngw/transport/serial"
 )
 
-const (
-	maxLinkName = 32
-	// maxPrefix leaves room in an MQTT topic, in bytes, for an Entity ID of
-	// which every byte is percent-encoded.
-	maxPrefix = 128
-)
+const maxLinkName = 32
 
-// Line speeds, in baud. Which of those between the driver knows is for the
-// transport to say.
-const (
-	defaultBaud = 115200
-	minBaud     = 50
-	maxBaud     = 4_000_000
-)
-
+// parseLink reads a link's section. Which values make sense is for the link's own
+// package to say, once: pngw init and pngw run make the link and see.
 func parseLink(s uci.Section) (Link, error) {
 	if s.Name == "" || len(s.Name) > maxLinkName {
 		return Link{}, s.Errorf("a link needs a name of at most %d letters, digits and _, such as: config link 'rs232'", maxLinkName)
@@ -37,73 +29,27 @@ func parseLink(s uci.Section) (Link, error) {
 	case Serial:
 		l.Device = d.path("device", "")
 		d.Required("device")
-		l.Baud = d.Int("baud", defaultBaud, minBaud, maxBaud)
+		l.Baud = d.Int("baud", serial.DefaultBaud, 1, math.MaxInt32)
 	case MQTT:
 		l.mqtt(d)
 	case USB:
-		// Whether there is USB in this build, and what is a good ID or port, is
-		// for the transport to say.
 		l.USBID = d.String("id", "")
 		l.USBSerial = d.String("serial", "")
 		l.USBPort = d.String("port", "")
 	case "":
-		return l, faultf(s, "type", "missing: want serial, usb or mqtt")
+		return l, fault(s, "type", errors.New("missing: want serial, usb or mqtt"))
 	default:
-		return l, faultf(s, "type", "%q: want serial, usb or mqtt", l.Type)
+		return l, fault(s, "type", fmt.Errorf("%q: want serial, usb or mqtt", l.Type))
 	}
 	return l, d.Err()
 }
 
 func (l *Link) mqtt(d *decoder) {
-	l.URL = d.broker("url")
-	l.Prefix = d.String("prefix", "cpns")
+	l.URL = d.Required("url")
+	l.Prefix = d.String("prefix", mqtt.DefaultPrefix)
 	l.Username = d.String("username", "")
 	l.PasswordFile = d.path("password_file", "")
 	l.CA = d.path("ca", "")
 	l.Cert = d.path("cert", "")
 	l.Key = d.path("key", "")
-
-	if strings.ContainsAny(l.Prefix, "+#") || strings.Trim(l.Prefix, "/") != l.Prefix ||
-		strings.HasPrefix(l.Prefix, "$") || len(l.Prefix) > maxPrefix {
-		d.Errorf("prefix", "%q: want the beginning of a topic, at most %d bytes, without + and #, without / at its ends or $ in front", l.Prefix, maxPrefix)
-	}
-	if l.PasswordFile != "" && l.Username == "" {
-		d.Errorf("password_file", "MQTT takes a password only with a username")
-	}
-	if l.Cert != "" && l.Key == "" {
-		d.Errorf("cert", "comes together with option key")
-	}
-	if l.Key != "" && l.Cert == "" {
-		d.Errorf("key", "comes together with option cert")
-	}
-	if strings.HasPrefix(l.URL, "mqtt:") {
-		for name, v := range map[string]string{"ca": l.CA, "cert": l.Cert, "key": l.Key} {
-			if v != "" {
-				d.Errorf(name, "is of no use without TLS: want mqtts:// in option url")
-			}
-		}
-	}
-}
-
-// broker is the URL of an MQTT broker. There is one spelling for each kind of
-// connection, so that a reader of the file sees which it is.
-func (d *decoder) broker(name string) string {
-	v := d.Required(name)
-	if v == "" {
-		return ""
-	}
-	u, err := url.Parse(v)
-	switch {
-	case err != nil:
-		d.Errorf(name, "not a URL") // which may have a password in it
-	case u.User != nil:
-		d.Errorf(name, "a user name in the URL: want it in options username and password_file")
-	case u.Scheme != "mqtt" && u.Scheme != "mqtts":
-		d.Errorf(name, "%q: want mqtt:// or, for TLS, mqtts://", v)
-	case u.Hostname() == "":
-		d.Errorf(name, "%q names no host", v)
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		d.Errorf(name, "%q: want host and port only; the beginning of the topics is option prefix", v)
-	}
-	return strings.TrimRight(v, "/")
 }

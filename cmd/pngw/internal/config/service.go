@@ -2,7 +2,6 @@ package config
 
 import (
 	"strconv"
-	"strings"
 
 	"cpns.example.net/pngw/board/uci"
 )
@@ -14,11 +13,13 @@ type Service struct {
 	GoMemLimit string
 	GoGC       string
 	GoMaxProcs int // 0 for all
+
+	section uci.Section
 }
 
 // What the Go runtime has where the section does not say otherwise.
 const (
-	defaultMemLimit = "12MiB"
+	DefaultMemLimit = "12MiB"
 	defaultGC       = "100"
 )
 
@@ -26,13 +27,12 @@ func parseService(s uci.Section) (Service, error) {
 	d := uci.NewDecoder(s)
 	service := Service{
 		Enabled:    d.Bool("enabled", false),
-		GoMemLimit: d.String("gomemlimit", defaultMemLimit),
+		GoMemLimit: d.String("gomemlimit", DefaultMemLimit),
 		GoGC:       d.String("gogc", defaultGC),
 		GoMaxProcs: d.Int("gomaxprocs", 0, 1, 256),
+		section:    s,
 	}
-	if !isMemory(service.GoMemLimit) {
-		d.Errorf("gomemlimit", "%q: want a number and its unit, such as 12MiB", service.GoMemLimit)
-	}
+	// The runtime takes what it does not understand here for 100.
 	if service.GoGC != "off" && !isNumber(service.GoGC) {
 		d.Errorf("gogc", "%q: want a percentage such as 100, or off", service.GoGC)
 	}
@@ -46,18 +46,6 @@ func (s *Service) Env() []string {
 		env = append(env, "GOMAXPROCS="+strconv.Itoa(s.GoMaxProcs))
 	}
 	return env
-}
-
-// isMemory tells whether the Go runtime would take v as its GOMEMLIMIT, which
-// it stops at if it does not.
-func isMemory(v string) bool {
-	v = strings.TrimSuffix(v, "B")
-	for _, unit := range []string{"Ki", "Mi", "Gi"} {
-		if number, ok := strings.CutSuffix(v, unit); ok {
-			return isNumber(number)
-		}
-	}
-	return isNumber(v)
 }
 
 func isNumber(v string) bool {

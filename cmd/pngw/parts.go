@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"cpns.example.net/pngw/board"
+	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/buildinfo"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/transport"
+	"cpns.example.net/pngw/transport/https"
+)
+
+// parts are what the agent is made of, but for what only one program at a time can
+// have: the store and the socket.
+type parts struct {
+	clock   *board.Clock
+	psk     *pskFile
+	server  *https.Client
+	hotplug *board.Hotplug
+	links   []transport.Link
+	types   map[string]string // of links, by name
+	running bool              // an agent has the socket
+}
+
+// newParts makes the parts out of the configuration. It is all that stands between
+// a configuration that can be read and an agent that runs, and pngw init asks it as
+// pngw run does: what the one lets pass, the other takes. As it opens every file, it
+// judges as the user whom it runs as.
+//
+// What is wrong comes all at once, each by its line. The exit code tells whether
+// anything is, or only files are not there yet that a person has to bring.
+func newParts(ctx context.Context, cfg *config.Config, log *slog.Logger) (*parts, error) {
+	g := &cfg.Gateway
+	p := &parts{psk: &pskFile{path: g.PSKFile, identity: g.PSKIdentity}, hotplug: board.NewHotplug(log)}
+	built, _ := buildinfo.Moment(buildTime)
+	p.clock = board.NewClock(built)
+	var all findings
+
+	_, key, err := p.psk.PSK1(ctx)
+	clear(key)
+	all.add(err, g.Fault("psk_file", explainPSK1(err, g.ID, g.PSKFile)))
+
+	if !all.files(g.Files(), g.Fault) {
+		p.server, err = https.New(https.Config{
+			Server:      g.Server,
+			CAFile:      g.CA,
+			PinSPKI:     g.Pin,
+			Path:        cpns.AssignmentPath,
+			ContentType: cpns.ContentType,
+			MaxResponse: cpns.MaxResponseBody,
+			Log:         log,
+		})
+		all.add(err, g.Fault("server", err))
+	}
+	p.openLinks(cfg, log, &all)
+
+	err = tryMemLimit(ctx, cfg.Service.GoMemLimit)
+	all.add(err, cfg.Service.Fault("gomemlimit", err))
+
+	err = api.Check(g.Socket)
+	p.running = errors.Is(err, api.ErrRunning)
+	if !p.running {
+		all.add(err, g.Fault("socket", err))
+	}
+	return p, all.err()
+}
+
+// findings are what is wrong with a configuration, or missing.
+type findings struct {
+	faults []error
+	wrong  bool // one of them at least is more than a file that is not there
+}
+
+// add adds what err is the reason of, if it is one. That a file is not there is the
+// one thing that a person can bring.
+func (all *findings) add(err, fault error) {
+	if err == nil {
+		return
+	}
+	all.faults = append(all.faults, fault)
+	all.wrong = all.wrong || !errors.Is(err, fs.ErrNotExist)
+}
+
+// files adds those files that cannot be opened, and tells whether there are any.
+func (all *findings) files(files []config.File, fault func(option string, err error) error) (any bool) {
+	for _, file := range files {
+		f, err := os.Open(file.Path)
+		if err == nil {
+			f.Close()
+			continue
+		}
+		any = true
+		reason := err
+		if e := (*fs.PathError)(nil); errors.As(err, &e) {
+			reason = fmt.Errorf("%s: %w", file.Path, e.Err)
+		}
+		if file.Option == "ca" && errors.Is(err, fs.ErrNotExist) {
+			reason = fmt.Errorf("%w; the CPNS Server's is DIR/ca.pem there, a broker's is its operator's to give", reason)
+		}
+		all.add(err, fault(file.Option, reason))
+	}
+	return any
+}
+
+func (all *findings) err() error {
+	switch {
+	case all.wrong:
+		return &command.Exit{Code: command.Usage, Err: errors.Join(all.faults...)}
+	case len(all.faults) > 0:
+		return &command.Exit{Code: exitMissing, Err: errors.Join(all.faults...)}
+	}
+	return nil
+}

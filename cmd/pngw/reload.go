@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/internal/command"
+)
+
+// reloader runs one daemon after the other, each with the configuration as it was
+// when SIGHUP came.
+type reloader struct {
+	console    *command.Console
+	supervised bool
+	hangup     chan os.Signal
+	terminal   bool // the program was started at a terminal
+}
+
+// newReloader listens for SIGHUP from now on, but for a program that was started
+// with it ignored, as by nohup: that one is not to notice it.
+func newReloader(c *command.Console, supervised bool) *reloader {
+	r := &reloader{console: c, supervised: supervised, hangup: make(chan os.Signal, 1), terminal: hasTerminal()}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(r.hangup, syscall.SIGHUP)
+	}
+	return r
+}
+
+func (r *reloader) stop() { signal.Stop(r.hangup) }
+
+// A taken configuration has been checked, and parts are made of it.
+type taken struct {
+	cfg   *config.Config
+	parts *parts
+	log   *slog.Logger
+}
+
+func (r *reloader) take(ctx context.Context, cfg *config.Config) (*taken, error) {
+	log := newLog(r.console, cfg.Gateway.LogLevel, r.supervised)
+	p, err := newParts(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return &taken{cfg, p, log}, nil
+}
+
+// serve runs a daemon until ctx ends or a hangup has brought another configuration,
+// and returns that.
+func (r *reloader) serve(ctx context.Context, t *taken) (next *taken, err error) {
+	d, err := newDaemon(t.cfg, t.parts, t.log)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	ctx, end := context.WithCancel(ctx)
+	watched := make(chan *taken, 1)
+	go func() {
+		defer end()
+		watched <- r.watch(ctx, t)
+	}()
+	err = d.run(ctx)
+	end()
+	return <-watched, err
+}
+
+// watch waits for a hangup with which the configuration can be taken, and returns
+// it: nil where ctx ends first, or the terminal has.
+func (r *reloader) watch(ctx context.Context, t *taken) *taken {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.hangup:
+		}
+		if r.terminal && !hasTerminal() {
+			t.log.Info("the terminal is gone")
+			return nil
+		}
+		next, err := r.load(ctx)
+		if err == nil {
+			t.log.Info("reloading", "config", next.cfg.File)
+			return next
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			t.log.Error("not reloaded, the agent goes on as it is", "reason", line)
+		}
+	}
+}
+
+func (r *reloader) load(ctx context.Context) (*taken, error) {
+	cfg, err := loadConfig(r.console)
+	if err != nil {
+		return nil, err
+	}
+	return r.take(ctx, cfg)
+}
+
+// hasTerminal tells whether the program can reach a terminal that it is controlled
+// by. Once that has hung up, it cannot.
+func hasTerminal() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
