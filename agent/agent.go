@@ -38,6 +38,7 @@ type Agent struct {
 	found     discovered
 	due       deadlines
 	unwritten map[cpns.EntityID]string // records that could not be written the last time, and why
+	x25519    pairing
 }
 
 // entry is a PNE with what hangs on it.
@@ -138,6 +139,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	// Before the others are waited for: they may be waiting for the loop.
 	close(a.stopped)
 	running.Wait()
+	a.x25519.wipe()
 	select {
 	case err := <-failed:
 		return err
@@ -205,6 +207,7 @@ func (a *Agent) apply(e *entry, ev life.Event, from *port) ([]life.Outgoing, err
 		w.Link = from.link.Name()
 	}
 	_, w.ClockSet = a.cfg.Clock.Now()
+	w.Pair = func() *cpns.X25519Pair { return a.x25519.get(w.Now) }
 	rand.Read(w.RandGW[:])
 	rand.Read(w.IV[:])
 
@@ -295,6 +298,8 @@ func (a *Agent) tell(e *entry, n life.News, link string) {
 		a.observeNews(EventAlarm, e, n, link)
 	case life.Unanswered:
 		e.ended.vain++
+	case life.TagFails:
+		a.log.Warn("hellos in the device's name are not under its Temporary Key", "entity_id", id, "link", link, "detail", e.View().Note)
 	case life.Refused:
 		a.log.Debug("device says that it could not take its key", "entity_id", id, "link", link, "status", int(n.Status))
 	case life.Unproved:

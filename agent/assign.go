@@ -132,7 +132,8 @@ func (a *Agent) end(id cpns.EntityID) {
 // is the same user with the same password: the server then answers with the
 // same set. It checks that the store can be written before anybody is asked.
 func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID, h *cpns.PasswordHash, identity cpns.PSKIdentity, psk cpns.PSK1, at time.Time, reuse bool) (*life.Request, error) {
-	r := &life.Request{User: user, Time: uint64(at.Unix())}
+	now, _ := a.cfg.Clock.Now()
+	r := &life.Request{User: user, Time: uint64(at.Unix()), Made: now.Unix()}
 	var iv [cpns.IVSize]byte
 	rand.Read(r.Rand[:]) // clause 7.4.2.1.1.1 step 2
 	rand.Read(iv[:])
@@ -144,7 +145,7 @@ func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID,
 			err = a.unknown(id)
 			return
 		}
-		if old := e.Request(); reuse && old.Repeats(user, h, identity, at) {
+		if old := e.Request(); reuse && old.Repeats(user, h, identity, now) {
 			r = old
 			return
 		}
@@ -174,7 +175,7 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 	if server := clock(resp.ServerTime); server.Before(now) {
 		passed = server
 	}
-	t := &life.Set{Epoch: resp.Epoch, Length: cpns.Index(n), Last: resp.EUKeys[n-1], TK: resp.TK, Taken: passed.Unix()}
+	t := &life.Set{Gateway: p.a.cfg.Gateway, Epoch: resp.Epoch, Length: cpns.Index(n), Last: resp.EUKeys[n-1], TK: resp.TK, Taken: passed.Unix()}
 	clear(resp.EUKeys)
 	p.progress(Step{Entity: id, Kind: StepUserAccepted})
 	p.progress(Step{Entity: id, Kind: StepKeysChecked, Keys: n, Epoch: t.Epoch})

@@ -85,7 +85,7 @@ func (p *party) crowd(h *hub, n int) []cpns.EntityID {
 	var ids []cpns.EntityID
 	for i := range n {
 		id := cpns.EntityID(fmt.Sprintf("urn:dev:mac:%012x", i))
-		s := &life.Set{Epoch: 1, Length: 64, TK: make(cpns.TK, 16)}
+		s := &life.Set{Gateway: testGateway, Epoch: 1, Length: 64, TK: make(cpns.TK, 16)}
 		rand.Read(s.Last[:])
 		rand.Read(s.TK)
 		assigned, _ := life.Apply(life.New(id, "alice"), life.Assigned{User: "alice", Set: s}, life.World{})

@@ -173,7 +173,7 @@ func (a *Agent) receive(in inbound) []life.Outgoing {
 		}
 		return nil
 	}
-	if h, ok := in.msg.(*cpns.Hello); ok {
+	if h, ok := in.msg.(*cpns.Hello); ok && e.CanBeOf(h) {
 		e.hello = h
 	}
 	out, err := a.apply(e, in.msg, in.port)
@@ -191,10 +191,20 @@ func (p *port) offer(m life.Outgoing) {
 	}
 }
 
+// send puts one message on the link, and says when it has left where its repeat
+// waits from then.
 func (p *port) send(ctx context.Context, m life.Outgoing, a *Agent) {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	sending, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if err := p.link.Send(ctx, string(m.To), m.Wire); err != nil && !errors.Is(err, transport.ErrLinkDown) && ctx.Err() == nil {
+	err := p.link.Send(sending, string(m.To), m.Wire)
+	switch {
+	case err != nil && !errors.Is(err, transport.ErrLinkDown) && sending.Err() == nil:
 		a.log.Debug("sending failed", "link", p.link.Name(), "error", err)
+	case err == nil && m.Ticket != 0:
+		_ = a.do(ctx, func() { // fails only when Run ends
+			if e := a.pnes[m.To]; e != nil {
+				_, _ = a.apply(e, life.Sent{Ticket: m.Ticket}, p) // stores nothing
+			}
+		})
 	}
 }

@@ -22,6 +22,12 @@ const (
 	StateAlarm     = life.StateAlarm
 )
 
+// What PNE.TagFault can say.
+const (
+	TagNeverGood = life.TagNeverGood
+	TagForeign   = life.TagForeign
+)
+
 // Discovered is a PNE that said hello and that no user has asked for. Nothing
 // in it is proved: anybody on the link can have said it.
 type Discovered struct {

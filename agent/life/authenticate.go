@@ -6,151 +6,222 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// authenticating is a mutual authentication under way. The zero value is none.
-//
-//	auth-challenge -> auth-response -> eukey-update -> acknowledgement
-type authenticating struct {
-	repeat  repeat
-	randGW  [cpns.NonceSize]byte
-	randPNE [cpns.NonceSize]byte
-	epoch   cpns.Epoch // of the eukey-update that waits, 0 while the challenge does
-	index   cpns.Index
-	advance bool // a person or the schedule began it: the PNE is moved on
+// auth-challenge -> auth-response -> eukey-update -> acknowledgement
+
+// challenging is an auth-challenge that waits for its auth-response. The zero
+// value is none: the first valid response, and any move of the index, end it, and
+// a response that comes later proves nothing.
+type challenging struct {
+	repeat
+	randGW [cpns.NonceSize]byte
+	hello  hash // H of the hello that it answers; of none, all zero, where none began it
 }
 
-// open says that an answer is waited for.
-func (a *authenticating) open() bool { return !a.repeat.due.IsZero() }
+// updating is an eukey-update that waits for its acknowledgement, which counts
+// until another takes its place. The zero value is none.
+type updating struct {
+	repeat
+	randGW, randPNE [cpns.NonceSize]byte
+	hello           hash // of the challenge that it follows
+	epoch           cpns.Epoch
+	index           cpns.Index // the key that the PNE has once it has taken the update
+}
 
-// helloPeriod is how often a hello may move a PNE on to its next key. Anybody
-// can say hello in a PNE's name and have the PNE prove its key; if each such
-// proof cost a key, a flood of hellos would use the set up.
-const helloPeriod = 24 * time.Hour
+// permission is leave to move the PNE on from one key to the next: of a person, of
+// a command, or of the schedule. It ends with the key that it was for. The next
+// key, once sent, is sent again wherever the PNE still proves that one: that
+// uses nothing more up. The zero value is none.
+type permission struct {
+	epoch cpns.Epoch
+	index cpns.Index
+	used  bool // the next key has been sent
+}
 
-// challenge asks the PNE to prove the key that it says it holds. One challenge
-// stands until it is answered or given up: a hello meanwhile gets the same one,
-// so that hellos in the PNE's name cannot disturb it. An update stands until it
-// had its first repeat: a PNE that says hello after that has lost the challenge
-// that it was for, or its acknowledgement was lost, which the next proof mends.
-func (p PNE) challenge(w World) (PNE, []Effect) {
-	a, advance := &p.mem.auth, false
-	switch {
-	case a.open() && a.epoch == 0:
-		return p, []Effect{Outgoing{w.Link, p.rec.entity, a.repeat.Wire}}
-	case a.open() && a.repeat.times == 0:
-		return p, nil
-	case a.open():
-		advance = a.advance
+// challenged asks a PNE whose hello came for the proof of what it says. While a
+// challenge is open it is that one, so that copies of hellos cannot disturb it.
+func (p PNE) challenged(hello *hash, w World) (PNE, []Effect) {
+	if c := &p.mem.challenge; c.open() {
+		return p, []Effect{Outgoing{Link: w.Link, To: p.rec.entity, Wire: c.Wire}}
 	}
-	wire, err := (&cpns.AuthChallenge{Entity: p.rec.entity, Gateway: w.Gateway, RandGW: w.RandGW}).Marshal()
-	if err != nil {
-		panic("life: encoding a challenge: " + err.Error())
+	if u := &p.mem.update; u.open() && u.hello == *hello {
+		return p, nil // it has had its challenge, and the PNE has answered
 	}
-	m := Outgoing{w.Link, p.rec.entity, wire}
-	p.mem.auth = authenticating{randGW: w.RandGW, repeat: startRepeat(m, w), advance: advance}
-	return p, []Effect{m}
+	return p.challenge(w.Link, hello, w)
+}
+
+// challenge opens a challenge about the newest set. An eukey-update that waits is
+// no longer repeated, because it opens no more where the PNE has answered the
+// challenge.
+func (p PNE) challenge(link string, hello *hash, w World) (PNE, []Effect) {
+	p.mem.update.repeat = repeat{}
+	c := &p.mem.challenge
+	*c = challenging{randGW: w.RandGW}
+	if hello != nil {
+		c.hello = *hello
+	}
+	wire := encode(&cpns.AuthChallenge{Entity: p.rec.entity, Gateway: p.rec.target().Gateway, RandGW: w.RandGW})
+	return p, []Effect{p.startRepeat(&c.repeat, Outgoing{Link: link, To: p.rec.entity, Wire: wire}, 0, w)}
 }
 
 // authenticate begins a mutual authentication because a person or the schedule
 // wants one. A PNE of which nothing is proved, or that is under alarm, is left
-// alone; one that a newer set waits for is given that instead. Where the PNE has not been heard the challenge goes out on every link.
+// alone; one for which a key waits is given that instead. It goes down the link of
+// the PNE's last proof, and down every link where it has proved nothing since the
+// start.
 func (p PNE) authenticate(w World) (PNE, []Effect) {
-	p.mem.reauth = time.Time{}
-	if w.Reauth > 0 {
-		p.mem.reauth = w.Now.Add(w.Reauth/2 + portion(w.Reauth, w.Chance)) // on average each reauth, no two devices in step
-	}
 	switch t := p.rec.current; {
 	case t == nil || t.Proved == 0 || p.rec.alarm != nil:
 		return p, nil
-	case p.rec.next != nil: // it is to say hello, and be given the newer set
+	case p.pending(): // it is to say hello, and be given the key
 		return p.askForHello(w)
+	default:
+		if q := &p.mem.permit; q.epoch != t.Epoch || q.index != t.Proved {
+			*q = permission{epoch: t.Epoch, index: t.Proved}
+		}
 	}
-	w.Link = p.mem.link
-	p, effects := p.challenge(w)
-	p.mem.auth.advance = true
-	return p, effects
+	if c := &p.mem.challenge; c.open() {
+		return p, []Effect{Outgoing{Link: p.mem.proofLink, To: p.rec.entity, Wire: c.Wire}}
+	}
+	return p.challenge(p.mem.proofLink, nil, w)
+}
+
+// scheduleNext sets the schedule's next turn: on average each period, no two PNEs
+// in step.
+func (p *PNE) scheduleNext(w World) {
+	p.mem.reauth = time.Time{}
+	if w.Reauth > 0 {
+		p.mem.reauth = w.Now.Add(w.Reauth/2 + portion(w.Reauth, w.Chance))
+	}
 }
 
 // authResponse takes the PNE's proof of the key that it holds. A key later than
 // the record's means that an acknowledgement was lost, or that the gateway's
 // store went back: the proof is what counts. An earlier one means that the PNE
-// was rolled back or cloned.
+// was rolled back or cloned, unless a person has readmitted it as such.
 func (p PNE) authResponse(m *cpns.AuthResponse, w World) (PNE, []Effect) {
-	a, t := &p.mem.auth, p.rec.setOf(m.Epoch)
-	if a.epoch != 0 && m.RandPNE == a.randPNE {
+	if u := &p.mem.update; u.open() && m.RandPNE == u.randPNE {
 		return p, nil // the response that the eukey-update under way answers, once more
 	}
-	if !a.open() || a.epoch != 0 || t == nil || m.Index > t.Length || p.rec.alarm != nil {
+	c, t := p.mem.challenge, p.rec.setOf(m.Epoch)
+	if !c.open() || t == nil || m.Index > t.Length || p.rec.alarm != nil {
 		return p, []Effect{p.news(Unproved, p.rec.target())}
 	}
 	held := t.key(m.Index)
-	if m.Verify(&held, w.Gateway, &a.randGW) != nil {
+	defer clear(held[:])
+	if m.Verify(&held, t.Gateway, &c.randGW) != nil {
 		return p, []Effect{p.news(Unproved, p.rec.target())}
 	}
-	p.mem.link, p.mem.seen, p.mem.remark = w.Link, w.Now, ""
-	if m.Index < t.Proved {
-		rec := *p.rec
-		rec.alarm = &alarm{epoch: m.Epoch, proved: t.Proved, shown: m.Index}
-		p.rec, p.mem.auth, p.mem.notify = &rec, authenticating{}, notifying{}
-		return p, []Effect{p.news(Alarmed, t)}
+	p.mem.challenge = challenging{}
+	switch {
+	case m.Index <= t.Proved && p.rec.readmitted: // its next key is to come by notification
+		p.heard(w)
+		present := p.news(Present, t)
+		p, effects := p.askForHello(w)
+		return p, append([]Effect{present}, effects...)
+	case m.Index < t.Proved:
+		return p.raiseAlarm(t, m.Index, w)
 	}
-	effects := []Effect{p.news(Present, t)}
-	if m.Index > t.Proved {
-		p.rec = p.rec.withProof(m.Epoch, m.Index)
-		p.mem.notify = notifying{}
-		effects = []Effect{p.news(Delivered, p.rec.setOf(m.Epoch))}
+	later := m.Index > t.Proved
+	p.noteProof(m.Epoch, m.Index, p.deliveredUnderX25519(t, m.Index), w)
+	t = p.rec.setOf(m.Epoch)
+	kind := Present
+	if later {
+		kind = Delivered
 	}
-	if !a.advance && !p.mayAdvance(w) {
-		p.mem.auth = authenticating{}
-		return p, effects
-	}
-	return p.sendUpdate(m, &held, effects, w)
+	effects := []Effect{p.news(kind, t)}
+	return p.sendUpdate(t, m, &held, &c, effects, w)
 }
 
-// mayAdvance says whether a proof that a hello led to may move the PNE on.
-func (p PNE) mayAdvance(w World) bool {
-	return w.ClockSet && w.Now.Sub(time.Unix(p.rec.advanced, 0)) >= max(helloPeriod, w.Reauth)
+// raiseAlarm notes that a PNE has proved an older key than it had proved before.
+func (p PNE) raiseAlarm(t *Set, shown cpns.Index, w World) (PNE, []Effect) {
+	rec := *p.rec
+	rec.alarm = &alarm{epoch: t.Epoch, proved: t.Proved, shown: shown}
+	p.rec = &rec
+	p.heard(w)
+	p.endExchanges()
+	p.mem.poll = polling{}
+	return p, []Effect{p.news(Alarmed, t)}
 }
 
-// sendUpdate gives a PNE that has proved the key held the next one. Of a set
-// that is used up it sends no key, which still tells the PNE that this is its
-// gateway.
-func (p PNE) sendUpdate(m *cpns.AuthResponse, held *cpns.EUKey, effects []Effect, w World) (PNE, []Effect) {
-	t, a := p.rec.setOf(m.Epoch), &p.mem.auth
-	a.epoch, a.index, a.randPNE = m.Epoch, m.Index, m.RandPNE
+// mayAdvance says whether a PNE that has proved the key t.Proved is to have the
+// next, and notes that it has it: where a person, a command or the schedule began
+// the authentication, or the schedule is due. The schedule counts from here.
+func (p *PNE) mayAdvance(t *Set, w World) bool {
+	if t != p.rec.target() || t.usedUp() {
+		return false
+	}
+	q := &p.mem.permit
+	if asked := q.epoch == t.Epoch && q.index == t.Proved; !asked && !p.scheduleDue(t, w) {
+		return false
+	} else if !asked {
+		*q = permission{epoch: t.Epoch, index: t.Proved}
+	}
+	if !q.used {
+		q.used = true
+		p.mem.advanced = w.Now
+	}
+	return true
+}
+
+// scheduleDue says whether the schedule's period is over since the PNE was last
+// moved on. Where a clock that is right by now says that this was in the future,
+// nothing is known of when it was, and it is due.
+func (p PNE) scheduleDue(t *Set, w World) bool {
+	if w.Reauth <= 0 || !w.ClockSet || !p.mem.advanced.IsZero() && w.Now.Sub(p.mem.advanced) < w.Reauth {
+		return false
+	}
+	last := time.Unix(max(p.rec.advanced, t.Taken), 0)
+	return last.After(w.Now) || w.Now.Sub(last) >= w.Reauth
+}
+
+// sendUpdate answers a PNE that has proved the key held: with the next one where it
+// may have it, else with none, which still tells the PNE that this is its
+// gateway, and gives both a session key.
+func (p PNE) sendUpdate(t *Set, m *cpns.AuthResponse, held *cpns.EUKey, c *challenging, effects []Effect, w World) (PNE, []Effect) {
+	u := &p.mem.update
+	*u = updating{randGW: c.randGW, randPNE: m.RandPNE, hello: c.hello, epoch: m.Epoch, index: m.Index}
 	var next *cpns.EUKey
-	if m.Index < t.Length {
-		a.index++
-		key := t.key(a.index)
+	if p.mayAdvance(t, w) {
+		u.index++
+		key := t.key(u.index)
+		defer clear(key[:])
 		next = &key
 	}
-	u, err := cpns.SealEUKeyUpdate(t.TK, held, w.Gateway, &a.randGW, &a.randPNE, p.rec.entity, a.epoch, a.index, next, w.IV)
+	sealed, err := cpns.SealEUKeyUpdate(t.TK, held, t.Gateway, &u.randGW, &u.randPNE, p.rec.entity, u.epoch, u.index, next, w.IV)
 	if err != nil {
 		panic("life: sealing a checked set: " + err.Error())
 	}
-	wire, err := u.Marshal()
-	if err != nil {
-		panic("life: encoding an eukey-update: " + err.Error())
-	}
-	out := Outgoing{w.Link, p.rec.entity, wire}
-	a.repeat = startRepeat(out, w)
+	p.mem.offered = offer{epoch: u.epoch, index: u.index}
+	out := p.startRepeat(&u.repeat, Outgoing{Link: w.Link, To: p.rec.entity, Wire: encode(sealed)}, 0, w)
 	return p, append(effects, out)
 }
 
-// proves says whether m acknowledges the eukey-update that waits.
-func (a *authenticating) proves(m *cpns.Acknowledgement, r *record, g cpns.GatewayID) bool {
-	t := r.setOf(a.epoch)
-	if a.epoch == 0 || t == nil || m.Epoch != a.epoch || m.Index != a.index {
+// proves says whether m acknowledges the eukey-update.
+func (u *updating) proves(m *cpns.Acknowledgement, r *record) bool {
+	t := r.setOf(u.epoch)
+	if u.epoch == 0 || t == nil || m.Epoch != u.epoch || m.Index != u.index {
 		return false
 	}
-	key := t.key(a.index)
-	return m.Verify(&key, cpns.UpdateContext(&a.randGW, &a.randPNE), g) == nil
+	key := t.key(u.index)
+	defer clear(key[:])
+	return m.Verify(&key, cpns.UpdateContext(&u.randGW, &u.randPNE), t.Gateway) == nil
 }
 
-// sessionKey is what both sides hold once the eukey-update under way is
-// acknowledged: it is of the key that the update has put in place.
-func (p PNE) sessionKey(g cpns.GatewayID) *cpns.SessionKey {
-	a := &p.mem.auth
-	key := p.rec.setOf(a.epoch).key(a.index)
-	session := cpns.DeriveSessionKey(&key, &a.randGW, &a.randPNE, p.rec.entity, g)
+// deliveredUnderX25519 says whether key i of t, whose acknowledgement was lost,
+// certainly came under X25519, or by an eukey-update under a key that did. Where a
+// restart lies between, nobody knows how it came.
+func (p PNE) deliveredUnderX25519(t *Set, i cpns.Index) bool {
+	n, q := &p.mem.notify, &p.mem.permit
+	notified := n.epoch == t.Epoch && n.index == i
+	updated := q.epoch == t.Epoch && q.index+1 == i && q.used
+	return (notified || updated) && (!notified || n.x25519) && (!updated || t.X25519)
+}
+
+// sessionKey is what both sides hold once the eukey-update is acknowledged: it is
+// of the key that the update has put in place.
+func (u *updating) sessionKey(e cpns.EntityID, t *Set) *cpns.SessionKey {
+	key := t.key(u.index)
+	defer clear(key[:])
+	session := cpns.DeriveSessionKey(&key, &u.randGW, &u.randPNE, e, t.Gateway)
 	return &session
 }

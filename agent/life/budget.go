@@ -9,12 +9,18 @@ type budget struct {
 	since time.Time
 }
 
+// take takes one, and says whether there was one. It counts in Durations, which
+// have 64 bits everywhere: in an int of 32 bits the paces of 500 days of 20 ms
+// do not fit.
 func (b *budget) take(now time.Time, burst int, pace time.Duration) bool {
-	if back := int(now.Sub(b.since) / pace); back >= b.spent {
+	if now.Before(b.since) {
+		b.since = now
+	}
+	if back := now.Sub(b.since) / pace; back >= time.Duration(b.spent) {
 		b.spent, b.since = 0, now
 	} else if back > 0 {
-		b.spent -= back
-		b.since = b.since.Add(time.Duration(back) * pace)
+		b.spent -= int(back)
+		b.since = b.since.Add(back * pace)
 	}
 	if b.spent == burst {
 		return false
@@ -30,12 +36,9 @@ const (
 	helloPace  = 20 * time.Millisecond
 )
 
-// Keys that hellos may use up. A PNE that keeps only TK takes the next key each
-// time that its power comes back, and nobody else can acknowledge one. But who
-// sits on its link can have it say hello (by an identify), claim in its name
-// that it holds nothing, and so have it take one key after the other. What a
-// person or the schedule asks for is not counted.
+// Writes of the store because a PNE says that it knows a newer epoch: it does
+// so once in its life at another gateway.
 const (
-	lossBurst = 16
-	lossPace  = time.Hour
+	epochBurst = 4
+	epochPace  = time.Hour
 )

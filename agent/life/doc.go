@@ -50,7 +50,12 @@
 //	set of a newer epoch, reassign   > assigned  -                         > assigned                > assigned      > assigned
 //	readmit                                                                                                          identify > delivered
 //
-// A timeout repeats what waits for an answer, five times. A response that a hello
-// led to brings an eukey-update at most once a day. A key that proves the last of
-// a set leads to used_up where delivered stands.
+// A hello is one whose tag verifies: another gets nothing, whatever the state. A
+// timeout sends again what waits for an answer, until it has been sent five times;
+// where a key waits for the PNE an identify follows at doubling intervals. An
+// eukey-update carries the next key where a person or a command began the
+// authentication, or the schedule is due; else none, and the PNE stays on its own.
+// A readmitted PNE gets a notification where it says that it holds an index not
+// above the last proved. A key that proves the last of a set leads to used_up
+// where delivered stands.
 package life

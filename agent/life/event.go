@@ -11,11 +11,12 @@ import (
 type Event any
 
 type (
-	Started   struct{}             // the agent begins to serve the PNE
-	Timeout   struct{}             // a deadline may have passed, see [PNE.Due]
-	Requested struct{ R *Request } // a request is about to be sent
-	Abandoned struct{}             // the request was refused
-	Assigned  struct {             // the response has been checked, and [PNE.Refuses] has nothing against the set
+	Started   struct{}                // the agent begins to serve the PNE
+	Timeout   struct{}                // a deadline may have passed, see [PNE.Due]
+	Sent      struct{ Ticket uint64 } // the last byte of the Outgoing with that ticket has left
+	Requested struct{ R *Request }    // a request is about to be sent
+	Abandoned struct{}                // the request was refused
+	Assigned  struct {                // the response has been checked, and [PNE.Refuses] has nothing against the set
 		User     cpns.UserID
 		Set      *Set
 		Remember *cpns.PasswordHash // nil for not
@@ -33,12 +34,22 @@ type World struct {
 	Now      time.Time
 	ClockSet bool // Now can be believed
 	Gateway  cpns.GatewayID
-	Link     string                          // the link that a message came up, "" where the event is none
-	Wait     func(link string) time.Duration // a link's first repeat; of the slowest link for ""
-	RandGW   [cpns.NonceSize]byte
-	IV       [cpns.IVSize]byte
-	Chance   uint64        // random, for what must not happen to all PNEs at once
-	Reauth   time.Duration // how often the schedule authenticates, 0 for never
+	Link     string // the link that a message came up, "" where the event is none
+
+	// Wait is how long a link takes to bring an answer: after that a message is
+	// repeated for the first time. Of the slowest link for "".
+	Wait func(link string) time.Duration
+
+	RandGW [cpns.NonceSize]byte
+	IV     [cpns.IVSize]byte
+	Chance uint64 // random, for what must not happen to all PNEs at once
+
+	// Pair is the gateway's X25519 pair, which may serve for ten minutes, and
+	// never lies in the store. It is called only where a hello whose tag verified
+	// has a public key.
+	Pair func() *cpns.X25519Pair
+
+	Reauth time.Duration // how often the schedule authenticates, 0 for never
 }
 
 // An Effect is what [Apply] asks for, in order, once the new record is stored:
@@ -51,6 +62,16 @@ type Outgoing struct {
 	Link string
 	To   cpns.EntityID
 	Wire []byte
+
+	// Ticket names a message whose repeat waits from when its last byte has left:
+	// the agent says so by [Sent]. Of a message that goes out on several links each
+	// may say so. Where nobody does, the wait is from now.
+	Ticket uint64
+
+	// Poll says that this is one of the identifies that go on until the PNE
+	// answers. On a link that has no addresses one identify for everybody serves
+	// all that are due.
+	Poll bool
 }
 
 // News is for those who wait for the PNE, and for the log.
@@ -61,6 +82,7 @@ type News struct {
 	Length int              // keys in that set
 	Status cpns.AckStatus   // of Refused
 	Key    *cpns.SessionKey // of Authenticated; whoever is handed the News wipes it
+	Fault  TagFault         // of TagFails
 }
 
 // Kind says what a News tells.
@@ -74,5 +96,20 @@ const (
 	Refused                       // the PNE says that it could not take the key; unproved
 	Alarmed                       // an older key has been proved
 	Unanswered                    // a challenge or an update was repeated in vain
+	Superseded                    // a challenge or an update has ended because a new set came
+	TagFails                      // a hello's tag does not verify; told once, see [View]
 	Unproved                      // the message proved nothing
+)
+
+// TagFault says what to make of hellos whose tag does not verify.
+type TagFault string
+
+// What such a hello can mean.
+const (
+	// TagNeverGood: no hello in the PNE's name has verified yet. The Temporary Key
+	// that the server gave is another than the PNE's, or somebody else speaks.
+	TagNeverGood TagFault = "never_good"
+	// TagForeign: the PNE's own did before. Somebody else speaks in its name, or
+	// it was given another Temporary Key since.
+	TagForeign TagFault = "foreign"
 )

@@ -2,50 +2,133 @@ package life
 
 import (
 	"fmt"
-	"slices"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 )
 
-// algChaCha20Poly1305 is the COSE algorithm that every EUKey travels under. A
-// PNE that lists its algorithms in a hello must have it among them.
-const algChaCha20Poly1305 = 24
-
-// hello answers a PNE that says what it holds. Nothing in a hello is proved, so
-// nothing in it moves the record: it decides only what the gateway sends.
+// hello answers a PNE that says what it holds. Its tag says that who holds TK
+// made it, at whatever time: it may be a copy. So nothing in it moves the index;
+// it decides only what the gateway sends.
 //
-//	PNE holds              gateway sends
-//	nothing                notification of the next key
-//	an older epoch         notification of the next key of the newer set
-//	this epoch             auth-challenge; notification of the next key after a readmission
-//	a newer epoch          nothing: another gateway has assigned it since
+//	0, 0                                      notification of the newest set's next key
+//	the newest set's epoch, any index up to n auth-challenge
+//	an older epoch                            notification of the newest set's next key
+//	a newer epoch, or an index above n        nothing: it has been assigned elsewhere since
+//	after Readmit, an index not above the
+//	last proved                               notification of the next key
 func (p PNE) hello(h *cpns.Hello, w World) (PNE, []Effect) {
-	p.mem.link, p.mem.seen = w.Link, w.Now
-	p.mem.claimedEpoch, p.mem.claimedIndex = h.Epoch, h.Index
-	p.mem.identify = repeat{}
 	t := p.rec.target()
-	if t == nil || p.rec.alarm != nil || !p.mem.hellos.take(w.Now, helloBurst, helloPace) {
+	if t == nil { // no TK is here: nothing can be said of it
+		p.mem.link, p.mem.seen = w.Link, w.Now
 		return p, nil
 	}
-	if h.Verify(t.TK) != nil || h.X25519 != nil {
+	if h.Verify(t.TK) != nil {
+		return p.tagFails(w)
+	}
+	p.mem.link, p.mem.seen = w.Link, w.Now
+	p.tagVerified(h, w)
+	if p.rec.alarm != nil || !p.mem.hellos.take(w.Now, helloBurst, helloPace) {
 		return p, nil
 	}
+	p.mem.identify = repeat{}
 	sum, err := h.Hash()
 	if err != nil {
 		panic("life: encoding a hello that was decoded: " + err.Error())
 	}
+	if wire := p.mem.notify.answerTo(&sum); wire != nil { // the same hello again
+		return p, []Effect{Outgoing{Link: w.Link, To: p.rec.entity, Wire: wire}}
+	}
+	p.mem.offered.overtaken = true
 	switch {
-	case !slices.Contains(h.Algs, algChaCha20Poly1305):
+	case !h.Opens(cpns.AlgChaCha20Poly1305):
 		p.mem.remark = "the device does not offer ChaCha20-Poly1305 (COSE algorithm 24), which its keys travel under"
 	case h.Epoch > t.Epoch:
-		p.mem.remark = fmt.Sprintf("the device says that it holds epoch %d, newer than this gateway's %d: it was assigned by another gateway; to serve it here, provision it here again", h.Epoch, t.Epoch)
-	case h.Epoch == t.Epoch && !p.rec.readmitted:
-		return p.challenge(w)
+		p.mem.remark = fmt.Sprintf("the device holds epoch %d, newer than this gateway's %d: it has been assigned elsewhere since, by another gateway; to serve it here, provision it here again", h.Epoch, t.Epoch)
+	case h.Epoch == t.Epoch && h.Index > t.Length:
+		p.mem.remark = fmt.Sprintf("the device holds key %d of epoch %d, of which this gateway has %d keys: it has been assigned elsewhere since; to serve it here, provision it here again", h.Index, h.Epoch, t.Length)
+	case h.Epoch == t.Epoch && !(p.rec.readmitted && h.Index <= t.Proved):
+		return p.challenged(&sum, w)
 	case t.usedUp():
 		p.mem.remark = "the device has lost its key and the set is used up: provision it again"
-	case sum == p.mem.taken: // a copy of the hello that has had its key
 	default:
-		return p.sendNotification(t, h, w)
+		return p.sendNotification(t, h, &sum, w)
 	}
 	return p, nil
+}
+
+// CanBeOf says whether h can be the PNE's: where its TK is here, that h's tag
+// verifies.
+func (p PNE) CanBeOf(h *cpns.Hello) bool {
+	t := p.rec.target()
+	return t == nil || h.Verify(t.TK) == nil
+}
+
+// tagging is what the tags of hellos have said so far.
+type tagging struct {
+	good    bool      // one has verified under the newest set's TK
+	failing bool      // one has not, and neither a proof nor, before the first, a good one has come since
+	told    time.Time // when that was last told
+	link    string    // where the failing one came up
+}
+
+// tagPace is how often it is told at most.
+const tagPace = time.Hour
+
+// tagVerified notes that who holds TK said what h says, and the highest epoch that
+// the PNE knows: the server's next must be above it. It is stored, but not as
+// often as somebody who holds TK would like.
+func (p *PNE) tagVerified(h *cpns.Hello, w World) {
+	if !p.mem.tag.good && p.rec.target().Proved == 0 {
+		p.mem.tag.failing = false
+	}
+	p.mem.tag.good = true
+	if h.Epoch <= p.highest() {
+		return
+	}
+	p.mem.highest = h.Epoch
+	if p.mem.epochs.take(w.Now, epochBurst, epochPace) {
+		rec := *p.rec
+		rec.highest = h.Epoch
+		p.rec = &rec
+	}
+}
+
+// tagFails gives no answer: the hello is of somebody who does not hold TK.
+func (p PNE) tagFails(w World) (PNE, []Effect) {
+	tag := &p.mem.tag
+	if tag.failing {
+		return p, nil
+	}
+	tag.failing, tag.link = true, w.Link
+	if !tag.told.IsZero() && w.Now.Sub(tag.told) < tagPace {
+		return p, nil
+	}
+	tag.told = w.Now
+	n := p.news(TagFails, p.rec.target())
+	n.Fault = p.tagFault()
+	return p, []Effect{n}
+}
+
+// tagFault is what to make of hellos that do not verify, "" where all do.
+func (p PNE) tagFault() TagFault {
+	switch t := p.rec.target(); {
+	case !p.mem.tag.failing || t == nil:
+		return ""
+	case p.mem.tag.good || t.Proved > 0:
+		return TagForeign
+	}
+	return TagNeverGood
+}
+
+// highest is the highest epoch that is known of the PNE: of its sets, and of
+// hellos whose tag verified.
+func (p PNE) highest() cpns.Epoch {
+	e := max(p.rec.highest, p.mem.highest)
+	for _, t := range []*Set{p.rec.current, p.rec.next} {
+		if t != nil {
+			e = max(e, t.Epoch)
+		}
+	}
+	return e
 }

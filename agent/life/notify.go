@@ -2,7 +2,7 @@ package life
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"slices"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -10,107 +10,134 @@ import (
 // hash is H of something: SHA-256.
 type hash = [sha256.Size]byte
 
-// maxHellos bounds how many unanswered hellos of a PNE the gateway remembers.
-// Anybody can say hello in a PNE's name, so the latest nonce need not be the
-// PNE's own: an acknowledgement counts under any of the last few.
-const maxHellos = 16
+// maxAnswers bounds how many answered hellos of a PNE the gateway remembers. A
+// copy of an old hello can come after the PNE's own, so an acknowledgement counts
+// of the answer to any of the last few.
+const maxAnswers = 8
 
 // notifying is an EUKey Assignment Notification that waits for its
-// acknowledgement. The zero value is none.
+// acknowledgement, in answer to one hello or several. The zero value is none.
 type notifying struct {
-	repeat repeat
-	epoch  cpns.Epoch
-	index  cpns.Index
-	hellos [maxHellos]hash
-	count  int // of hellos ever put in; the ring holds the last maxHellos
+	repeat
+	epoch   cpns.Epoch
+	index   cpns.Index
+	answers []answer // the latest last; never changed in place
+	x25519  bool     // every answer for this key went under X25519
+	taken   answer   // the answer that brought the key before: its hello can come again
+}
+
+// answer is the answer to one hello.
+type answer struct {
+	hello  hash
+	wire   []byte
+	x25519 bool
+}
+
+// answerTo is what a hello was answered with, nil where it was not.
+func (n *notifying) answerTo(hello *hash) []byte {
+	if n.taken.wire != nil && n.taken.hello == *hello {
+		return n.taken.wire
+	}
+	for _, a := range n.answers {
+		if a.hello == *hello {
+			return a.wire
+		}
+	}
+	return nil
 }
 
 // sendNotification is clause 7.4.2.1.1.3, steps 2 and 3: select the EUKey, and
 // send it encrypted under TK. The key is the one after the last that the PNE
-// proved, however often it is asked for: asking uses nothing up.
-func (p PNE) sendNotification(t *Set, h *cpns.Hello, w World) (PNE, []Effect) {
+// proved, however often it is asked for: asking uses nothing up. It opens for this
+// one hello, and the PNE takes one key for each.
+func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, []Effect) {
 	index := t.Proved + 1
-	sum, err := h.Hash()
-	if err != nil {
-		panic("life: encoding a hello that was decoded: " + err.Error())
-	}
-	if n := &p.mem.notify; n.epoch != t.Epoch || n.index != index {
-		if t.Proved > 0 && !p.mem.losses.take(w.Now, lossBurst, lossPace) {
-			p.mem.remark = fmt.Sprintf("the device has said too often that it lost its key, and gets the next within %s: either its power fails often, or somebody on its link speaks in its name", lossPace)
-			return p, nil
-		}
-		*n = notifying{epoch: t.Epoch, index: index}
-	}
 	key := t.key(index)
-	n, err := cpns.SealNotification(t.TK, h, nil, w.Gateway, t.Epoch, index, &key, w.IV)
-	if err != nil {
-		panic("life: sealing a checked set: " + err.Error())
+	var pair *cpns.X25519Pair
+	m := Outgoing{Link: w.Link, To: p.rec.entity}
+	wait := w.Wait(w.Link)
+	if h.X25519 != nil {
+		pair, wait = w.Pair(), max(wait, x25519Wait)
 	}
-	wire, err := n.Marshal()
-	if err != nil {
-		panic("life: encoding a notification: " + err.Error())
+	sealed, err := cpns.SealNotification(t.TK, h, pair, t.Gateway, t.Epoch, index, &key, w.IV)
+	clear(key[:])
+	if err != nil { // its public key makes a shared secret of zero
+		p.mem.remark = "the device's X25519 key is of no use: it gets no answer"
+		return p, nil
 	}
-	p.mem.notify.hellos[p.mem.notify.count%maxHellos] = sum
-	p.mem.notify.count++
-	m := Outgoing{w.Link, p.rec.entity, wire}
-	p.mem.notify.repeat = startRepeat(m, w)
-	return p, []Effect{m}
+	m.Wire = encode(sealed)
+	n := &p.mem.notify
+	if n.epoch != t.Epoch || n.index != index {
+		*n = notifying{epoch: t.Epoch, index: index, x25519: true, taken: n.taken}
+	}
+	n.x25519 = n.x25519 && h.X25519 != nil
+	n.answers = append(slices.Clone(n.answers[max(0, len(n.answers)-maxAnswers+1):]), answer{*sum, m.Wire, h.X25519 != nil})
+	p.mem.offered = offer{epoch: t.Epoch, index: index}
+	return p, []Effect{p.startRepeat(&n.repeat, m, wait, w)}
 }
 
 // acknowledgement takes a PNE's answer to a notification or to an eukey-update.
 // Only a valid MAC under a key that is waited for moves the index.
 func (p PNE) acknowledgement(m *cpns.Acknowledgement, w World) (PNE, []Effect) {
 	if m.Status != cpns.AckSuccess {
-		// Anybody can have said it: it is shown, and the repeats go on. A PNE that
-		// has proved a key cannot decrypt what somebody else's hello led to, and
-		// there is nothing wrong with its TK.
-		if n := &p.mem.notify; m.Epoch == n.epoch && m.Index == n.index && p.rec.target().Proved > 0 && m.Status == cpns.AckCannotDecrypt {
-			return p, nil
-		}
-		p.mem.remark = Refusal(m.Status)
-		refused := p.news(Refused, p.rec.target())
-		refused.Status = m.Status
-		return p, []Effect{refused}
+		return p.refused(m)
 	}
-	kind, before, taken := Delivered, p.rec, p.mem.taken
-	var key *cpns.SessionKey
-	switch hello := p.mem.notify.proves(m, p.rec, w.Gateway); {
-	case hello != nil:
-		p.rec, taken = p.rec.withProof(m.Epoch, m.Index), *hello
-	case p.mem.auth.proves(m, p.rec, w.Gateway):
-		kind, key = Authenticated, p.sessionKey(w.Gateway)
-		p.rec = p.rec.withProof(m.Epoch, m.Index)
-		if p.rec != before && w.ClockSet {
-			p.rec.advanced = w.Now.Unix()
-		}
-	default:
-		return p, []Effect{p.news(Unproved, p.rec.target())}
+	if a := p.mem.notify.proves(m, p.rec); a != nil {
+		taken := *a
+		p.noteProof(m.Epoch, m.Index, taken.x25519, w)
+		p.mem.notify.taken = taken
+		return p, []Effect{p.news(Delivered, p.rec.setOf(m.Epoch))}
 	}
-	p.mem = memory{
-		link: w.Link, seen: w.Now, claimedEpoch: m.Epoch, claimedIndex: m.Index,
-		hellos: p.mem.hellos, losses: p.mem.losses, taken: taken, reauth: p.mem.reauth,
+	if p.mem.update.proves(m, p.rec) {
+		t := p.rec.setOf(m.Epoch)
+		key := p.mem.update.sessionKey(p.rec.entity, t)
+		p.mem.update = updating{}
+		p.noteProof(m.Epoch, m.Index, t.X25519, w)
+		n := p.news(Authenticated, p.rec.setOf(m.Epoch))
+		n.Key = key
+		return p, []Effect{n}
 	}
-	done := p.news(kind, p.rec.setOf(m.Epoch))
-	done.Key = key
-	return p, []Effect{done}
+	return p, []Effect{p.news(Unproved, p.rec.target())}
 }
 
-// proves gives the hello by which m acknowledges the notification, nil where
+// proves gives the answer by which m acknowledges the notification, nil where
 // it does not.
-func (n *notifying) proves(m *cpns.Acknowledgement, r *record, g cpns.GatewayID) *hash {
-	if n.count == 0 || m.Epoch != n.epoch || m.Index != n.index {
-		return nil
-	}
+func (n *notifying) proves(m *cpns.Acknowledgement, r *record) *answer {
 	t := r.setOf(n.epoch)
-	if t == nil {
+	if t == nil || len(n.answers) == 0 || m.Epoch != n.epoch || m.Index != n.index {
 		return nil
 	}
 	key := t.key(n.index)
-	for i := n.count; i > 0 && i > n.count-maxHellos; i-- {
-		hello := &n.hellos[(i-1)%maxHellos]
-		if m.Verify(&key, cpns.NotificationContext(hello), g) == nil {
-			return hello
+	defer clear(key[:])
+	for i := range slices.Backward(n.answers) {
+		if m.Verify(&key, cpns.NotificationContext(&n.answers[i].hello), t.Gateway) == nil {
+			return &n.answers[i]
 		}
 	}
 	return nil
+}
+
+// offer is the key that was offered last, by a notification or an eukey-update.
+type offer struct {
+	epoch     cpns.Epoch
+	index     cpns.Index
+	overtaken bool // a newer hello has come since
+}
+
+// refused takes a status other than success. Anybody can have said it, so it
+// changes nothing but what people are shown, and only where it is about what is
+// under way; the repeats go on. That the PNE could not open what it was sent is
+// believed of the latest offer only, and not where the PNE has said hello since:
+// it opens nothing then but the answer to that.
+func (p PNE) refused(m *cpns.Acknowledgement) (PNE, []Effect) {
+	o, n, u := &p.mem.offered, &p.mem.notify, &p.mem.update
+	last := !o.overtaken && m.Epoch == o.epoch && m.Index == o.index
+	underWay := m.Epoch == n.epoch && m.Index == n.index || m.Epoch == u.epoch && m.Index == u.index
+	if !underWay || m.Status == cpns.AckCannotDecrypt && !last {
+		return p, []Effect{p.news(Unproved, p.rec.target())}
+	}
+	p.mem.remark = Refusal(m.Status)
+	refused := p.news(Refused, p.rec.target())
+	refused.Status = m.Status
+	return p, []Effect{refused}
 }

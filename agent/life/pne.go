@@ -19,19 +19,25 @@ type PNE struct {
 // memory is what of a PNE is in memory only. Losing it costs a PNE nothing but
 // another hello.
 type memory struct {
-	link         string    // where it was last heard
-	seen         time.Time // when
-	claimedEpoch cpns.Epoch
-	claimedIndex cpns.Index // what the last hello said, unproved
-	remark       string     // for people: what stands in the way of delivery
+	link      string    // where it was last heard, by a hello that verified or a proof
+	seen      time.Time // when
+	proofLink string    // where its last proof came up, "" for none since the start
+	remark    string    // for people: what stands in the way of delivery
+	tag       tagging
+	highest   cpns.Epoch // that a verified hello named
+	epochs    budget     // of storing that
+	hellos    budget     // of answers to hellos
 
-	hellos   budget // of answers to hellos
-	losses   budget // of keys for a PNE that says that it lost its own
-	taken    hash   // H(hello) under which the PNE took its latest key: a replay gets none
-	identify repeat // asking the PNE to say hello
-	notify   notifying
-	auth     authenticating
-	reauth   time.Time // when the schedule asks next, zero for never
+	identify  repeat  // asking the PNE to say hello
+	poll      polling // asking it again and again, while a key waits for it
+	notify    notifying
+	challenge challenging
+	update    updating
+	offered   offer
+	permit    permission
+	advanced  time.Time // when a next key was first sent by an eukey-update
+	reauth    time.Time // when the schedule asks next, zero for never
+	tickets   uint64    // the last that was given out
 }
 
 // New is a PNE that a user asks for and of which nothing is known yet.
@@ -53,23 +59,25 @@ func Apply(p PNE, ev Event, w World) (PNE, []Effect) {
 		return p.authResponse(ev, w)
 	case Timeout:
 		return p.timeout(w)
+	case Sent:
+		return p.sent(ev.Ticket, w), nil
 	case AskForHello:
 		return p.askForHello(w)
 	case Authenticate:
 		return p.authenticate(w)
+	case Assigned:
+		return p.assigned(ev, w)
+	case Readmit:
+		return p.readmit(w)
 	case Started:
 		if w.Reauth > 0 {
 			p.mem.reauth = w.Now.Add(portion(w.Reauth, w.Chance))
 		}
+		p.pollNext(pollFirst, w)
 	case ForgetPassword:
 		rec := *p.rec
 		rec.remember = nil
 		p.rec = &rec
-	case Readmit:
-		rec := *p.rec
-		rec.alarm, rec.readmitted = nil, true
-		p.rec, p.mem.remark = &rec, ""
-		return p.askForHello(w)
 	case Requested:
 		rec := *p.rec
 		rec.request = ev.R
@@ -81,55 +89,124 @@ func Apply(p PNE, ev Event, w World) (PNE, []Effect) {
 		rec := *p.rec
 		rec.request = nil
 		p.rec = &rec
-	case Assigned:
-		p.rec = p.rec.withSet(ev.User, ev.Set)
-		p.rec.remember = ev.Remember
-		if ev.Reassign {
-			p.rec.alarm, p.rec.readmitted = nil, false
-		}
-		p.mem.notify, p.mem.remark = notifying{}, ""
 	default:
 		panic(fmt.Sprintf("life: no such event %T", ev))
 	}
 	return p, nil
 }
 
-// askForHello sends an identify for this PNE on every link. Only an answer to a
-// hello can carry a key, because the hello's nonce makes it fresh.
-func (p PNE) askForHello(w World) (PNE, []Effect) {
-	wire, err := (&cpns.Identify{Entity: p.rec.entity}).Marshal()
-	if err != nil {
-		panic("life: a checked Entity ID does not encode: " + err.Error())
+// assigned takes a checked response. What was under way about the sets before ends
+// with a new one; the same answer again disturbs nothing.
+func (p PNE) assigned(ev Assigned, w World) (PNE, []Effect) {
+	set := *ev.Set
+	if set.Gateway == "" {
+		set.Gateway = w.Gateway
 	}
-	all := Outgoing{To: p.rec.entity, Wire: wire}
-	p.mem.identify = startRepeat(all, w)
-	return p, []Effect{all}
+	was := p.rec.target()
+	p.rec = p.rec.withSet(ev.User, &set)
+	p.rec.remember = ev.Remember
+	if ev.Reassign {
+		p.rec.alarm = nil
+	}
+	var effects []Effect
+	if p.rec.target() != was {
+		p.rec.readmitted = false
+		if p.mem.challenge.open() || p.mem.update.open() {
+			effects = []Effect{p.news(Superseded, was)}
+		}
+		p.endExchanges()
+		p.mem.tag = tagging{}
+	}
+	p.mem.remark = ""
+	p.pollNext(pollFirst, w)
+	return p, effects
 }
 
-// timeout repeats what is due, and gives up what has been repeated enough: the
-// PNE then stays pending until its next hello.
-func (p PNE) timeout(w World) (PNE, []Effect) {
-	var effects []Effect
-	open := p.mem.auth.open()
-	for _, r := range []*repeat{&p.mem.identify, &p.mem.notify.repeat, &p.mem.auth.repeat} {
-		if r.due.IsZero() || w.Now.Before(r.due) {
-			continue
-		}
-		if r.again(w.Now) {
-			effects = append(effects, r.Outgoing)
-			continue
-		}
-		*r = repeat{}
+// readmit ends an alarm: the PNE gets its next key by notification, whatever it
+// holds.
+func (p PNE) readmit(w World) (PNE, []Effect) {
+	rec := *p.rec
+	rec.alarm, rec.readmitted = nil, true
+	p.rec, p.mem.remark = &rec, ""
+	p.pollNext(pollFirst, w)
+	return p.askForHello(w)
+}
+
+// noteProof notes a proof of a key of a set that is here. A later one than before
+// moves the index, which ends all that was about the key before.
+func (p *PNE) noteProof(e cpns.Epoch, i cpns.Index, x25519 bool, w World) {
+	p.heard(w)
+	if i <= p.rec.setOf(e).Proved {
+		return
 	}
-	if open && !p.mem.auth.open() {
-		p.mem.auth = authenticating{}
+	p.rec = p.rec.withProof(e, i, x25519)
+	if when := p.mem.advanced; w.ClockSet {
+		if !p.mem.permit.used || when.IsZero() { // it has its key otherwise, or from before a restart
+			when = w.Now
+		}
+		p.rec.advanced = when.Unix()
+	}
+	taken := p.mem.notify.taken
+	p.endExchanges()
+	p.mem.notify.taken = taken
+	if !p.pending() {
+		p.mem.poll = polling{}
+	}
+}
+
+// heard notes that the PNE itself has spoken, just now: it has proved a key.
+func (p *PNE) heard(w World) {
+	p.mem.link, p.mem.proofLink, p.mem.seen, p.mem.remark = w.Link, w.Link, w.Now, ""
+	p.mem.identify, p.mem.tag.failing = repeat{}, false
+}
+
+// endExchanges forgets what waits for an answer, and the leave to move the PNE on
+// from the key that it was about.
+func (p *PNE) endExchanges() {
+	p.mem.notify, p.mem.challenge, p.mem.update = notifying{}, challenging{}, updating{}
+	p.mem.offered, p.mem.permit = offer{}, permission{}
+}
+
+// pending says that a key waits for the PNE: it has proved nothing of the newest
+// set, or has been readmitted.
+func (p PNE) pending() bool {
+	t := p.rec.target()
+	return t != nil && p.rec.alarm == nil && (t.Proved == 0 || p.rec.readmitted && !t.usedUp())
+}
+
+// timeout repeats what is due, and gives up what has been sent often enough: the
+// PNE then stays pending until its next hello, or the next identify.
+func (p PNE) timeout(w World) (PNE, []Effect) {
+	passed := func(t time.Time) bool { return !t.IsZero() && !w.Now.Before(t) }
+	var effects []Effect
+	authenticating := p.mem.challenge.open() || p.mem.update.open()
+	for _, r := range p.mem.repeats() {
+		switch {
+		case !passed(r.due):
+		case r.sent < sends:
+			effects = append(effects, p.sendRepeat(r, w))
+		default:
+			*r = repeat{}
+		}
+	}
+	if authenticating && !p.mem.challenge.open() && !p.mem.update.open() {
+		if !p.mem.permit.used { // who gave leave is told that nothing came of it
+			p.mem.permit = permission{}
+		}
 		effects = append(effects, p.news(Unanswered, p.rec.target()))
 	}
-	if p.mem.reauth.IsZero() || w.Now.Before(p.mem.reauth) {
-		return p, effects
+	if passed(p.mem.poll.due) {
+		var more []Effect
+		p, more = p.poll(w)
+		effects = append(effects, more...)
 	}
-	p, more := p.authenticate(w)
-	return p, append(effects, more...)
+	if passed(p.mem.reauth) {
+		p.scheduleNext(w)
+		var more []Effect
+		p, more = p.authenticate(w)
+		effects = append(effects, more...)
+	}
+	return p, effects
 }
 
 // news is News of a kind about a set, which may be nil.
@@ -143,16 +220,11 @@ func (p PNE) news(k Kind, t *Set) News {
 
 // Due is the earliest moment at which a [Timeout] has something to do, zero for none.
 func (p PNE) Due() time.Time {
-	var first time.Time
-	for _, t := range []time.Time{p.mem.identify.due, p.mem.notify.repeat.due, p.mem.auth.repeat.due, p.mem.reauth} {
+	first := p.mem.reauth
+	for _, t := range []time.Time{p.mem.poll.due, p.mem.identify.due, p.mem.notify.due, p.mem.challenge.due, p.mem.update.due} {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
 		}
 	}
 	return first
-}
-
-// portion is d times chance, which is 0 to (all but) 1.
-func portion(d time.Duration, chance uint64) time.Duration {
-	return time.Duration(float64(d) * (float64(chance>>11) / (1 << 53)))
 }

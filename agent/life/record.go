@@ -20,19 +20,22 @@ type record struct {
 
 	readmitted bool               // an alarm was resolved: the PNE gets its next key by notification, whatever it holds
 	remember   *cpns.PasswordHash // for renewal; nil unless the user said so
-	advanced   int64              // when an eukey-update last moved the PNE on, seconds since 1970
+	advanced   int64              // when the PNE was last moved on to a later key, seconds since 1970
+	highest    cpns.Epoch         // that a hello whose tag verified named, 0 where it is not above the sets'
 }
 
 // Set is an EUKey set with the TK that came with it. Of the chain only the last
 // key is kept, because every other follows from it; the links were checked when
 // the set came. A Set is never changed in place.
 type Set struct {
-	Epoch  cpns.Epoch
-	Length cpns.Index
-	Proved cpns.Index // the latest key that the PNE has proved, 0 for none
-	Last   cpns.EUKey
-	TK     cpns.TK
-	Taken  int64 // when the set was taken, seconds since 1970
+	Gateway cpns.GatewayID // that the PNE knows the gateway by; [Assigned] fills it in. It lasts where the gateway is renamed
+	Epoch   cpns.Epoch
+	Length  cpns.Index
+	Proved  cpns.Index // the latest key that the PNE has proved, 0 for none
+	X25519  bool       // that key, or one before it, was notified under X25519, and every one since by eukey-updates
+	Last    cpns.EUKey
+	TK      cpns.TK
+	Taken   int64 // when the set was taken, seconds since 1970
 }
 
 // Request is an EUKey Assignment Request as it was sent. The same bytes again
@@ -43,6 +46,7 @@ type Request struct {
 	Time     uint64
 	AuthData [32]byte
 	Body     []byte
+	Made     int64 // when it was made by the gateway's clock, which the server may have corrected: seconds since 1970
 }
 
 // Repeats says whether sending q again asks what this user asks now.
@@ -50,7 +54,7 @@ func (q *Request) Repeats(user cpns.UserID, h *cpns.PasswordHash, identity cpns.
 	if q == nil || q.User != user {
 		return false
 	}
-	age := now.Sub(time.Unix(int64(q.Time), 0)).Abs()
+	age := now.Sub(time.Unix(q.Made, 0)).Abs()
 	sealed, err := cpns.ParseRequest(q.Body)
 	if err != nil || sealed.Identity != identity || age >= cpns.TimeWindow {
 		return false
@@ -119,13 +123,13 @@ func (r *record) withSet(user cpns.UserID, t *Set) *record {
 // withProof is the record once the PNE has proved a key of an epoch that is
 // here. An index never goes back, and an older set goes with the newer's first
 // proof.
-func (r *record) withProof(e cpns.Epoch, i cpns.Index) *record {
+func (r *record) withProof(e cpns.Epoch, i cpns.Index, x25519 bool) *record {
 	t := r.setOf(e)
 	if i <= t.Proved {
 		return r
 	}
 	moved, n := *t, *r
-	moved.Proved, n.readmitted = i, false
+	moved.Proved, moved.X25519, n.readmitted = i, x25519, false
 	if t == r.next {
 		n.current, n.next = &moved, nil
 	} else {
@@ -155,13 +159,20 @@ func (p PNE) Proved() bool { return p.rec.current != nil && p.rec.current.Proved
 // UsedUp says that every key of the newest set is proved.
 func (p PNE) UsedUp() bool { return p.rec.target() != nil && p.rec.target().usedUp() }
 
-// Refuses says why a set is not to be taken, nil where it is.
+// Refuses says why a set is not to be taken, nil where it is: its epoch must be
+// above every one that is known of the PNE, unless it is the same set again.
 func (p PNE) Refuses(t *Set) error {
-	if have := p.rec.target(); have != nil && t.Epoch <= have.Epoch && !have.same(t) {
-		return fmt.Errorf("the server counts epoch %d for %s, and this gateway has epoch %d already: the device would refuse it; the server has lost data, restore it", t.Epoch, p.rec.entity, have.Epoch)
+	if have := p.rec.target(); have != nil && have.same(t) {
+		return nil
+	}
+	if known := p.highest(); t.Epoch <= known {
+		return fmt.Errorf("the server counts epoch %d for %s, and epoch %d is known here already: the device would refuse it; the server has lost data, restore it", t.Epoch, p.rec.entity, known)
 	}
 	return nil
 }
+
+// Pending says that a key waits for the PNE's next hello.
+func (p PNE) Pending() bool { return p.pending() }
 
 // Renewal says for whom a new set is to be asked: the PNE's runs out, and its
 // user lets the gateway keep the password's hash.

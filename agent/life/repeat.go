@@ -1,32 +1,126 @@
 package life
 
-import "time"
+import (
+	"time"
 
-// maxRepeats is how often the same bytes are sent again before a PNE is left
-// pending (protocol, Links).
-const maxRepeats = 5
+	"cpns.example.net/pngw/cpns"
+)
+
+// sends is how often the same bytes are sent in all, before a PNE is left pending
+// (section 5).
+const sends = 5
+
+// x25519Wait is the first wait at least after a notification that answers an
+// X25519 key: a microcontroller takes its time over one.
+const x25519Wait = 2 * time.Second
 
 // repeat is a message that waits for its answer. The zero value is none.
 type repeat struct {
 	Outgoing
-	times int
-	wait  time.Duration
-	due   time.Time
+	sent int           // how often it was
+	base time.Duration // the wait for the answer, undrawn: doubled at each repeat
+	wait time.Duration // as drawn
+	due  time.Time
 }
 
-func startRepeat(m Outgoing, w World) repeat {
-	wait := w.Wait(m.Link)
-	return repeat{Outgoing: m, wait: wait, due: w.Now.Add(wait)}
+// startRepeat sends m and waits for its answer, for atLeast at first.
+func (p *PNE) startRepeat(r *repeat, m Outgoing, atLeast time.Duration, w World) Outgoing {
+	*r = repeat{Outgoing: m, base: max(w.Wait(m.Link), atLeast)}
+	return p.sendRepeat(r, w)
 }
 
-// again says whether the message is to be sent once more now, and sets the
-// next, doubled, deadline.
-func (r *repeat) again(now time.Time) bool {
-	if r.times == maxRepeats {
-		return false
+// sendRepeat sends the message once more. The first goes down one link where it is
+// known which; a repeat goes down all: a link may fail in one direction, or may
+// be somebody's who only copies what the PNE said on another.
+func (p *PNE) sendRepeat(r *repeat, w World) Outgoing {
+	if r.sent > 0 {
+		r.Link = ""
+		r.base *= 2
 	}
-	r.times++
-	r.wait *= 2
-	r.due = now.Add(r.wait)
-	return true
+	r.sent++
+	p.mem.tickets++
+	r.Ticket = p.mem.tickets
+	r.wait = drawn(r.base, w.Chance+r.Ticket)
+	r.due = w.Now.Add(r.wait)
+	return r.Outgoing
+}
+
+// open says that an answer is waited for.
+func (r *repeat) open() bool { return !r.due.IsZero() }
+
+// repeats are all that may be open, in the order in which they are sent.
+func (m *memory) repeats() []*repeat {
+	return []*repeat{&m.identify, &m.notify.repeat, &m.challenge.repeat, &m.update.repeat}
+}
+
+// sent has the wait for an answer begin when the last byte has left.
+func (p PNE) sent(ticket uint64, w World) PNE {
+	for _, r := range p.mem.repeats() {
+		if r.open() && r.Ticket == ticket {
+			if due := w.Now.Add(r.wait); due.After(r.due) {
+				r.due = due
+			}
+		}
+	}
+	return p
+}
+
+// drawn is d within ±25 %.
+func drawn(d time.Duration, chance uint64) time.Duration {
+	return d - d/4 + portion(d/2, chance*0x9e3779b97f4a7c15)
+}
+
+// portion is d times chance, which is 0 to (all but) 1.
+func portion(d time.Duration, chance uint64) time.Duration {
+	return time.Duration(float64(d) * (float64(chance>>11) / (1 << 53)))
+}
+
+// Identifies to a PNE for which a key waits: at doubling intervals, and then
+// regularly, until it has proved the key.
+const (
+	pollFirst = time.Minute
+	pollLast  = 15 * time.Minute
+)
+
+// polling is when the next of those identifies is due. The zero value is never.
+type polling struct {
+	wait time.Duration
+	due  time.Time
+}
+
+// pollNext sets the next identify, drawn so that PNEs that began together do not
+// all answer together; none where no key waits.
+func (p *PNE) pollNext(wait time.Duration, w World) {
+	p.mem.poll = polling{}
+	if p.pending() {
+		p.mem.poll = polling{wait: wait, due: w.Now.Add(wait - wait/8 + portion(wait/4, w.Chance))}
+	}
+}
+
+// poll asks the PNE once more to say hello, unless it is asked just now.
+func (p PNE) poll(w World) (PNE, []Effect) {
+	wait := min(2*p.mem.poll.wait, pollLast)
+	p.pollNext(wait, w)
+	if !p.mem.poll.due.IsZero() && !p.mem.identify.open() && !p.mem.notify.open() {
+		return p, []Effect{Outgoing{To: p.rec.entity, Wire: identifyFor(p.rec.entity), Poll: true}}
+	}
+	return p, nil
+}
+
+// askForHello sends an identify for this PNE on every link. Only an answer to a
+// hello can carry a key, because the hello makes it fresh.
+func (p PNE) askForHello(w World) (PNE, []Effect) {
+	out := p.startRepeat(&p.mem.identify, Outgoing{To: p.rec.entity, Wire: identifyFor(p.rec.entity)}, 0, w)
+	return p, []Effect{out}
+}
+
+func identifyFor(e cpns.EntityID) []byte { return encode(&cpns.Identify{Entity: e}) }
+
+// encode is for messages that are made of checked parts.
+func encode(m cpns.Message) []byte {
+	wire, err := m.Marshal()
+	if err != nil {
+		panic("life: a message of checked parts does not encode: " + err.Error())
+	}
+	return wire
 }

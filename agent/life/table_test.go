@@ -40,6 +40,7 @@ const tableEpoch = 2
 func stateOf(t *testing.T, want State) (*bench, *Set) {
 	b := newBench(t)
 	s := newSet(tableEpoch, 6)
+	s.Gateway = testGateway
 	rec := &record{entity: testEntity, user: "alice"}
 	switch want {
 	case StateRequested:
@@ -69,9 +70,11 @@ func happen(b *bench, s *Set, event string) []Outgoing {
 		if i < 1 || i > s.Length {
 			return nil // there is no such key
 		}
-		b.p, _ = b.p.challenge(b.w)
+		if b.p.rec.target() != nil {
+			b.p, _ = b.p.challenge("wire", nil, b.w)
+		}
 		key := s.key(i)
-		return b.step(cpns.NewAuthResponse(&key, testGateway, &b.p.mem.auth.randGW, &[16]byte{9}, testEntity, tableEpoch, i))
+		return b.step(cpns.NewAuthResponse(&key, testGateway, &b.p.mem.challenge.randGW, &[16]byte{9}, testEntity, tableEpoch, i))
 	}
 	switch event {
 	case "hello, holds nothing":
@@ -165,36 +168,5 @@ func TestTableInDoc(t *testing.T) {
 		if !slices.ContainsFunc(lines, func(l string) bool { return strings.Join(strings.Fields(l), " ") == want }) {
 			t.Errorf("not in the package doc: %s", want)
 		}
-	}
-}
-
-// The schedule asks each device once a period, no two in step, and not at all
-// where it is off.
-func TestSchedule(t *testing.T) {
-	const period = 24 * time.Hour
-	s := newSet(1, 64)
-	s.Proved = 1
-	b := newBench(t, s)
-	b.none(Timeout{})
-	if due := b.p.Due(); !due.IsZero() {
-		t.Fatalf("without a schedule something is due at %v", due)
-	}
-	b.w.Reauth, b.w.Chance = period, 1<<63
-	b.p.mem.reauth = b.w.Now.Add(time.Minute)
-	b.none(Timeout{})
-	for turn := range 3 {
-		b.w.Now = b.p.mem.reauth
-		begin := b.w.Now
-		if _, ok := b.one(Timeout{}).(*cpns.AuthChallenge); !ok {
-			t.Fatalf("turn %d sends no challenge", turn)
-		}
-		if next := b.p.mem.reauth.Sub(begin); next != period {
-			t.Errorf("the next turn is %v later, want a period", next)
-		}
-		for b.p.mem.auth.open() { // nobody answers
-			b.w.Now = b.p.Due()
-			b.step(Timeout{})
-		}
-		b.told(Unanswered)
 	}
 }

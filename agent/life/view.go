@@ -24,20 +24,23 @@ type View struct {
 	Entity   cpns.EntityID `json:"entity_id"`
 	User     cpns.UserID   `json:"user"`
 	State    State         `json:"state"`
-	Epoch    cpns.Epoch    `json:"epoch"`     // of the newest set, 0 while none is here
-	Index    cpns.Index    `json:"index"`     // the latest key proved, 0 for none
-	Length   int           `json:"length"`    // keys in the set
-	Link     string        `json:"link"`      // where it was last heard, "" since the start not at all
-	LastSeen string        `json:"last_seen"` // RFC 3339 UTC, "" since the start not at all
+	Epoch    cpns.Epoch    `json:"epoch"`               // of the newest set, 0 while none is here
+	Index    cpns.Index    `json:"index"`               // the latest key proved, 0 for none
+	Length   int           `json:"length"`              // keys in the set
+	X25519   bool          `json:"x25519"`              // that key was delivered under X25519
+	Pending  bool          `json:"pending"`             // a key waits for the PNE's next hello
+	Link     string        `json:"link"`                // where it was last heard, "" since the start not at all
+	LastSeen string        `json:"last_seen"`           // RFC 3339 UTC, "" since the start not at all
+	TagFault TagFault      `json:"tag_fault,omitempty"` // hellos in its name do not verify under its Temporary Key
 	Note     string        `json:"note,omitempty"`
 }
 
 // View is the PNE as people and scripts see it.
 func (p PNE) View() View {
 	r := p.rec
-	v := View{Entity: r.entity, User: r.user, State: StateRequested, Link: p.mem.link, LastSeen: Stamp(p.mem.seen), Note: p.note()}
+	v := View{Entity: r.entity, User: r.user, State: StateRequested, Link: p.mem.link, LastSeen: Stamp(p.mem.seen), Pending: p.pending(), TagFault: p.tagFault(), Note: p.note()}
 	if t := r.target(); t != nil {
-		v.Epoch, v.Index, v.Length = t.Epoch, t.Proved, int(t.Length)
+		v.Epoch, v.Index, v.Length, v.X25519 = t.Epoch, t.Proved, int(t.Length), t.X25519
 		switch {
 		case t.Proved == 0:
 			v.State = StateAssigned
@@ -57,8 +60,12 @@ func (p PNE) note() string {
 	switch r := p.rec; {
 	case r.alarm != nil:
 		return r.alarm.String()
+	case p.tagFault() != "":
+		return p.tagFault().text(p.mem.tag.link)
 	case p.mem.remark != "":
 		return p.mem.remark
+	case r.readmitted:
+		return "readmitted: it gets its next key at its next hello"
 	case r.next != nil && r.current != nil:
 		return fmt.Sprintf("holds key %d of epoch %d until it takes the new set", r.current.Proved, r.current.Epoch)
 	case r.target() != nil && r.target().runningOut():
@@ -71,11 +78,20 @@ func (p PNE) note() string {
 	return ""
 }
 
+// text says in words for people what hellos that do not verify mean. link is
+// where they came up.
+func (f TagFault) text(link string) string {
+	if f == TagForeign {
+		return fmt.Sprintf("hellos in its name on %s are not under its Temporary Key, though its own were: somebody else speaks in its name there, or the device was given another Temporary Key", link)
+	}
+	return fmt.Sprintf("its hellos on %s are not under the Temporary Key that the server gave: the device has another Temporary Key, or somebody else speaks in its name", link)
+}
+
 // Refusal says in words for people why a PNE did not take its key.
 func Refusal(s cpns.AckStatus) string {
 	switch s {
 	case cpns.AckCannotDecrypt:
-		return "the device cannot decrypt its key: the Temporary Key that the server knows is not the device's"
+		return "the device could not open the key that it was sent last, and its hello was right: something on the way changes messages, or speaks in the gateway's name"
 	case cpns.AckStale:
 		return "the device holds a newer key than it was sent: it may have been assigned by another gateway since"
 	case cpns.AckChainBroken:

@@ -24,15 +24,18 @@ type wireRecord struct {
 	Readmitted bool   `json:"readmitted,omitempty"`
 	Remember   []byte `json:"remember,omitempty"`
 	Advanced   int64  `json:"advanced,omitempty"`
+	Highest    uint32 `json:"highest,omitempty"`
 }
 
 type wireSet struct {
-	Epoch  uint32 `json:"epoch"`
-	Length uint16 `json:"n"`
-	Proved uint16 `json:"proved"`
-	Last   []byte `json:"last"`
-	TK     []byte `json:"tk"`
-	Taken  int64  `json:"taken"`
+	Gateway string `json:"g"`
+	Epoch   uint32 `json:"epoch"`
+	Length  uint16 `json:"n"`
+	Proved  uint16 `json:"proved"`
+	X25519  bool   `json:"x25519,omitempty"`
+	Last    []byte `json:"last"`
+	TK      []byte `json:"tk"`
+	Taken   int64  `json:"taken"`
 }
 
 type wireRequest struct {
@@ -41,6 +44,7 @@ type wireRequest struct {
 	Time     uint64 `json:"time"`
 	AuthData []byte `json:"auth"`
 	Body     []byte `json:"body"`
+	Made     int64  `json:"made"`
 }
 
 type wireAlarm struct {
@@ -52,12 +56,12 @@ type wireAlarm struct {
 // Marshal is the PNE's record, sealed by the store as it is: it holds keys.
 func (p PNE) Marshal() ([]byte, error) {
 	r := p.rec
-	w := wireRecord{Version: recordVersion, Entity: string(r.entity), User: string(r.user), Current: r.current.wire(), Next: r.next.wire(), Readmitted: r.readmitted, Advanced: r.advanced}
+	w := wireRecord{Version: recordVersion, Entity: string(r.entity), User: string(r.user), Current: r.current.wire(), Next: r.next.wire(), Readmitted: r.readmitted, Advanced: r.advanced, Highest: uint32(r.highest)}
 	if r.remember != nil {
 		w.Remember = r.remember[:]
 	}
 	if q := r.request; q != nil {
-		w.Request = &wireRequest{string(q.User), q.Rand[:], q.Time, q.AuthData[:], q.Body}
+		w.Request = &wireRequest{string(q.User), q.Rand[:], q.Time, q.AuthData[:], q.Body, q.Made}
 	}
 	if a := r.alarm; a != nil {
 		w.Alarm = &wireAlarm{uint32(a.epoch), uint16(a.proved), uint16(a.shown)}
@@ -69,7 +73,7 @@ func (t *Set) wire() *wireSet {
 	if t == nil {
 		return nil
 	}
-	return &wireSet{uint32(t.Epoch), uint16(t.Length), uint16(t.Proved), t.Last[:], t.TK, t.Taken}
+	return &wireSet{string(t.Gateway), uint32(t.Epoch), uint16(t.Length), uint16(t.Proved), t.X25519, t.Last[:], t.TK, t.Taken}
 }
 
 var errRecord = errors.New("its contents make no sense; it may be of a newer version")
@@ -94,7 +98,7 @@ func parseRecord(name string, value []byte) (*record, error) {
 	if err != nil {
 		return nil, errRecord
 	}
-	r := &record{entity: entity, user: user, readmitted: w.Readmitted, advanced: w.Advanced}
+	r := &record{entity: entity, user: user, readmitted: w.Readmitted, advanced: w.Advanced, highest: cpns.Epoch(w.Highest)}
 	switch len(w.Remember) {
 	case 0:
 	case len(r.remember):
@@ -113,7 +117,7 @@ func parseRecord(name string, value []byte) (*record, error) {
 		if len(q.Rand) != cpns.RandSize || len(q.AuthData) != 32 {
 			return nil, errRecord
 		}
-		r.request = &Request{User: cpns.UserID(q.User), Rand: [cpns.RandSize]byte(q.Rand), Time: q.Time, AuthData: [32]byte(q.AuthData), Body: q.Body}
+		r.request = &Request{User: cpns.UserID(q.User), Rand: [cpns.RandSize]byte(q.Rand), Time: q.Time, AuthData: [32]byte(q.AuthData), Body: q.Body, Made: q.Made}
 	}
 	if a := w.Alarm; a != nil {
 		r.alarm = &alarm{cpns.Epoch(a.Epoch), cpns.Index(a.Proved), cpns.Index(a.Shown)}
@@ -128,10 +132,11 @@ func (w *wireSet) parse() (*Set, error) {
 	if w == nil {
 		return nil, nil
 	}
-	tk, err := cpns.ParseTK(w.TK)
-	if err != nil || len(w.Last) != cpns.EUKeySize || w.Epoch == 0 ||
+	tk, tkErr := cpns.ParseTK(w.TK)
+	g, err := cpns.ParseGatewayID(w.Gateway)
+	if tkErr != nil || err != nil || len(w.Last) != cpns.EUKeySize || w.Epoch == 0 ||
 		w.Length < cpns.MinSetLength || w.Length > cpns.MaxSetLength || w.Proved > w.Length {
 		return nil, errRecord
 	}
-	return &Set{cpns.Epoch(w.Epoch), cpns.Index(w.Length), cpns.Index(w.Proved), cpns.EUKey(w.Last), tk, w.Taken}, nil
+	return &Set{g, cpns.Epoch(w.Epoch), cpns.Index(w.Length), cpns.Index(w.Proved), w.X25519, cpns.EUKey(w.Last), tk, w.Taken}, nil
 }

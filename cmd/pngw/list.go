@@ -96,6 +96,9 @@ func show(ctx context.Context, c *command.Console, args []string, asJSON bool) e
 		pairs = append(pairs,
 			[2]string{"Epoch", strconv.FormatUint(uint64(p.Epoch), 10)},
 			[2]string{"Key in use", keyOf(p)})
+		if p.X25519 {
+			pairs = append(pairs, [2]string{"Delivered", "under X25519: who listened cannot read it, though they learn the Temporary Key later"})
+		}
 	}
 	pairs = append(pairs, [2]string{"Next", next(p)})
 	return display.Sheet(c.Stdout, pairs)
@@ -105,6 +108,12 @@ func show(ctx context.Context, c *command.Console, args []string, asJSON bool) e
 func next(p agent.PNE) string {
 	entity := command.Quote(string(p.Entity))
 	provision := fmt.Sprintf("pngw provision --user %s %s", command.Quote(string(p.User)), entity)
+	switch p.TagFault {
+	case agent.TagNeverGood:
+		return "compare the Temporary Key on the device's label with the server's (cpns-server pne set-tk), then " + provision + "; if they are the same, look for another device of this name on that link"
+	case agent.TagForeign:
+		return "look for another device of this name on that link; its own key is safe"
+	}
 	switch p.State {
 	case agent.StateRequested:
 		return "no keys have come: " + provision

@@ -1,0 +1,77 @@
+package life
+
+import (
+	"bytes"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+func TestRecord(t *testing.T) {
+	cur, next := provedSet(3, 64, 7), newSet(4, 1024)
+	cur.Gateway, next.Gateway, cur.X25519 = "old-name", testGateway, true
+	r := &record{
+		entity: "PNE/7+#%~:A", user: "bob@example.net", current: cur, next: next, advanced: 12, highest: 9,
+		request: &Request{User: "bob@example.net", Rand: [32]byte{1}, Time: 2, AuthData: [32]byte{3}, Body: []byte{4}, Made: 5},
+		alarm:   &alarm{3, 7, 2},
+	}
+	value, err := PNE{rec: r}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse("PNE/7+#%~:A", value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := got.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(value, again) {
+		t.Errorf("read back as\n%s\nwant\n%s", again, value)
+	}
+	if got.rec.next.key(1000) != next.key(1000) || !bytes.Equal(got.rec.current.TK, cur.TK) {
+		t.Error("keys differ after reading back")
+	}
+	if _, err := Parse("another", value); err == nil {
+		t.Error("a record under another's name is taken")
+	}
+	for _, bad := range []string{"", "{}", `{"v":2}`, `{"v":1,"entity_id":"a","user":"b"}`} {
+		if _, err := Parse("a", []byte(bad)); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// A request whose answer was lost is sent again by the next command, also where
+// the server had to correct the gateway's clock: a new one would cost an epoch.
+func TestRequestRepeats(t *testing.T) {
+	now := time.Unix(1763800000, 0)
+	for _, skew := range []time.Duration{0, time.Hour, -48 * time.Hour, 20 * 365 * 24 * time.Hour} {
+		hash, identity := cpns.PasswordHash{1}, cpns.PSKIdentity("gw-0001")
+		q := &Request{User: "alice", Time: uint64(now.Add(skew).Unix()), Made: now.Unix()}
+		rand.Read(q.Rand[:])
+		q.AuthData = cpns.UserAuthenticationData(&hash, &q.Rand, q.Time)
+		var err error
+		q.Body, err = cpns.SealRequest(make(cpns.PSK1, 32), identity, [12]byte{}, &cpns.EUKeyAssignmentRequest{
+			EntityID: testEntity, UserID: "alice", RandPNGW: q.Rand, Time: q.Time, UserAuthenticationData: q.AuthData,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			after time.Duration
+			hash  cpns.PasswordHash
+			want  bool
+		}{
+			{time.Minute, hash, true}, {4 * time.Minute, hash, true}, {5 * time.Minute, hash, false},
+			{-5 * time.Minute, hash, false}, {time.Minute, cpns.PasswordHash{2}, false},
+		} {
+			if got := q.Repeats("alice", &tc.hash, identity, now.Add(tc.after)); got != tc.want {
+				t.Errorf("corrected by %v, %v later: %v", skew, tc.after, got)
+			}
+		}
+	}
+}
