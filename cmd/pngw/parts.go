@@ -50,13 +50,15 @@ func newParts(ctx context.Context, cfg *config.Config, log *slog.Logger) (*parts
 
 	if !all.files(g.Files(), g.Fault) {
 		p.server, err = https.New(https.Config{
-			Server:      g.Server,
-			CAFile:      g.CA,
-			PinSPKI:     g.Pin,
-			Path:        cpns.AssignmentPath,
-			ContentType: cpns.ContentType,
-			MaxResponse: cpns.MaxResponseBody,
-			Log:         log,
+			Server:       g.Server,
+			CAFile:       g.CA,
+			PinSPKI:      g.Pin,
+			Proxy:        g.Proxy,
+			ProxyIgnored: os.Getenv("HTTPS_PROXY") != "" || os.Getenv("https_proxy") != "",
+			Path:         cpns.AssignmentPath,
+			ContentType:  cpns.ContentType,
+			MaxResponse:  cpns.MaxResponseBody,
+			Log:          log,
 		})
 		all.add(err, g.Fault("server", err))
 	}

@@ -30,7 +30,7 @@ var runCommand = command.Command{
 
 SIGHUP has it read the configuration again: it stops in good order and starts with the new one, unless there is a mistake in that, which is logged; then it goes on as it is. GOMEMLIMIT and GOGC stay what they were. Where SIGHUP says that the terminal is gone that the agent was started at, it ends.
 
-In the environment, GOMEMLIMIT and GOGC set the Go runtime's memory limit and garbage collection; the limit is 12MiB unless given.`,
+In the environment, GOMEMLIMIT and GOGC set the Go runtime's memory limit and garbage collection; the limit is 12MiB unless given. HTTPS_PROXY is not used: option proxy names a proxy on the way to the server.`,
 	Notes:   `exit codes: as those of init; 0 after SIGTERM or SIGINT.`,
 	Example: "pngw run --config /etc/config/pngw",
 	Setup: func(f *flag.FlagSet) command.Run {

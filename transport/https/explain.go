@@ -18,9 +18,18 @@ import (
 // do about it. again reports whether waiting may cure it: a wrong certificate or a
 // wrong name it does not.
 func (c *Client) explain(err error) (_ *transport.UnreachableError, again bool) {
-	reason, advice, again := c.explainTLS(err)
+	reason, advice, again := c.explainProxy(err)
+	if reason == "" {
+		reason, advice, again = c.explainTLS(err)
+	}
 	if reason == "" {
 		reason, advice, again = c.explainNetwork(err)
+		switch {
+		case toProxy(err):
+			advice = "check option proxy, that the proxy runs, and that this router reaches it"
+		case c.proxyIgnored:
+			advice += "; HTTPS_PROXY is set, but not used: name the proxy by option proxy"
+		}
 	}
 	return &transport.UnreachableError{Reason: reason, Advice: advice, Err: &foreignError{err}}, again
 }
@@ -35,6 +44,10 @@ func (e *foreignError) Unwrap() error { return e.err }
 func (c *Client) explainNetwork(err error) (reason, advice string, again bool) {
 	var dns *net.DNSError
 	var timeout net.Error
+	host := c.host
+	if toProxy(err) {
+		host = "the proxy " + c.proxy.Host
+	}
 	is := func(target error) bool { return errors.Is(err, target) }
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -44,22 +57,22 @@ func (c *Client) explainNetwork(err error) (reason, advice string, again bool) {
 		return "the name " + strings.TrimSuffix(dns.Name, ".") + " could not be looked up",
 			"check that this router is online and has a DNS server (/etc/resolv.conf)", true
 	case is(syscall.ECONNREFUSED):
-		return c.host + " refuses the connection",
+		return host + " refuses the connection",
 			"check that the server runs, and its port", true
 	case is(syscall.ENETUNREACH), is(syscall.EHOSTUNREACH):
-		return "there is no way to " + c.host,
+		return "there is no way to " + host,
 			"check that this router is online: its WAN connection, its default route", true
 	case is(syscall.EPERM), is(syscall.EACCES):
-		return "this router does not allow the connection to " + c.host,
+		return "this router does not allow the connection to " + host,
 			"check the router's firewall", true
 	case is(context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return c.host + " did not answer in time",
+		return host + " did not answer in time",
 			"check that this router is online and no firewall is in between; else the server may be overloaded", true
 	case is(io.EOF), is(io.ErrUnexpectedEOF), is(syscall.ECONNRESET), is(syscall.EPIPE):
-		return c.host + " closed the connection before its answer was complete",
+		return host + " closed the connection before its answer was complete",
 			"try again; if it stays so, check that a CPNS Server listens on this port, and its log", true
 	}
-	return c.host + " could not be asked",
+	return host + " could not be asked",
 		"check the server address, and that a CPNS Server listens there", false
 }
 

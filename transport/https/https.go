@@ -9,7 +9,8 @@
 // memory and time stay bounded; and a failure says in words what to do about it.
 //
 // Nothing is read from the environment. A proxy variable that somebody left in
-// an init script must not decide where a router sends its users' requests.
+// an init script must not decide where a router sends its users' requests; a proxy
+// is named in the configuration.
 package https
 
 import (
@@ -53,6 +54,12 @@ type Config struct {
 	// in its place.
 	PinSPKI string
 
+	// Proxy is the HTTP proxy to ask through, http://host:port, "" for none.
+	Proxy string
+	// ProxyIgnored has the advice of an unreachable server say that HTTPS_PROXY,
+	// which is set, is not used.
+	ProxyIgnored bool
+
 	// Path follows Server's prefix and begins with a slash.
 	Path string
 	// ContentType is sent as it stands and wanted of a successful answer.
@@ -82,6 +89,9 @@ type Client struct {
 	log         *slog.Logger
 	backoff     transport.Backoff // copied by each Post
 
+	proxy        *url.URL // nil for none
+	proxyIgnored bool
+
 	caFile, pinSPKI string
 	mu              sync.Mutex
 	caText          []byte // of the CA file when transport was made
@@ -102,6 +112,10 @@ func New(cfg Config) (*Client, error) {
 	server, err := parseServer(cfg.Server)
 	if err != nil {
 		return nil, &transport.OptionError{Option: "server", Err: err}
+	}
+	proxy, err := parseProxy(cfg.Proxy)
+	if err != nil {
+		return nil, &transport.OptionError{Option: "proxy", Err: err}
 	}
 	if !strings.HasPrefix(cfg.Path, "/") {
 		return nil, fmt.Errorf("path %q: must begin with a slash", cfg.Path)
@@ -126,6 +140,9 @@ func New(cfg Config) (*Client, error) {
 		backoff:     transport.Backoff{Min: minBackoff, Max: maxBackoff},
 		caFile:      cfg.CAFile,
 		pinSPKI:     cfg.PinSPKI,
+
+		proxy:        proxy,
+		proxyIgnored: cfg.ProxyIgnored && proxy == nil,
 	}
 	if c.now == nil {
 		c.now = time.Now

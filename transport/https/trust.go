@@ -43,6 +43,7 @@ func (c *Client) trusting() (*http.Transport, error) {
 		return nil, err
 	}
 	c.caText, c.transport = text, newTransport(cfg)
+	c.useProxy(c.transport)
 	return c.transport, nil
 }
 

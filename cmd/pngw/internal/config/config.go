@@ -9,6 +9,7 @@
 //		option server 'https://cpns.example.net:8443'     # required
 //		option ca '/etc/pngw/ca.pem'                      # else the system's roots
 //		option pin 'BASE64'                               # SHA-256 of the server's SPKI
+//		option proxy 'http://192.168.1.2:3128'            # HTTP proxy to ask through
 //		option psk_file '/etc/pngw/psk1'                  # this and all that follow:
 //		option psk_identity 'gw-0001'                     # the values shown are
 //		option store '/etc/pngw/keys'                     # what holds when the
@@ -84,6 +85,7 @@ type Gateway struct {
 	ID          cpns.GatewayID
 	Server      string // base URL of the CPNS Server, https, without a final slash
 	CA          string // PEM file, "" for the system's roots
+	Proxy       string // HTTP proxy on the way to the server, "" for none
 	Pin         string // base64 of SHA-256 of the SubjectPublicKeyInfo, "" for none
 	PSKFile     string
 	PSKIdentity cpns.PSKIdentity

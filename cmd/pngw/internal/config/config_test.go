@@ -18,6 +18,7 @@ config gateway 'main'
 	option server 'https://cpns.example.net:8443/'
 	option ca '/etc/pngw/ca.pem'
 	option pin 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
+	option proxy 'http://192.0.2.1:3128'
 	option psk_file '/etc/pngw/psk'
 	option psk_identity 'factory-7'
 	option store '/overlay/keys'
@@ -68,6 +69,7 @@ func TestParse(t *testing.T) {
 	wantGateway := Gateway{
 		ID: "gw-0001", Server: "https://cpns.example.net:8443", CA: "/etc/pngw/ca.pem",
 		Pin:     "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+		Proxy:   "http://192.0.2.1:3128",
 		PSKFile: "/etc/pngw/psk", PSKIdentity: "factory-7", Store: "/overlay/keys",
 		RootKey: "/overlay/root.key", Socket: "/tmp/pngw.sock", LogLevel: slog.LevelDebug,
 		Reauth: 6 * time.Hour, HookDir: "/overlay/hooks.d", HookSessionKey: true, HookTimeout: 5 * time.Second,
@@ -224,13 +226,13 @@ func TestFault(t *testing.T) {
 		got  error
 		want string
 	}{
-		{link.Fault(errors.New("no such thing")), "pngw:18: no such thing"},
-		{link.Fault(noSpeed), "pngw:21: option baud: no such speed"},
-		{link.Fault(&transport.OptionError{Option: "prefix", Err: errors.New("is not there")}), "pngw:18: option prefix: is not there"},
-		{link.OptionFault("device", errors.New("moved")), "pngw:20: option device: moved"},
-		{c.Gateway.Fault("psk_file", errors.New("too short")), "pngw:7: option psk_file: too short"},
+		{link.Fault(errors.New("no such thing")), "pngw:19: no such thing"},
+		{link.Fault(noSpeed), "pngw:22: option baud: no such speed"},
+		{link.Fault(&transport.OptionError{Option: "prefix", Err: errors.New("is not there")}), "pngw:19: option prefix: is not there"},
+		{link.OptionFault("device", errors.New("moved")), "pngw:21: option device: moved"},
+		{c.Gateway.Fault("psk_file", errors.New("too short")), "pngw:8: option psk_file: too short"},
 		{c.Gateway.Fault("server", noSpeed), "pngw:2: option baud: no such speed"},
-		{c.Service.Fault("gomemlimit", errors.New("too much")), "pngw:42: option gomemlimit: too much"},
+		{c.Service.Fault("gomemlimit", errors.New("too much")), "pngw:43: option gomemlimit: too much"},
 	} {
 		if tt.got.Error() != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)

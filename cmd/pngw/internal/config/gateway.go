@@ -26,6 +26,7 @@ func parseGateway(s uci.Section) (Gateway, error) {
 		Server:   strings.TrimRight(d.Required("server"), "/"),
 		CA:       d.path("ca", ""),
 		Pin:      d.String("pin", ""),
+		Proxy:    d.String("proxy", ""),
 		PSKFile:  d.path("psk_file", "/etc/pngw/psk1"),
 		Store:    d.path("store", "/etc/pngw/keys"),
 		RootKey:  d.path("root_key", "/etc/pngw/root.key"),

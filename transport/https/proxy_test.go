@@ -1,0 +1,164 @@
+package https
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"cpns.example.net/pngw/transport"
+)
+
+// A tunnel is an HTTP proxy: it connects where CONNECT says, or answers a status of its
+// own.
+type tunnel struct {
+	status int // 0: connect
+	asked  atomic.Int64
+	target atomic.Value
+}
+
+func (p *tunnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.asked.Add(1)
+	p.target.Store(r.Method + " " + r.Host)
+	if p.status != 0 {
+		http.Error(w, "no", p.status)
+		return
+	}
+	server, err := net.Dial("tcp", r.Host)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer server.Close()
+	w.WriteHeader(http.StatusOK)
+	client, buffered, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer client.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() { io.Copy(server, buffered); server.Close() })
+	wg.Go(func() { io.Copy(client, server); client.Close() })
+	wg.Wait()
+}
+
+func withProxy(url string) func(*Config) {
+	return func(c *Config) { c.Proxy = url }
+}
+
+func TestPostThroughProxy(t *testing.T) {
+	p := new(tunnel)
+	proxy := httptest.NewServer(p)
+	defer proxy.Close()
+	var got string
+	c := startHTTPS(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = string(body)
+		answer(w, "yes")
+	}, withProxy(proxy.URL+"/"))
+	resp, err := c.Post(t.Context(), []byte("please"))
+	if err != nil || string(resp.Body) != "yes" || got != "please" {
+		t.Fatalf("got %q, %v; the server got %q", resp.Body, err, got)
+	}
+	if want := "CONNECT " + c.host; p.target.Load() != want {
+		t.Errorf("the proxy was asked for %v, want %s", p.target.Load(), want)
+	}
+}
+
+func TestPostExplainsProxy(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	tests := []struct {
+		name   string
+		status int    // that the proxy answers
+		proxy  string // instead of one that answers
+		reason string
+		tries  int64
+	}{
+		{name: "wants a password", status: 407, reason: "wants a user name and a password", tries: 1},
+		{name: "forbids", status: 403, reason: "does not allow a connection to ", tries: 1},
+		{name: "cannot reach it", status: 502, reason: "does not reach ", tries: maxTries},
+		{name: "is no proxy", status: 404, reason: "answered HTTP 404 instead of connecting", tries: 1},
+		{name: "is away", proxy: "http://" + closed.Addr().String(), reason: "the proxy " + closed.Addr().String() + " refuses the connection"},
+		{name: "has no such name", proxy: "http://proxy.invalid:3128", reason: "proxy.invalid"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &tunnel{status: tt.status}
+			proxy := httptest.NewServer(p)
+			defer proxy.Close()
+			url := proxy.URL
+			if tt.proxy != "" {
+				url = tt.proxy
+			}
+			c := startHTTPS(t, func(http.ResponseWriter, *http.Request) { t.Error("the server was reached") }, withProxy(url))
+			_, err := c.Post(t.Context(), []byte("please"))
+			e, ok := errors.AsType[*transport.UnreachableError](err)
+			if !ok || !strings.Contains(e.Reason, tt.reason) || e.Advice == "" {
+				t.Fatalf("got %v, want %q", err, tt.reason)
+			}
+			if tt.proxy != "" && !strings.Contains(e.Advice, "option proxy") {
+				t.Errorf("the advice is %q", e.Advice)
+			}
+			if p.asked.Load() != tt.tries {
+				t.Errorf("asked %d times, want %d", p.asked.Load(), tt.tries)
+			}
+		})
+	}
+}
+
+// HTTPS_PROXY is not used, and where the server cannot be reached the error says so.
+func TestProxyVariableIgnored(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	t.Setenv("https_proxy", "http://127.0.0.1:1")
+	ignored := func(c *Config) { c.ProxyIgnored = true }
+	c := startHTTPS(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, "yes") }, ignored)
+	if _, err := c.Post(t.Context(), nil); err != nil {
+		t.Errorf("got %v", err)
+	}
+	const hint = "HTTPS_PROXY is set, but not used: name the proxy by option proxy"
+	c = startRaw(t, func(_ context.Context, conn net.Conn) { conn.Close() }, ignored)
+	advice := func(c *Client) string {
+		_, err := c.Post(t.Context(), nil)
+		e, ok := errors.AsType[*transport.UnreachableError](err)
+		if !ok {
+			t.Fatalf("got %v", err)
+		}
+		return e.Advice
+	}
+	if got := advice(c); !strings.Contains(got, hint) {
+		t.Errorf("the advice is %q, want %q in it", got, hint)
+	}
+	c = startRaw(t, func(_ context.Context, conn net.Conn) { conn.Close() })
+	if got := advice(c); strings.Contains(got, hint) {
+		t.Errorf("without the variable the advice is %q", got)
+	}
+}
+
+func TestParseProxy(t *testing.T) {
+	for _, good := range []string{"http://proxy.example.net:3128", "http://192.0.2.1:8080/", "http://[2001:db8::1]:3128"} {
+		if u, err := parseProxy(good); err != nil || u.Scheme+"://"+u.Host != strings.TrimSuffix(good, "/") {
+			t.Errorf("%s: got %v, %v", good, u, err)
+		}
+	}
+	for _, bad := range []string{"proxy:3128", "https://proxy:3128", "socks5://proxy:1080", "http://proxy", "http://:3128", "http://proxy:x", "http://proxy:3128/path", "http://proxy:3128?q", "http://u:secret@proxy:3128", "http://u:secret@proxy:x"} {
+		_, err := parseProxy(bad)
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: got %v", bad, err)
+		}
+		if _, err := New(Config{Server: "https://a", Path: "/", ContentType: testContentType, Proxy: bad}); err == nil {
+			t.Errorf("%s: New takes it", bad)
+		} else if e, ok := errors.AsType[*transport.OptionError](err); !ok || e.Option != "proxy" {
+			t.Errorf("%s: got %v", bad, err)
+		}
+	}
+}
