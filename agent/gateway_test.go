@@ -61,13 +61,14 @@ func newParty(t testing.TB) *party {
 		t.Fatal(err)
 	}
 	hash := hashOf(goodPassword)
-	if err := p.op.AddUser(ctx, "alice", &hash); err != nil {
+	if err := p.op.AddUser(ctx, "alice", &server.PasswordHashes{NFC: hash, NFD: hash}); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.op.AddGateway(ctx, testGateway, cpns.PSKIdentity(testGateway), p.psk); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := server.New(ctx, server.Config{Store: db, MasterKey: &master, Log: quiet})
+	count := func(last cpns.Epoch, _ time.Time) (cpns.Epoch, bool) { return last + 1, true } // 1, 2, whatever the clock says
+	srv, err := server.New(ctx, server.Config{Store: db, MasterKey: &master, Log: quiet, NextEpoch: count, DailyClaims: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

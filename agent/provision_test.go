@@ -14,6 +14,7 @@ import (
 	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -86,7 +87,7 @@ func TestRefused(t *testing.T) {
 	p.importPNE("mine")
 	p.importPNE("hers")
 	bob := cpns.HashPassword("bob", []byte("b"))
-	if err := p.op.AddUser(t.Context(), "bob", &bob); err != nil {
+	if err := p.op.AddUser(t.Context(), "bob", &server.PasswordHashes{NFC: bob, NFD: bob}); err != nil {
 		t.Fatal(err)
 	}
 	g := p.gateway()

@@ -88,6 +88,9 @@ func addGateway(ctx context.Context, data string, id cpns.GatewayID, pskID cpns.
 	if errors.Is(err, server.ErrExists) {
 		return fmt.Errorf("there is a gateway %s, or one with the PSK1 identity %s, already: cpns-server gateway list shows them", id, pskID)
 	}
+	if same, ok := errors.AsType[*server.SamePSK1Error](err); ok {
+		return fmt.Errorf("gateway %s has this PSK1 already: each gateway needs one of its own, which --psk-out makes", same.Gateway)
+	}
 	return err
 }
 

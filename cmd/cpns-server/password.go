@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
 )
 
@@ -19,8 +20,8 @@ const maxPassword = 1024 // bytes
 
 // readPasswordHash asks for a user's password, twice and without echo on a
 // terminal, and otherwise takes all of standard input; one final newline there is
-// not part of it. Only its hash is returned.
-func readPasswordHash(ctx context.Context, c *command.Console, u cpns.UserID) (*cpns.PasswordHash, error) {
+// not part of it. Only its hashes are returned.
+func readPasswordHash(ctx context.Context, c *command.Console, u cpns.UserID) (*server.PasswordHashes, error) {
 	read := readPiped
 	if term.IsTerminal(int(c.Stdin.Fd())) {
 		read = promptTwice
@@ -36,8 +37,7 @@ func readPasswordHash(ctx context.Context, c *command.Console, u cpns.UserID) (*
 	if len(password) > maxPassword {
 		return nil, fmt.Errorf("the password is longer than %d bytes", maxPassword)
 	}
-	hash := cpns.HashPassword(u, password)
-	return &hash, nil
+	return server.HashPassword(u, password), nil
 }
 
 func readPiped(_ context.Context, c *command.Console, _ cpns.UserID) ([]byte, error) {

@@ -18,7 +18,7 @@ import (
 )
 
 var runCommand = command.Command{
-	Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
+	Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
 	Summary: "answer gateways",
 	About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 	Setup: func(fs *flag.FlagSet) command.Run {
@@ -29,6 +29,9 @@ var runCommand = command.Command{
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
 				return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
+			}
+			if config.DailyClaims < 1 {
+				return command.Misused("--daily-claims %d: at least 1", config.DailyClaims)
 			}
 			config.SetLength = *keys
 			return serve(ctx, c, *data, *listen, config)

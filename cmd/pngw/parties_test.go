@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,8 +65,7 @@ func startServer(t *testing.T) *testServer {
 	op, err := server.NewOperator(ctx, store, &key, "test")
 	check(err)
 	for _, user := range []cpns.UserID{"alice", "bob", "mallory"} {
-		hash := cpns.HashPassword(user, []byte(password))
-		check(op.AddUser(ctx, user, &hash))
+		check(op.AddUser(ctx, user, server.HashPassword(user, []byte(password))))
 	}
 	psk, err := hex.DecodeString(pskHex)
 	check(err)
@@ -76,11 +76,12 @@ func startServer(t *testing.T) *testServer {
 	}
 	_, err = op.ImportPNEs(ctx, strings.NewReader(csv), server.ImportOptions{})
 	check(err)
-	s, err := server.New(ctx, server.Config{Store: store, MasterKey: &key, Log: slog.New(slog.DiscardHandler)})
+	count := func(last cpns.Epoch, _ time.Time) (cpns.Epoch, bool) { return last + 1, true } // 1, 2, whatever the clock says
+	s, err := server.New(ctx, server.Config{Store: store, MasterKey: &key, NextEpoch: count, Log: slog.New(slog.DiscardHandler)})
 	check(err)
 	https := httptest.NewTLSServer(s)
 	t.Cleanup(https.Close)
-	s, err = server.New(ctx, server.Config{Store: store, MasterKey: &key, SetLength: 2, Log: slog.New(slog.DiscardHandler)})
+	s, err = server.New(ctx, server.Config{Store: store, MasterKey: &key, SetLength: 2, NextEpoch: count, Log: slog.New(slog.DiscardHandler)})
 	check(err)
 	small := httptest.NewTLSServer(s)
 	t.Cleanup(small.Close)

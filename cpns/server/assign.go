@@ -18,6 +18,7 @@ import (
 type answer struct {
 	response   cpns.EUKeyAssignmentResponse
 	retryAfter time.Duration // with UserLocked
+	problem    *problem      // what is answered instead, nil for nothing
 }
 
 // assign is the procedure of clause 7.4.2.1.1.2 after a request was opened: EUKey
@@ -31,19 +32,19 @@ type answer struct {
 //	user             steps 1 and 2; whatever comes below is told to an
 //	                 authenticated user only
 //	RAND_PNGW        the same request again, or a random number used twice
-//	PNE, its owner
+//	PNE, its owner, or who may become it
 //
 // The transaction holds everything from the lock-out on: two gateways cannot
 // try the tenth password at the same time, the same request sent twice at once
 // makes one assignment, and ownership, epoch, chain, replay record and audit
 // event become durable together or not at all.
-func (s *Server) assign(ctx context.Context, g Gateway, source string, req *cpns.EUKeyAssignmentRequest) (answer, error) {
+func (s *Server) assign(ctx context.Context, g Gateway, source string, req *cpns.EUKeyAssignmentRequest) (*answer, error) {
 	if ok, err := s.slowDown(ctx, g.ID, req.UserID); err != nil {
-		return answer{}, err
+		return nil, err
 	} else if !ok {
-		return answer{}, &problem{status: http.StatusTooManyRequests, detail: "too many requests of this gateway are waiting", retryAfter: slowestDelay, gateway: g.ID}
+		return nil, &problem{status: http.StatusTooManyRequests, detail: "too many requests of this gateway are waiting", retryAfter: slowestDelay, gateway: g.ID}
 	}
-	var ans answer
+	var ans *answer
 	err := s.store.Update(ctx, func(tx Tx) (err error) {
 		if err := stillThere(tx, g); err != nil {
 			return err
@@ -53,7 +54,10 @@ func (s *Server) assign(ctx context.Context, g Gateway, source string, req *cpns
 		return err
 	})
 	if err != nil {
-		return answer{}, fmt.Errorf("assigning EUKeys: %w", err)
+		return nil, fmt.Errorf("assigning EUKeys: %w", err)
+	}
+	if ans.problem != nil {
+		return nil, ans.problem
 	}
 	return ans, nil
 }
@@ -74,7 +78,7 @@ func (s *Server) slowDown(ctx context.Context, g cpns.GatewayID, u cpns.UserID) 
 	var failures int
 	err := s.store.View(ctx, func(tx Tx) (err error) {
 		now := s.now()
-		failures, err = tx.CountFailures(u, now.Add(-failureWindow), now, failuresCounted)
+		failures, err = tx.CountFailures(u, now.Add(-failureWindow), now.Add(replicaSkew), failuresCounted)
 		return err
 	})
 	if err != nil {
@@ -84,8 +88,8 @@ func (s *Server) slowDown(ctx context.Context, g cpns.GatewayID, u cpns.UserID) 
 }
 
 // refuse is an answer that assigns nothing.
-func (s *Server) refuse(status cpns.AssignmentStatus) answer {
-	return answer{response: cpns.EUKeyAssignmentResponse{Status: status, ServerTime: uint64(s.now().Unix())}}
+func (s *Server) refuse(status cpns.AssignmentStatus) *answer {
+	return &answer{response: cpns.EUKeyAssignmentResponse{Status: status, ServerTime: uint64(s.now().Unix())}}
 }
 
 // A procedure is one run of the clause within its transaction.
@@ -96,12 +100,15 @@ type procedure struct {
 	source  string
 	req     *cpns.EUKeyAssignmentRequest
 	now     time.Time
+
+	tk            cpns.TK // of the PNE, once it was found to be the user's to have
+	helloVerifies bool    // the request has a hello that was made under it
 }
 
-func (p *procedure) run() (answer, error) {
+func (p *procedure) run() (*answer, error) {
 	until, err := lockedUntil(p.tx, p.req.UserID, p.gateway, p.now)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if until.After(p.now) {
 		return p.locked(until), nil
@@ -111,7 +118,7 @@ func (p *procedure) run() (answer, error) {
 	// Steps 1 and 2.
 	authentic, err := p.authenticateUser()
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if !authentic {
 		return p.userFailed(tag)
@@ -119,31 +126,42 @@ func (p *procedure) run() (answer, error) {
 
 	seen, earlier, err := findRepeat(p.tx, p.req, tag)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if seen == randomReused {
-		return p.refused(cpns.RandomReused, EventRandomReused)
+		return p.refused(cpns.RandomReused, EventRandomReused, "")
 	}
 
 	// Step 6 comes before step 3: a PNE without a TK changes nothing.
 	pne, err := p.tx.PNE(p.req.EntityID)
 	if errors.Is(err, ErrNotFound) {
-		return p.refused(cpns.UnknownPNE, EventUnknownPNE)
+		return p.refused(cpns.UnknownPNE, EventUnknownPNE, "")
 	}
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if pne.Owner != "" && pne.Owner != p.req.UserID {
-		return p.refused(cpns.PNEOwnedByAnotherUser, EventOwnedByOther)
+		return p.refused(cpns.PNEOwnedByAnotherUser, EventOwnedByOther, "")
+	}
+	if p.tk, err = p.vault.open(columnTK, string(pne.Entity), pne.TK); err != nil {
+		return nil, err
+	}
+	if p.helloVerifies, err = verifyHello(p.req.PNEHello, p.tk); err != nil {
+		return nil, err
 	}
 	if seen == sameRequest {
-		return p.respond(EventRepeated, pne, earlier)
+		return p.respond(EventRepeated, earlier)
+	}
+	if pne.Owner == "" {
+		if no, err := p.claim(pne); no != nil || err != nil {
+			return no, err
+		}
 	}
 	assignment, err := p.newAssignment(pne, tag)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
-	return p.respond(EventAssigned, pne, assignment)
+	return p.respond(EventAssigned, assignment)
 }
 
 // authenticateUser is steps 1 and 2: generate H(AuthData), verify what was
@@ -160,29 +178,38 @@ func (p *procedure) authenticateUser() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if len(plain) != len(cpns.PasswordHash{}) {
-		return false, fmt.Errorf("the Hash(Password) of %s has %d bytes", user.ID, len(plain))
+	defer clear(plain)
+	const size = len(cpns.PasswordHash{})
+	if len(plain) != 2*size {
+		return false, fmt.Errorf("the two Hash(Password) of %s have %d bytes", user.ID, len(plain))
 	}
-	hash := cpns.PasswordHash(plain)
-	want := cpns.UserAuthenticationData(&hash, &p.req.RandPNGW, p.req.Time)
-	return subtle.ConstantTimeCompare(want[:], p.req.UserAuthenticationData[:]) == 1, nil
+	matches := 0
+	for _, half := range [][]byte{plain[:size], plain[size:]} { // both, always
+		hash := cpns.PasswordHash(half)
+		want := cpns.UserAuthenticationData(&hash, &p.req.RandPNGW, p.req.Time)
+		matches |= subtle.ConstantTimeCompare(want[:], p.req.UserAuthenticationData[:])
+	}
+	return matches == 1, nil
 }
 
 // userFailed refuses the user and counts the failure. The same request again is
 // not another guess: it counts once.
-func (p *procedure) userFailed(tag Tag) (answer, error) {
+func (p *procedure) userFailed(tag Tag) (*answer, error) {
 	err := p.tx.AddFailure(Failure{User: p.req.UserID, Gateway: p.gateway, RequestTag: tag, Time: p.now})
-	if err != nil && !errors.Is(err, ErrExists) {
-		return answer{}, err
+	if errors.Is(err, ErrExists) {
+		return p.refuse(cpns.UserAuthenticationFailed), nil // in the log already
+	}
+	if err != nil {
+		return nil, err
 	}
 	until, err := lockedUntil(p.tx, p.req.UserID, p.gateway, p.now)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if until.After(p.now) {
-		return p.refused(cpns.UserAuthenticationFailed, EventUserLocked)
+		return p.refused(cpns.UserAuthenticationFailed, EventUserLocked, "")
 	}
-	return p.refused(cpns.UserAuthenticationFailed, EventAuthFailed)
+	return p.refused(cpns.UserAuthenticationFailed, EventAuthFailed, "")
 }
 
 // newAssignment is steps 3 to 5.
@@ -192,8 +219,8 @@ func (p *procedure) newAssignment(pne PNE, tag Tag) (Assignment, error) {
 	if _, err := io.ReadFull(p.rand, randSVR[:]); err != nil {
 		return Assignment{}, fmt.Errorf("generating RAND_SVR: %w", err)
 	}
-	epoch := pne.Epoch + 1
-	if epoch == 0 {
+	epoch, left := p.nextEpoch(pne.Epoch, p.now)
+	if !left {
 		return Assignment{}, fmt.Errorf("all epochs of PNE %s are used up", pne.Entity)
 	}
 	sealed, err := p.vault.seal(columnRandSVR, assignmentRow(pne.Entity, epoch), randSVR[:])
@@ -221,18 +248,21 @@ func (p *procedure) newAssignment(pne PNE, tag Tag) (Assignment, error) {
 	if err := p.tx.SetOwner(pne.Entity, p.req.UserID, epoch); err != nil {
 		return Assignment{}, err
 	}
+	if !p.clock.steady(p.now, p.passed()) {
+		return a, nil
+	}
 	return a, p.tx.PruneAssignments(pne.Entity, p.now.Add(-replayKept))
 }
 
 // respond is steps 4, 6 and 7, for a new assignment and for one that is given
 // again.
-func (p *procedure) respond(kind EventKind, pne PNE, a Assignment) (answer, error) {
+func (p *procedure) respond(kind EventKind, a Assignment) (*answer, error) {
 	randSVR, err := p.vault.open(columnRandSVR, assignmentRow(a.Entity, a.Epoch), a.RandSVR)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if len(randSVR) != cpns.RandSize {
-		return answer{}, fmt.Errorf("the RAND_SVR of PNE %s, epoch %d, has %d bytes", a.Entity, a.Epoch, len(randSVR))
+		return nil, fmt.Errorf("the RAND_SVR of PNE %s, epoch %d, has %d bytes", a.Entity, a.Epoch, len(randSVR))
 	}
 
 	// Step 4: the seed, and from it the chain.
@@ -240,37 +270,35 @@ func (p *procedure) respond(kind EventKind, pne PNE, a Assignment) (answer, erro
 	set := make([]cpns.EUKey, a.Length)
 	cpns.DeriveSet(set, &seed)
 
-	// Step 6: the Temporary Key.
-	tk, err := p.vault.open(columnTK, string(pne.Entity), pne.TK)
-	if err != nil {
-		return answer{}, err
-	}
-
-	// Step 7: the response.
+	// Steps 6 and 7: with the Temporary Key, the response.
 	response := cpns.EUKeyAssignmentResponse{
 		Status:     cpns.Success,
 		ServerTime: uint64(p.now.Unix()),
 		Epoch:      a.Epoch,
-		TK:         tk,
+		TK:         p.tk,
 		EUKeys:     set,
 	}
-	return answer{response: response}, p.record(kind, a.Epoch)
+	detail := ""
+	if p.req.PNEHello != nil && !p.helloVerifies {
+		detail = helloUnproved
+	}
+	return &answer{response: response}, p.record(kind, a.Epoch, detail)
 }
 
 // refused refuses the request and records why.
-func (p *procedure) refused(status cpns.AssignmentStatus, kind EventKind) (answer, error) {
-	return p.refuse(status), p.record(kind, 0)
+func (p *procedure) refused(status cpns.AssignmentStatus, kind EventKind, detail string) (*answer, error) {
+	return p.refuse(status), p.record(kind, 0, detail)
 }
 
 // locked refuses the request of a locked user. Only the failure that locked the
 // user is in the audit log: otherwise asking on would fill it.
-func (p *procedure) locked(until time.Time) answer {
+func (p *procedure) locked(until time.Time) *answer {
 	ans := p.refuse(cpns.UserLocked)
 	ans.retryAfter = until.Sub(p.now)
 	return ans
 }
 
-func (p *procedure) record(kind EventKind, epoch cpns.Epoch) error {
+func (p *procedure) record(kind EventKind, epoch cpns.Epoch, detail string) error {
 	return p.tx.AddEvent(Event{
 		Time:    p.now,
 		Kind:    kind,
@@ -279,6 +307,7 @@ func (p *procedure) record(kind EventKind, epoch cpns.Epoch) error {
 		Gateway: p.gateway,
 		Epoch:   epoch,
 		Source:  p.source,
+		Detail:  detail,
 	})
 }
 

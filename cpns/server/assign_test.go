@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"reflect"
 	"slices"
@@ -22,8 +23,8 @@ func TestSuccess(t *testing.T) {
 	r := newRig(t)
 	req := r.request("alice", "pne-1")
 	got := r.wantStatus("gw-1", req, cpns.Success)
-	if got.Epoch != 1 {
-		t.Errorf("epoch: got %d, want 1", got.Epoch)
+	if got.Epoch != r.epoch(1) {
+		t.Errorf("epoch: got %d, want %d", got.Epoch, r.epoch(1))
 	}
 	if !bytes.Equal(got.TK, r.pnes["pne-1"]) {
 		t.Error("TK is not the one that was imported")
@@ -34,20 +35,28 @@ func TestSuccess(t *testing.T) {
 	if want := uint64(r.clock.Now().Unix()); got.ServerTime != want {
 		t.Errorf("server time: got %d, want %d", got.ServerTime, want)
 	}
-	if p := r.pne("pne-1"); p.Owner != "alice" || p.Epoch != 1 {
-		t.Errorf("the PNE is %s's in epoch %d, want alice's in epoch 1", p.Owner, p.Epoch)
+	if p := r.pne("pne-1"); p.Owner != "alice" || p.Epoch != r.epoch(1) {
+		t.Errorf("the PNE is %s's in epoch %d, want alice's in epoch %d", p.Owner, p.Epoch, r.epoch(1))
 	}
 	last := r.events()[len(r.events())-1]
-	want := server.Event{Time: r.clock.Now(), Kind: server.EventAssigned, User: "alice", Entity: "pne-1", Gateway: "gw-1", Epoch: 1, Source: "127.0.0.1"}
+	want := server.Event{Seq: last.Seq, Time: r.clock.Now(), Kind: server.EventAssigned, User: "alice", Entity: "pne-1", Gateway: "gw-1", Epoch: r.epoch(1), Source: "127.0.0.1"}
 	if last != want {
 		t.Errorf("audit: got %+v, want %+v", last, want)
 	}
 
 	// Another request is another set, in the next epoch.
 	next := r.wantStatus("gw-2", r.request("alice", "pne-1"), cpns.Success)
-	if next.Epoch != 2 || reflect.DeepEqual(next.EUKeys, got.EUKeys) {
-		t.Errorf("the next assignment: epoch %d, want 2 and another set", next.Epoch)
+	if next.Epoch != r.epoch(2) || reflect.DeepEqual(next.EUKeys, got.EUKeys) {
+		t.Errorf("the next assignment: epoch %d, want %d and another set", next.Epoch, r.epoch(2))
 	}
+}
+
+// firstErr makes an error of a failed check.
+func firstErr(ok bool, answer []byte) error {
+	if ok {
+		return nil
+	}
+	return errors.New(string(answer))
 }
 
 // A vectorRand gives the random numbers of a vector, told apart by their size.
@@ -81,9 +90,10 @@ func TestVectors(t *testing.T) {
 			IV       struct {
 				Response hexBytes `json:"response"`
 			} `json:"iv"`
-			Epoch    cpns.Epoch `json:"response_epoch"`
-			Request  hexBytes   `json:"request"`
-			Response hexBytes   `json:"response"`
+			Epoch     cpns.Epoch `json:"response_epoch"`
+			Request   hexBytes   `json:"request"`
+			WithHello hexBytes   `json:"request_with_hello"`
+			Response  hexBytes   `json:"response"`
 		} `json:"cases"`
 	}
 	raw, err := os.ReadFile("../testdata/protocol.json")
@@ -101,15 +111,17 @@ func TestVectors(t *testing.T) {
 		t.Run(string(v.User), func(t *testing.T) {
 			r := newRigWith(t, func(c *server.Config) {
 				c.SetLength = v.N
+				// The epochs of the vectors are free of the clock's rule.
+				c.NextEpoch = func(last cpns.Epoch, _ time.Time) (cpns.Epoch, bool) { return last + 1, true }
 				c.Rand = vectorRand{unhex(v.RandSVR), unhex(v.IV.Response)}
 				c.Now = func() time.Time { return time.Unix(v.Time+1, 0) } // as the vectors have it
 			})
-			hash := cpns.HashPassword(v.User, []byte(v.Password))
+			hash := server.HashPassword(v.User, []byte(v.Password))
 			r.gateways["vector"] = unhex(v.PSK1)
 			if v.User != "alice" {
-				must(t, r.op.AddUser(t.Context(), v.User, &hash))
+				must(t, r.op.AddUser(t.Context(), v.User, hash))
 			} else {
-				must(t, r.op.SetPassword(t.Context(), v.User, &hash))
+				must(t, r.op.SetPassword(t.Context(), v.User, hash))
 			}
 			must(t, r.op.AddGateway(t.Context(), v.Gateway, v.Identity, unhex(v.PSK1)))
 			csv := bytes.NewReader([]byte("entity_id,tk\n" + string(v.Entity) + "," + string(v.TK)))
@@ -120,6 +132,15 @@ func TestVectors(t *testing.T) {
 			res, answer := r.post(unhex(v.Request))
 			if res.StatusCode != 200 || !bytes.Equal(answer, unhex(v.Response)) {
 				t.Errorf("got HTTP %s and\n%x, want\n%s", res.Status, answer, v.Response)
+			}
+			// With a hello it is the same request.
+			res, answer = r.post(unhex(v.WithHello))
+			must(t, firstErr(res.StatusCode == 200, answer))
+			again, err := cpns.OpenResponse(unhex(v.PSK1), v.Identity, unhex(v.WithHello), answer)
+			must(t, err)
+			events := r.events()
+			if last := events[len(events)-1]; again.Status != cpns.Success || again.Epoch != v.Epoch || last.Kind != server.EventRepeated || last.Detail != "" {
+				t.Errorf("with a hello: %v in epoch %d, audit %+v", again.Status, again.Epoch, last)
 			}
 		})
 	}
@@ -193,8 +214,8 @@ func TestOwnership(t *testing.T) {
 	r.wantStatus("gw-2", r.request("alice", "pne-1"), cpns.Success)
 	must(t, r.op.Release(t.Context(), "pne-1"))
 	r.wantStatus("gw-1", req, cpns.RandomReused) // its set is gone
-	if got := r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.Success); got.Epoch != 3 {
-		t.Errorf("epoch after the release: got %d, want 3", got.Epoch)
+	if got := r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.Success); got.Epoch != r.epoch(3) {
+		t.Errorf("epoch after the release: got %d, want %d", got.Epoch, r.epoch(3))
 	}
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.PNEOwnedByAnotherUser)
 	r.wantStatus("gw-1", req, cpns.RandomReused)
@@ -203,6 +224,7 @@ func TestOwnership(t *testing.T) {
 func TestRepeat(t *testing.T) {
 	r := newRig(t)
 	req := r.request("alice", "pne-1")
+	begin := r.epoch(1)
 	body := r.seal("gw-1", req)
 	res, answer := r.post(body)
 	first := r.open("gw-1", body, res, answer)
@@ -242,8 +264,8 @@ func TestRepeat(t *testing.T) {
 		r.clock.advance(time.Second)
 		r.wantStatus("gw-1", req, cpns.TimeOutOfWindow)
 	})
-	if p := r.pne("pne-1"); p.Epoch != 2 {
-		t.Errorf("epoch at the end: got %d, want 2", p.Epoch)
+	if p := r.pne("pne-1"); p.Epoch != begin+1 {
+		t.Errorf("epoch at the end: got %d, want %d", p.Epoch, begin+1)
 	}
 }
 
@@ -285,6 +307,7 @@ func TestRandomReused(t *testing.T) {
 // assignment stays.
 func TestRepeatsPruned(t *testing.T) {
 	r := newRig(t)
+	r.steady()
 	first, second := r.request("alice", "pne-1"), r.request("alice", "pne-1")
 	r.wantStatus("gw-1", first, cpns.Success)
 	r.wantStatus("gw-1", second, cpns.Success)
@@ -321,8 +344,8 @@ func TestConcurrentRepeats(t *testing.T) {
 	}
 	wg.Wait()
 	for n := range senders {
-		if got[n].Epoch != 1 || !slices.Equal(got[n].EUKeys, got[0].EUKeys) {
-			t.Errorf("answer %d: epoch %d, want 1 and the same set", n, got[n].Epoch)
+		if got[n].Epoch != r.epoch(1) || !slices.Equal(got[n].EUKeys, got[0].EUKeys) {
+			t.Errorf("answer %d: epoch %d, want %d and the same set", n, got[n].Epoch, r.epoch(1))
 		}
 	}
 	kinds := make(map[server.EventKind]int)
@@ -347,8 +370,8 @@ func TestConcurrentAssignments(t *testing.T) {
 	wg.Wait()
 	slices.Sort(epochs)
 	for n := range senders {
-		if epochs[n] != cpns.Epoch(n+1) {
-			t.Fatalf("epochs: got %v, want 1 to %d once each", epochs, senders)
+		if epochs[n] != r.epoch(n+1) {
+			t.Fatalf("epochs: got %v, want %d of them from %d on", epochs, senders, r.epoch(1))
 		}
 	}
 }

@@ -18,6 +18,7 @@ const (
 	EventUserLocked   EventKind = "user_locked"    // the failure that locked the user at the gateway
 	EventUnknownPNE   EventKind = "unknown_pne"    // no TK for the Entity ID
 	EventOwnedByOther EventKind = "owned_by_other" // another user's PNE was asked for
+	EventClaimRefused EventKind = "claim_refused"  // a PNE that nobody owns was asked for, which the rule or the limit forbids
 	EventRandomReused EventKind = "random_reused"  // a RAND_PNGW seen before with a different request
 )
 
@@ -37,6 +38,7 @@ const (
 // An Event is one line of the audit log: who, which PNE, which gateway, what,
 // when. It never holds a secret. What does not apply is empty.
 type Event struct {
+	Seq     int64          `json:"-"` // from 1, in the order of adding
 	Time    time.Time      `json:"time"`
 	Kind    EventKind      `json:"event"`
 	User    cpns.UserID    `json:"user,omitempty"`
@@ -47,5 +49,9 @@ type Event struct {
 	Detail  string         `json:"detail,omitempty"`
 }
 
-// AuditKept is how long the audit log keeps an event.
-const AuditKept = 400 * 24 * time.Hour
+// AuditKept is how long the audit log keeps an event, and AuditRows how many events
+// it keeps at most.
+const (
+	AuditKept = 400 * 24 * time.Hour
+	AuditRows = 1_000_000
+)

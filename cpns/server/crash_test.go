@@ -138,7 +138,7 @@ func TestKilled(t *testing.T) {
 			}
 			if last.got == nil {
 				lost++
-				if again.Epoch != epoch+1 {
+				if again.Epoch <= epoch {
 					t.Fatalf("the lost request: epoch %d after %d", again.Epoch, epoch)
 				}
 			}
@@ -151,7 +151,7 @@ func TestKilled(t *testing.T) {
 			if !ok {
 				break
 			}
-			if got.Status != cpns.Success || got.Epoch != epoch+1 {
+			if got.Status != cpns.Success || got.Epoch <= epoch {
 				t.Fatalf("got %v in epoch %d after %d", got.Status, got.Epoch, epoch)
 			}
 			last.got, epoch = got, got.Epoch
@@ -160,5 +160,5 @@ func TestKilled(t *testing.T) {
 		v.cmd.Process.Kill()
 		v.cmd.Wait()
 	}
-	t.Logf("%d rounds, %d assignments, %d answers lost", rounds, epoch, lost)
+	t.Logf("%d rounds, %d answers lost", rounds, lost)
 }

@@ -1,6 +1,9 @@
 package server
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // What the tests of package server_test see of the inside.
 
@@ -24,3 +27,13 @@ func (s *Server) OnOpen(f func(column string)) {
 }
 
 func (s *Server) Prune(ctx context.Context) error { return s.prune(ctx) }
+
+// SetPassed sets how much time has passed since the server was made.
+func (s *Server) SetPassed(f func() time.Duration) { s.passed = f }
+
+func (s *Server) SetPruneEvery(d time.Duration) { s.pruneEvery = d }
+
+func (s *Server) SetAuditRows(n int) { s.auditRows = n }
+
+// ReplicaSkew is how far the clocks of servers on one store may differ.
+const ReplicaSkew = replicaSkew

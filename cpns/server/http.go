@@ -79,7 +79,7 @@ func (s *Server) serveAssignment(w http.ResponseWriter, r *http.Request) {
 	current := inWindow(in.request.Time, s.now())
 	s.settle(v, !current)
 	proved(r.Context())
-	var out answer
+	var out *answer
 	if current {
 		out, err = s.assignWithin(r.Context(), v, in)
 	} else {
@@ -102,19 +102,22 @@ func (s *Server) serveAssignment(w http.ResponseWriter, r *http.Request) {
 
 // assignWithin answers a request within its gateway's budget, which pays for a
 // failed user authentication until it is known to be none.
-func (s *Server) assignWithin(ctx context.Context, v *visit, in *received) (answer, error) {
+func (s *Server) assignWithin(ctx context.Context, v *visit, in *received) (*answer, error) {
 	budget, wait := s.gateways.reserveOrWait(ctx, in.gateway.ID, s.now, failureCost, gatewayWaiting)
 	if budget == nil {
-		return answer{}, &problem{status: http.StatusTooManyRequests, detail: "this gateway sends too many requests", retryAfter: wait, gateway: in.gateway.ID}
+		return nil, &problem{status: http.StatusTooManyRequests, detail: "this gateway sends too many requests", retryAfter: wait, gateway: in.gateway.ID}
 	}
 	price := 1.0
 	defer func() { budget.settle(s.now(), price) }()
 	out, err := s.assign(ctx, in.gateway, v.from.String(), in.request)
+	if err != nil {
+		return nil, err
+	}
 	switch out.response.Status {
 	case cpns.UserAuthenticationFailed, cpns.UserLocked:
 		price = failureCost
 	}
-	return out, err
+	return out, nil
 }
 
 // received is a request that its gateway has sealed under its PSK1.
@@ -176,7 +179,7 @@ func (s *Server) gatewayOf(ctx context.Context, id cpns.PSKIdentity) (Gateway, c
 }
 
 // respond seals and sends the answer to in.
-func (s *Server) respond(w http.ResponseWriter, in *received, out answer) error {
+func (s *Server) respond(w http.ResponseWriter, in *received, out *answer) error {
 	// The response key follows from the request's bytes; the same bytes may be
 	// answered twice, hence a random IV.
 	var iv [cpns.IVSize]byte

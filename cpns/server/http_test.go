@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -245,4 +246,55 @@ func TestUnavailable(t *testing.T) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("/healthz: got HTTP %s, want 200", res.Status)
 	}
+}
+
+// Whoever asks for the server's health, however often, causes one look at the store
+// in a while; only whether it is ready is seen by writing.
+func TestHealth(t *testing.T) {
+	r := newRig(t)
+	store := &countingStore{Store: r.store}
+	r.serve(func(c *server.Config) { c.Store = store })
+	get := func(path string) int {
+		t.Helper()
+		res, err := r.http.Client().Get(r.http.URL + path)
+		must(t, err)
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for _, tt := range []struct {
+		path, step string
+		kept       time.Duration
+	}{
+		{"/healthz", "view", time.Second},
+		{"/readyz", "update", 5 * time.Second},
+	} {
+		store.reset()
+		for range 3 {
+			for range 200 {
+				if got := get(tt.path); got != http.StatusOK {
+					t.Fatalf("%s: got HTTP %d", tt.path, got)
+				}
+			}
+			r.clock.advance(tt.kept)
+		}
+		if want := []string{tt.step, tt.step, tt.step}; !slices.Equal(store.steps, want) {
+			t.Errorf("%s: the store was asked for %v, want %v", tt.path, store.steps, want)
+		}
+	}
+	// A store that can only be read is healthy, and not ready.
+	hooked := &readOnlyStore{Store: r.store}
+	r.serve(func(c *server.Config) { c.Store = hooked })
+	if got := get("/healthz"); got != http.StatusOK {
+		t.Errorf("/healthz: got HTTP %d, want 200", got)
+	}
+	if got := get("/readyz"); got != http.StatusServiceUnavailable {
+		t.Errorf("/readyz: got HTTP %d, want 503", got)
+	}
+}
+
+// A readOnlyStore is on a disk that takes nothing more.
+type readOnlyStore struct{ server.Store }
+
+func (readOnlyStore) Update(context.Context, func(server.Tx) error) error {
+	return errors.New("the file system is read-only")
 }

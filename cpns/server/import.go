@@ -154,6 +154,14 @@ func (o *Operator) refuseSharedTKs(ctx context.Context, rows []importRow, bad fu
 	return good, nil
 }
 
+// withTK is the PNE, other than e, that has the TK of a digest; "" for none.
+func (o *Operator) withTK(ctx context.Context, digest tkDigest, e cpns.EntityID) (cpns.EntityID, error) {
+	rows := []importRow{{pne: PNE{Entity: e}, digest: digest}}
+	var shared cpns.EntityID
+	_, err := o.refuseSharedTKs(ctx, rows, func(*RowError) { shared = rows[0].sharedWith })
+	return shared, err
+}
+
 // An importRow is a row that is good in itself, its TK sealed.
 type importRow struct {
 	line       int

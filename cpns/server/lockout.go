@@ -32,6 +32,11 @@ const (
 	// takes no place from another.
 	slowedPerGateway = 4
 
+	// Servers on one store may have clocks that differ by this much: what one
+	// wrote into the future of another counts. What lies further ahead was
+	// written under a clock that was wrong.
+	replicaSkew = time.Minute
+
 	// A lock ends at most this long after the first failure that made it.
 	failuresKept = failureWindow + lockTime
 )
@@ -40,9 +45,8 @@ const (
 // after now means that there is none.
 func lockedUntil(tx Failures, u cpns.UserID, g cpns.GatewayID, now time.Time) (time.Time, error) {
 	// The newest first: these ten made a lock if the first and the last are
-	// near enough. While it lasts none is added. Those of the future were
-	// counted under a clock that was wrong.
-	times, err := tx.FailuresAt(u, g, now.Add(-failuresKept), now, lockFailures)
+	// near enough. While it lasts none is added.
+	times, err := tx.FailuresAt(u, g, now.Add(-failuresKept), now.Add(replicaSkew), lockFailures)
 	if err != nil || len(times) < lockFailures {
 		return time.Time{}, err
 	}

@@ -143,7 +143,7 @@ func TestNewPasswordUnlocks(t *testing.T) {
 	r := newRig(t)
 	r.fail("gw-1", "alice", server.LockFailures)
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.UserLocked)
-	must(t, r.op.SetPassword(t.Context(), "alice", r.users["alice"]))
+	must(t, r.op.SetPassword(t.Context(), "alice", bothForms(r.users["alice"])))
 	r.serve(func(*server.Config) {})
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"iter"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -37,8 +36,8 @@ func (o *Operator) event(e Event) Event {
 }
 
 // AddUser adds a CPNS User. It fails with ErrExists where there is one of that ID.
-func (o *Operator) AddUser(ctx context.Context, id cpns.UserID, hash *cpns.PasswordHash) error {
-	sealed, err := o.vault.seal(columnPasswordHash, string(id), hash[:])
+func (o *Operator) AddUser(ctx context.Context, id cpns.UserID, hashes *PasswordHashes) error {
+	sealed, err := hashes.seal(o.vault, id)
 	if err != nil {
 		return err
 	}
@@ -52,8 +51,8 @@ func (o *Operator) AddUser(ctx context.Context, id cpns.UserID, hash *cpns.Passw
 
 // SetPassword changes a user's password and ends the user's locks. It fails with
 // ErrNotFound where there is no such user.
-func (o *Operator) SetPassword(ctx context.Context, id cpns.UserID, hash *cpns.PasswordHash) error {
-	sealed, err := o.vault.seal(columnPasswordHash, string(id), hash[:])
+func (o *Operator) SetPassword(ctx context.Context, id cpns.UserID, hashes *PasswordHashes) error {
+	sealed, err := hashes.seal(o.vault, id)
 	if err != nil {
 		return err
 	}
@@ -83,12 +82,9 @@ func (e *OwnsError) Error() string {
 // *OwnsError, and with ErrNotFound where there is no such user.
 func (o *Operator) RemoveUser(ctx context.Context, id cpns.UserID) error {
 	return o.store.Update(ctx, func(tx Tx) error {
-		owned := 0
-		for _, err := range tx.PNEsOf(id) {
-			if err != nil {
-				return err
-			}
-			owned++
+		owned, err := tx.CountPNEsOf(id)
+		if err != nil {
+			return err
 		}
 		if owned > 0 {
 			return &OwnsError{User: id, PNEs: owned}
@@ -103,15 +99,31 @@ func (o *Operator) RemoveUser(ctx context.Context, id cpns.UserID) error {
 	})
 }
 
+// A SamePSK1Error says that another gateway has the PSK1: each could be the other.
+type SamePSK1Error struct{ Gateway cpns.GatewayID }
+
+func (e *SamePSK1Error) Error() string { return fmt.Sprintf("gateway %s has the same PSK1", e.Gateway) }
+
 // AddGateway adds a gateway and the PSK1 that it shares with the server. It fails
-// with ErrExists where a gateway has that ID or that identity.
+// with ErrExists where a gateway has that ID or that identity, and with a
+// *SamePSK1Error where another has that PSK1.
 func (o *Operator) AddGateway(ctx context.Context, id cpns.GatewayID, identity cpns.PSKIdentity, psk cpns.PSK1) error {
 	sealed, err := o.vault.seal(columnPSK1, string(id), psk)
 	if err != nil {
 		return err
 	}
+	tag := o.vault.psk1Tag(psk)
 	return o.store.Update(ctx, func(tx Tx) error {
-		if err := tx.AddGateway(Gateway{ID: id, Identity: identity, PSK1: sealed, Created: time.Now()}); err != nil {
+		_, byID := tx.Gateway(id)
+		_, byIdentity := tx.GatewayByIdentity(identity)
+		other, byPSK1 := tx.GatewayByPSK1(tag)
+		switch {
+		case byID == nil || byIdentity == nil:
+			return ErrExists
+		case byPSK1 == nil:
+			return &SamePSK1Error{other.ID}
+		}
+		if err := tx.AddGateway(Gateway{ID: id, Identity: identity, PSK1: sealed, PSK1Tag: tag, Created: time.Now()}); err != nil {
 			return err
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventGatewayAdded, Gateway: id}))
@@ -152,6 +164,14 @@ func (o *Operator) Release(ctx context.Context, e cpns.EntityID) error {
 // Owner, epoch and sets stay; gateways get the new one with their next request.
 // It fails with ErrNotFound where the server does not know the PNE.
 func (o *Operator) SetTK(ctx context.Context, e cpns.EntityID, tk cpns.TK) error {
+	if err := checkTK(tk); err != nil {
+		return err
+	}
+	if other, err := o.withTK(ctx, digestOf(tk), e); err != nil {
+		return err
+	} else if other != "" {
+		return fmt.Errorf("TK: PNE %s has the same", other)
+	}
 	sealed, err := o.vault.seal(columnTK, string(e), tk)
 	if err != nil {
 		return err
@@ -180,39 +200,53 @@ func (o *Operator) RemovePNE(ctx context.Context, e cpns.EntityID) error {
 	})
 }
 
-// Users calls f with every user, in the order of their IDs, until f fails.
+// Users calls f with every user, in the order of their IDs, until f fails. Like all
+// listings it is read in pages: what changes meanwhile may be in it or not, and f
+// may take its time.
 func (o *Operator) Users(ctx context.Context, f func(User) error) error {
-	return each(ctx, o.store, Tx.AllUsers, f)
+	return each(ctx, o.store, Tx.UsersAfter, func(u User) cpns.UserID { return u.ID }, f)
 }
 
 // Gateways calls f with every gateway, in the order of their IDs, until f fails.
 func (o *Operator) Gateways(ctx context.Context, f func(Gateway) error) error {
-	return each(ctx, o.store, Tx.AllGateways, f)
+	return each(ctx, o.store, Tx.GatewaysAfter, func(g Gateway) cpns.GatewayID { return g.ID }, f)
 }
 
 // PNEs calls f with every PNE, in the order of their Entity IDs, until f fails.
 func (o *Operator) PNEs(ctx context.Context, f func(PNE) error) error {
-	return each(ctx, o.store, Tx.AllPNEs, f)
+	return each(ctx, o.store, Tx.PNEsAfter, func(p PNE) cpns.EntityID { return p.Entity }, f)
 }
 
 // Audit calls f with every audit event since a time, the oldest first, until f
 // fails.
 func (o *Operator) Audit(ctx context.Context, since time.Time, f func(Event) error) error {
-	events := func(tx Tx) iter.Seq2[Event, error] { return tx.EventsSince(since) }
-	return each(ctx, o.store, events, f)
+	after := func(tx Tx, seq int64, limit int) ([]Event, error) { return tx.EventsAfter(seq, since, limit) }
+	return each(ctx, o.store, after, func(e Event) int64 { return e.Seq }, f)
 }
 
-// each calls f with every row of a listing.
-func each[T any](ctx context.Context, store Store, rows func(Tx) iter.Seq2[T, error], f func(T) error) error {
-	return store.View(ctx, func(tx Tx) error {
-		for row, err := range rows(tx) {
-			if err != nil {
-				return err
-			}
+// pageRows are the rows that a listing reads at a time.
+const pageRows = 500
+
+// each calls f with every row of a listing, after the transaction that read it.
+func each[K, T any](ctx context.Context, store Store, after func(tx Tx, key K, limit int) ([]T, error), keyOf func(T) K, f func(T) error) error {
+	var key K
+	for {
+		var page []T
+		err := store.View(ctx, func(tx Tx) (err error) {
+			page, err = after(tx, key, pageRows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, row := range page {
 			if err := f(row); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
+		if len(page) < pageRows {
+			return nil
+		}
+		key = keyOf(page[len(page)-1])
+	}
 }

@@ -27,8 +27,8 @@ func TestOperator(t *testing.T) {
 		do   func() error
 		want error
 	}{
-		{"user there already", func() error { return r.op.AddUser(ctx, "alice", other) }, server.ErrExists},
-		{"password of nobody", func() error { return r.op.SetPassword(ctx, "nobody", other) }, server.ErrNotFound},
+		{"user there already", func() error { return r.op.AddUser(ctx, "alice", bothForms(other)) }, server.ErrExists},
+		{"password of nobody", func() error { return r.op.SetPassword(ctx, "nobody", bothForms(other)) }, server.ErrNotFound},
 		{"removing nobody", func() error { return r.op.RemoveUser(ctx, "nobody") }, server.ErrNotFound},
 		{"gateway there already", func() error { return r.op.AddGateway(ctx, "gw-1", "new", psk) }, server.ErrExists},
 		{"identity there already", func() error { return r.op.AddGateway(ctx, "gw-9", "gw-1", psk) }, server.ErrExists},
@@ -49,7 +49,7 @@ func TestOperator(t *testing.T) {
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success) // the old password, the old PSK1
 
 	// A new password holds for the next request of the running server.
-	must(t, r.op.SetPassword(ctx, "alice", other))
+	must(t, r.op.SetPassword(ctx, "alice", bothForms(other)))
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.UserAuthenticationFailed)
 	r.users["alice"] = other
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
@@ -72,8 +72,8 @@ func TestOperator(t *testing.T) {
 	res, answer = r.post(r.seal("gw-1", r.request("bob", "pne-1")))
 	wantProblem(t, res, answer, 401)
 	r.gateways["gw-1"] = psk
-	if got := r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.Success); got.Epoch != 4 {
-		t.Errorf("epoch: got %d, want 4", got.Epoch)
+	if got := r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.Success); got.Epoch != r.epoch(4) {
+		t.Errorf("epoch: got %d, want %d", got.Epoch, r.epoch(4))
 	}
 
 	for _, e := range r.events() {
@@ -88,6 +88,30 @@ func TestOperator(t *testing.T) {
 				t.Errorf("audit: %+v", e)
 			}
 		}
+	}
+}
+
+// Two gateways with one PSK1 could each be the other: the second is refused, under
+// whatever name, until the first is removed.
+func TestSamePSK1(t *testing.T) {
+	r := newRig(t)
+	ctx := t.Context()
+	psk := r.gateways["gw-1"]
+	events := len(r.events())
+	same, ok := errors.AsType[*server.SamePSK1Error](r.op.AddGateway(ctx, "gw-9", "other-identity", psk))
+	if !ok || same.Gateway != "gw-1" || len(r.events()) != events {
+		t.Errorf("got %v, %d audit events more", same, len(r.events())-events)
+	}
+	if err := r.op.AddGateway(ctx, "gw-1", "other-identity", psk); !errors.Is(err, server.ErrExists) {
+		t.Errorf("the same gateway again: got %v", err)
+	}
+	must(t, r.op.RemoveGateway(ctx, "gw-1"))
+	must(t, r.op.AddGateway(ctx, "gw-9", "other-identity", psk))
+	r.gateways["gw-9"] = psk
+	body, err := cpns.SealRequest(psk, "other-identity", [cpns.IVSize]byte{1}, r.request("alice", "pne-1"))
+	must(t, err)
+	if res, answer := r.post(body); res.StatusCode != 200 {
+		t.Errorf("got HTTP %s: %s", res.Status, answer)
 	}
 }
 
@@ -107,6 +131,11 @@ func TestSetTK(t *testing.T) {
 		t.Error("the next request got the old TK")
 	}
 	r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.PNEOwnedByAnotherUser)
+	for name, bad := range map[string]cpns.TK{"all zero": make([]byte, 16), "another PNE's": r.pnes["pne-2"]} {
+		if err := r.op.SetTK(t.Context(), "pne-1", bad); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
 }
 
 // A PNE that was removed is unknown, what was given for it is gone, and imported
@@ -166,6 +195,9 @@ func TestConfig(t *testing.T) {
 		{"no store", func(c *server.Config) { c.Store = nil }, false},
 		{"no master key", func(c *server.Config) { c.MasterKey = nil }, false},
 		{"no log", func(c *server.Config) { c.Log = nil }, false},
+		{"a rule of its own", func(c *server.Config) { c.FirstClaim = "friends" }, false},
+		{"owners only", func(c *server.Config) { c.FirstClaim = server.ClaimByOwner }, true},
+		{"-1 claims", func(c *server.Config) { c.DailyClaims = -1 }, false},
 	}
 	for _, tt := range tests {
 		c := good

@@ -199,6 +199,8 @@ func TestCrowd(t *testing.T) {
 	gateway := come("198.51.100.1")
 	gateway.prove()
 	idle := come("198.51.100.2")
+	neighbour := come("192.0.2.1") // a gateway beside those who flood, and the first to come
+	neighbour.prove()
 	var flood []*limitedConn
 	for n := 0; l.total < connections; n++ {
 		source := []string{"192.0.2.1", "203.0.113.1", "2001:db8::1", "100.64.0.1"}[n%4]
@@ -219,7 +221,7 @@ func TestCrowd(t *testing.T) {
 		}
 		others = append(others, c)
 	}
-	for _, c := range append(others, gateway, idle) {
+	for _, c := range append(others, gateway, idle, neighbour) {
 		if !c.isOpen() {
 			t.Errorf("%v was pushed out", c.addr)
 		}
@@ -238,7 +240,7 @@ func TestCrowd(t *testing.T) {
 		come("192.0.2.9")
 		come("192.0.2.1")
 	}
-	for _, c := range append(others, gateway, idle) {
+	for _, c := range append(others, gateway, idle, neighbour) {
 		if !c.isOpen() {
 			t.Errorf("%v was pushed out by the flood", c.addr)
 		}

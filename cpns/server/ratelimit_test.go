@@ -81,7 +81,7 @@ func TestLimiterReserves(t *testing.T) {
 		now := time.Now()
 		still := func() time.Time { return now }
 		var held []*reservation[string]
-		for {
+		for len(held) < 100 {
 			r, d := l.reserve("a", now, 20)
 			if r == nil {
 				if d != time.Second {

@@ -29,7 +29,7 @@ type rig struct {
 	server *server.Server
 	http   *httptest.Server
 	log    *lockedBuffer
-	clock  clock
+	clock  *clock
 
 	users    map[cpns.UserID]*cpns.PasswordHash
 	gateways map[cpns.GatewayID]cpns.PSK1
@@ -97,7 +97,7 @@ func newRigWith(t testing.TB, change func(*server.Config)) *rig {
 		path:     filepath.Join(t.TempDir(), "cpns.db"),
 		key:      (*server.MasterKey)(random(t, server.MasterKeySize)),
 		log:      new(lockedBuffer),
-		clock:    clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+		clock:    &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		users:    make(map[cpns.UserID]*cpns.PasswordHash),
 		gateways: make(map[cpns.GatewayID]cpns.PSK1),
 		pnes:     make(map[cpns.EntityID]cpns.TK),
@@ -142,7 +142,27 @@ func (r *rig) serve(change func(*server.Config)) {
 func (r *rig) addUser(id cpns.UserID) {
 	r.t.Helper()
 	r.users[id] = (*cpns.PasswordHash)(random(r.t, len(cpns.PasswordHash{})))
-	must(r.t, r.op.AddUser(r.t.Context(), id, r.users[id]))
+	must(r.t, r.op.AddUser(r.t.Context(), id, bothForms(r.users[id])))
+}
+
+// bothForms is a password that has one form.
+func bothForms(h *cpns.PasswordHash) *server.PasswordHashes {
+	return &server.PasswordHashes{NFC: *h, NFD: *h}
+}
+
+// steady makes the time that has passed for the server that of the rig's clock,
+// after an hour without a jump.
+func (r *rig) steady() {
+	begin := r.clock.Now()
+	r.server.SetPassed(func() time.Duration { return r.clock.Now().Sub(begin) })
+	must(r.t, r.server.Prune(r.t.Context()))
+	r.clock.advance(time.Hour)
+	must(r.t, r.server.Prune(r.t.Context()))
+}
+
+// epoch is the n-th epoch of a PNE that is assigned for the first time now.
+func (r *rig) epoch(n int) cpns.Epoch {
+	return cpns.Epoch(int(r.clock.Now().Sub(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)).Minutes()) + n - 1)
 }
 
 func (r *rig) addGateway(id cpns.GatewayID, identity cpns.PSKIdentity) {

@@ -59,10 +59,11 @@ var (
 // can write to the database cannot move one row's secret into another. It cannot
 // tell an old value of a row from the newest.
 type vault struct {
-	aead   cipher.AEAD
-	tagKey []byte
-	rand   io.Reader
-	opened func(column) // told of every open; nil outside of tests
+	aead       cipher.AEAD
+	requestKey []byte // of requestTag
+	psk1Key    []byte // of psk1Tag
+	rand       io.Reader
+	opened     func(column) // told of every open; nil outside of tests
 }
 
 func newVault(key *MasterKey, rand io.Reader) (*vault, error) {
@@ -70,15 +71,19 @@ func newVault(key *MasterKey, rand io.Reader) (*vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("deriving the sealing key: %w", err)
 	}
-	tagKey, err := hkdf.Expand(sha256.New, key[:], "CPNS Server request tags 1", sha256.Size)
+	requestKey, err := hkdf.Expand(sha256.New, key[:], "CPNS Server request tags 1", sha256.Size)
 	if err != nil {
-		return nil, fmt.Errorf("deriving the tag key: %w", err)
+		return nil, fmt.Errorf("deriving the key of request tags: %w", err)
+	}
+	psk1Key, err := hkdf.Expand(sha256.New, key[:], "CPNS Server PSK1 tags 1", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("deriving the key of PSK1 tags: %w", err)
 	}
 	aead, err := chacha20poly1305.NewX(sealKey)
 	if err != nil {
 		return nil, fmt.Errorf("setting up the seal: %w", err)
 	}
-	return &vault{aead: aead, tagKey: tagKey, rand: rand}, nil
+	return &vault{aead: aead, requestKey: requestKey, psk1Key: psk1Key, rand: rand}, nil
 }
 
 // seal seals plaintext for one row of a column.
@@ -123,19 +128,27 @@ func appendFields(b []byte, fields ...string) []byte {
 	return b
 }
 
-// Tag recognises a request that was seen before.
+// A Tag recognises what was seen before. It is keyed, because it is stored in the
+// clear.
 type Tag [sha256.Size]byte
 
-// requestTag is the tag of a request from a gateway. It is keyed, because it is
-// stored in the clear: without a key it would let whoever reads the database try
-// passwords against the user authentication data in it.
-func (v *vault) requestTag(g cpns.GatewayID, r *cpns.EUKeyAssignmentRequest) Tag {
-	b := appendFields(nil, string(g), string(r.EntityID), string(r.UserID), string(r.RandPNGW[:]), string(r.UserAuthenticationData[:]))
-	b = binary.BigEndian.AppendUint64(b, r.Time)
-	mac := hmac.New(sha256.New, v.tagKey)
-	mac.Write(b)
+func tagOf(key, content []byte) Tag {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(content)
 	return Tag(mac.Sum(nil))
 }
+
+// requestTag is the tag of a request from a gateway. Without a key it would let
+// whoever reads the database try passwords against the user authentication data in
+// it. The hello of a request is not part of it: the PNE may have said another one
+// when the same request is sent again.
+func (v *vault) requestTag(g cpns.GatewayID, r *cpns.EUKeyAssignmentRequest) Tag {
+	b := appendFields(nil, string(g), string(r.EntityID), string(r.UserID), string(r.RandPNGW[:]), string(r.UserAuthenticationData[:]))
+	return tagOf(v.requestKey, binary.BigEndian.AppendUint64(b, r.Time))
+}
+
+// psk1Tag is the tag of a PSK1, by which the store refuses to have it twice.
+func (v *vault) psk1Tag(psk cpns.PSK1) Tag { return tagOf(v.psk1Key, psk) }
 
 // keyCheck is the setting that tells a wrong master key before it does harm.
 const (

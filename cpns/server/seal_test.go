@@ -105,6 +105,27 @@ func TestRequestTag(t *testing.T) {
 	change("other user authentication data", func(r *cpns.EUKeyAssignmentRequest) { r.UserAuthenticationData[31] = 1 })
 }
 
+// The tag of a PSK1 is of the whole PSK1, needs the key, and is none of a request.
+func TestPSK1Tag(t *testing.T) {
+	v := testVault(t, 1)
+	psk := cpns.PSK1("0123456789abcdef")
+	tag := v.psk1Tag(psk)
+	if v.psk1Tag(bytes.Clone(psk)) != tag {
+		t.Error("the same PSK1 has another tag")
+	}
+	for name, other := range map[string]Tag{
+		"with a zero behind":  v.psk1Tag(append(bytes.Clone(psk), 0)),
+		"under another key":   testVault(t, 2).psk1Tag(psk),
+		"as if of a request":  tagOf(v.requestKey, psk),
+		"without its last":    v.psk1Tag(psk[:15]),
+		"of a plain HMAC key": tagOf(nil, psk),
+	} {
+		if other == tag {
+			t.Errorf("%s: the same tag", name)
+		}
+	}
+}
+
 func TestMasterKeyRedacted(t *testing.T) {
 	key := MasterKey{0: 0xab, 31: 0xcd}
 	var log bytes.Buffer

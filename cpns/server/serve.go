@@ -21,8 +21,6 @@ const (
 	idleTime    = 30 * time.Second
 	headerBytes = 8 << 10
 	stopTime    = answerTime
-
-	pruneEvery = time.Minute
 )
 
 // Serve answers on ln, over TLS 1.2 or later with the certificate that cert
@@ -71,32 +69,4 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 		s.log.Warn("requests under way were cut off", "error", err)
 	}
 	return nil
-}
-
-// pruneUntil removes what has had its time from the store, once a minute.
-func (s *Server) pruneUntil(ctx context.Context) {
-	ticker := time.NewTicker(pruneEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if err := s.prune(ctx); err != nil && ctx.Err() == nil {
-				s.log.Error("pruning the store", "error", err)
-			}
-		}
-	}
-}
-
-// prune removes from the store what has had its time. Nothing depends on when
-// it last ran: it only keeps the store small.
-func (s *Server) prune(ctx context.Context) error {
-	now := s.now()
-	return s.store.Update(ctx, func(tx Tx) error {
-		return errors.Join(
-			tx.PruneFailures(now.Add(-failuresKept)),
-			tx.PruneEvents(now.Add(-AuditKept)),
-		)
-	})
 }

@@ -10,12 +10,14 @@
 //	http.go       method, type, size, form, PSK1: what is answered in plain HTTP
 //	ratelimit.go  who pays for a request
 //	assign.go     the procedure of the clause, and the order of its checks
+//	claim.go      PNEs that nobody owns
+//	epoch.go      what an assignment is counted by
 //	lockout.go    users who fail too often
 //	replay.go     the same request again
 //	seal.go       what lies in the store, under the master key
 //	audit.go      what is written down about it
 //
-// serve.go puts it on a listener, with noise.go and health.go beside it.
+// serve.go puts it on a listener, with noise.go, health.go and prune.go beside it.
 // Server answers gateways. Operator is what the server's operator does: users,
 // gateways, PNEs and the audit log. Both work on one Store, at the same time and
 // in different processes if need be: nothing is cached, so that what an operator
@@ -50,6 +52,12 @@ type Config struct {
 	// cpns.DefaultSetLength. It holds for new assignments.
 	SetLength int
 
+	// FirstClaim says who gets a PNE that nobody owns; ClaimByAnyone where it is
+	// "". DailyClaims is how many of those a user gets through one gateway in a
+	// day; 0 means DefaultDailyClaims.
+	FirstClaim  FirstClaim
+	DailyClaims int
+
 	// ProxyProtocol are the networks of the balancers whose connections begin
 	// with a PROXY protocol header, all of them; ForwardedFor those of the
 	// proxies whose X-Forwarded-For says where a request came from.
@@ -57,6 +65,10 @@ type Config struct {
 
 	// Now is the clock, time.Now where it is nil.
 	Now func() time.Time
+
+	// NextEpoch gives the epoch that follows a PNE's last one, false where none
+	// is left; the one of section 3, which follows the clock, where it is nil.
+	NextEpoch func(last cpns.Epoch, now time.Time) (cpns.Epoch, bool)
 
 	// Rand gives RAND_SVR, initialisation vectors and nonces; crypto/rand
 	// where it is nil.
@@ -73,6 +85,15 @@ type Server struct {
 	now       func() time.Time
 	rand      io.Reader
 	mux       *http.ServeMux
+
+	firstClaim  FirstClaim
+	dailyClaims int
+	nextEpoch   func(cpns.Epoch, time.Time) (cpns.Epoch, bool)
+
+	passed     func() time.Duration // since the server was made, whatever the clock says
+	clock      clockWatch
+	pruneEvery time.Duration
+	auditRows  int
 
 	proxyProtocol, forwarders proxies
 
@@ -101,8 +122,23 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.SetLength < cpns.MinSetLength || c.SetLength > cpns.MaxSetLength {
 		return nil, fmt.Errorf("a set of %d EUKeys: it has %d to %d", c.SetLength, cpns.MinSetLength, cpns.MaxSetLength)
 	}
+	if c.FirstClaim == "" {
+		c.FirstClaim = ClaimByAnyone
+	}
+	if _, err := ParseFirstClaim(string(c.FirstClaim)); err != nil {
+		return nil, err
+	}
+	if c.DailyClaims == 0 {
+		c.DailyClaims = DefaultDailyClaims
+	}
+	if c.DailyClaims < 0 {
+		return nil, fmt.Errorf("%d first claims a day: at least 1", c.DailyClaims)
+	}
 	if err := checkProxies(c.ProxyProtocol, c.ForwardedFor); err != nil {
 		return nil, err
+	}
+	if c.NextEpoch == nil {
+		c.NextEpoch = nextEpoch
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -114,6 +150,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	made := time.Now()
 	s := &Server{
 		store:     c.Store,
 		vault:     v,
@@ -125,6 +162,14 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		gateways:  newLimiter[cpns.GatewayID](gatewayRate, gatewayBurst, gatewaysKept),
 		slowed:    slowed{waiting: make(map[cpns.GatewayID]int)},
 		noise:     newLimiter[string](noiseRate, noiseBurst, len(noises)),
+
+		firstClaim:  c.FirstClaim,
+		dailyClaims: c.DailyClaims,
+		nextEpoch:   c.NextEpoch,
+
+		passed:     func() time.Duration { return time.Since(made) },
+		pruneEvery: pruneEvery,
+		auditRows:  AuditRows,
 
 		proxyProtocol: c.ProxyProtocol,
 		forwarders:    c.ForwardedFor,
@@ -141,14 +186,15 @@ func New(ctx context.Context, c Config) (*Server, error) {
 // makeStandIns seals random secrets that nobody has for the user and the gateway
 // that stand in for unknown ones. No ID is empty, so theirs collide with none.
 func (s *Server) makeStandIns() error {
-	hash, psk := make([]byte, len(cpns.PasswordHash{})), make([]byte, cpns.RandSize)
-	for _, b := range [][]byte{hash, psk} {
+	var hashes PasswordHashes
+	psk := make([]byte, cpns.RandSize)
+	for _, b := range [][]byte{hashes.NFC[:], hashes.NFD[:], psk} {
 		if _, err := io.ReadFull(rand.Reader, b); err != nil {
 			return fmt.Errorf("making stand-ins: %w", err)
 		}
 	}
 	var err error
-	if s.nobody.PasswordHash, err = s.vault.seal(columnPasswordHash, "", hash); err != nil {
+	if s.nobody.PasswordHash, err = hashes.seal(s.vault, ""); err != nil {
 		return err
 	}
 	s.nowhere.PSK1, err = s.vault.seal(columnPSK1, "", psk)

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"io/fs"
-	"iter"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -32,6 +31,10 @@ type Store interface {
 // Tx is what can be done within a transaction. It is valid until the function
 // that got it returns, and not safe for concurrent use.
 //
+// A listing is read in pages, each in a transaction of its own: whoever reads it
+// slowly holds nothing. A page begins after the key that it is given, "" or 0 for
+// the first, and ends after limit rows.
+//
 // Reading, changing or removing what is not there fails with ErrNotFound,
 // adding what is there already with ErrExists; neither ends the transaction.
 type Tx interface {
@@ -40,6 +43,7 @@ type Tx interface {
 	Gateways
 	PNEs
 	Assignments
+	Claims
 	Failures
 	Events
 }
@@ -65,7 +69,7 @@ type Settings interface {
 // A User is a CPNS User who may ask for EUKeys.
 type User struct {
 	ID           cpns.UserID
-	PasswordHash Sealed // Hash(Password), 32 bytes
+	PasswordHash Sealed // PasswordHashes, 64 bytes
 	Created      time.Time
 }
 
@@ -75,7 +79,7 @@ type Users interface {
 	AddUser(User) error
 	SetPasswordHash(cpns.UserID, Sealed) error
 	RemoveUser(cpns.UserID) error
-	AllUsers() iter.Seq2[User, error] // in the order of their IDs
+	UsersAfter(id cpns.UserID, limit int) ([]User, error) // in the order of their IDs
 }
 
 // A Gateway is a PN GW that shares a PSK1 with the server (step 0).
@@ -83,15 +87,18 @@ type Gateway struct {
 	ID       cpns.GatewayID
 	Identity cpns.PSKIdentity // names the PSK1; no two gateways have the same
 	PSK1     Sealed           // 16 to 64 bytes
+	PSK1Tag  Tag              // of the PSK1; no two gateways have the same
 	Created  time.Time
 }
 
 // Gateways are the PN GWs, by ID and by the identity of their PSK1.
 type Gateways interface {
+	Gateway(cpns.GatewayID) (Gateway, error)
 	GatewayByIdentity(cpns.PSKIdentity) (Gateway, error)
+	GatewayByPSK1(Tag) (Gateway, error)
 	AddGateway(Gateway) error
 	RemoveGateway(cpns.GatewayID) error
-	AllGateways() iter.Seq2[Gateway, error] // in the order of their IDs
+	GatewaysAfter(id cpns.GatewayID, limit int) ([]Gateway, error) // in the order of their IDs
 }
 
 // A PNE is a device whose Temporary Key the server has.
@@ -116,8 +123,8 @@ type PNEs interface {
 	RemovePNE(cpns.EntityID) error
 	// SetOwner records who owns a PNE and the epoch of its newest assignment.
 	SetOwner(e cpns.EntityID, owner cpns.UserID, epoch cpns.Epoch) error
-	AllPNEs() iter.Seq2[PNE, error] // in the order of their Entity IDs
-	PNEsOf(cpns.UserID) iter.Seq2[PNE, error]
+	PNEsAfter(e cpns.EntityID, limit int) ([]PNE, error) // in the order of their Entity IDs
+	CountPNEsOf(cpns.UserID) (int, error)
 }
 
 // An Assignment is one EUKey set that the server generated: the record of step
@@ -148,6 +155,23 @@ type Assignments interface {
 	PruneAssignments(e cpns.EntityID, before time.Time) error
 }
 
+// A Claim is the first assignment of a PNE that nobody owned.
+type Claim struct {
+	Entity  cpns.EntityID
+	User    cpns.UserID
+	Gateway cpns.GatewayID
+	Time    time.Time
+}
+
+// Claims are those of the last while.
+type Claims interface {
+	// ClaimsAt gives at most limit times at which the user claimed a PNE through
+	// the gateway, after since and not after until, the newest first.
+	ClaimsAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, limit int) ([]time.Time, error)
+	AddClaim(Claim) error
+	PruneClaims(before time.Time) error
+}
+
 // A Failure is one refused user authentication.
 type Failure struct {
 	User       cpns.UserID // as claimed, known or not
@@ -173,7 +197,10 @@ type Failures interface {
 
 // Events are the audit log, in the order in which they were added.
 type Events interface {
-	AddEvent(Event) error
-	EventsSince(time.Time) iter.Seq2[Event, error]
-	PruneEvents(before time.Time) error
+	AddEvent(Event) error // gives it the next Seq
+	// EventsAfter are those after the one of the number seq, from since on.
+	EventsAfter(seq int64, since time.Time, limit int) ([]Event, error)
+	// PruneEvents removes those before a time, and the oldest where there are
+	// more than keep; at most most of them. It says how many.
+	PruneEvents(before time.Time, keep, most int) (int, error)
 }

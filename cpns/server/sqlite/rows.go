@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"iter"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -48,33 +47,47 @@ func (t *tx) RemoveUser(id cpns.UserID) error {
 	return t.change("DELETE FROM users WHERE id = ?", string(id))
 }
 
-func (t *tx) AllUsers() iter.Seq2[server.User, error] {
-	return list(t, scanUser, userColumns+"ORDER BY id")
+func (t *tx) UsersAfter(id cpns.UserID, limit int) ([]server.User, error) {
+	return list(t, scanUser, userColumns+"WHERE id > ? ORDER BY id LIMIT ?", string(id), int64(limit))
 }
 
 // Gateways.
 
-const gatewayColumns = "SELECT id, identity, psk1, created FROM gateways "
+const gatewayColumns = "SELECT id, identity, psk1, psk1_tag, created FROM gateways "
 
 func scanGateway(r *row) server.Gateway {
-	return server.Gateway{ID: cpns.GatewayID(r.text()), Identity: cpns.PSKIdentity(r.text()), PSK1: r.blob(), Created: r.time()}
+	return server.Gateway{
+		ID:       cpns.GatewayID(r.text()),
+		Identity: cpns.PSKIdentity(r.text()),
+		PSK1:     r.blob(),
+		PSK1Tag:  r.bytes32(),
+		Created:  r.time(),
+	}
+}
+
+func (t *tx) Gateway(id cpns.GatewayID) (server.Gateway, error) {
+	return get(t, scanGateway, gatewayColumns+"WHERE id = ?", string(id))
 }
 
 func (t *tx) GatewayByIdentity(id cpns.PSKIdentity) (server.Gateway, error) {
 	return get(t, scanGateway, gatewayColumns+"WHERE identity = ?", string(id))
 }
 
+func (t *tx) GatewayByPSK1(tag server.Tag) (server.Gateway, error) {
+	return get(t, scanGateway, gatewayColumns+"WHERE psk1_tag = ?", tag[:])
+}
+
 func (t *tx) AddGateway(g server.Gateway) error {
-	return t.insert("INSERT INTO gateways (id, identity, psk1, created) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		string(g.ID), string(g.Identity), []byte(g.PSK1), g.Created)
+	return t.insert("INSERT INTO gateways (id, identity, psk1, psk1_tag, created) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		string(g.ID), string(g.Identity), []byte(g.PSK1), g.PSK1Tag[:], g.Created)
 }
 
 func (t *tx) RemoveGateway(id cpns.GatewayID) error {
 	return t.change("DELETE FROM gateways WHERE id = ?", string(id))
 }
 
-func (t *tx) AllGateways() iter.Seq2[server.Gateway, error] {
-	return list(t, scanGateway, gatewayColumns+"ORDER BY id")
+func (t *tx) GatewaysAfter(id cpns.GatewayID, limit int) ([]server.Gateway, error) {
+	return list(t, scanGateway, gatewayColumns+"WHERE id > ? ORDER BY id LIMIT ?", string(id), int64(limit))
 }
 
 // PNEs.
@@ -116,12 +129,13 @@ func (t *tx) SetOwner(e cpns.EntityID, owner cpns.UserID, epoch cpns.Epoch) erro
 	return t.change("UPDATE pnes SET owner = ?, epoch = ? WHERE entity = ? AND tk <> x''", string(owner), int64(epoch), string(e))
 }
 
-func (t *tx) AllPNEs() iter.Seq2[server.PNE, error] {
-	return list(t, scanPNE, pneColumns+"WHERE tk <> x'' ORDER BY entity")
+func (t *tx) PNEsAfter(e cpns.EntityID, limit int) ([]server.PNE, error) {
+	return list(t, scanPNE, pneColumns+"WHERE entity > ? AND tk <> x'' ORDER BY entity LIMIT ?", string(e), int64(limit))
 }
 
-func (t *tx) PNEsOf(u cpns.UserID) iter.Seq2[server.PNE, error] {
-	return list(t, scanPNE, pneColumns+"WHERE owner = ? AND owner <> '' ORDER BY entity", string(u))
+func (t *tx) CountPNEsOf(u cpns.UserID) (int, error) {
+	n, err := get(t, (*row).int, "SELECT count(*) FROM pnes WHERE owner = ? AND owner <> ''", string(u))
+	return int(n), err
 }
 
 // Assignments.
@@ -167,18 +181,29 @@ func (t *tx) PruneAssignments(e cpns.EntityID, before time.Time) error {
 	return err
 }
 
+// Claims.
+
+func (t *tx) ClaimsAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, limit int) ([]time.Time, error) {
+	return list(t, (*row).time, `SELECT time FROM claims WHERE user = ? AND gateway = ? AND time > ? AND time <= ?
+		ORDER BY time DESC LIMIT ?`, string(u), string(g), since, until, int64(limit))
+}
+
+func (t *tx) AddClaim(c server.Claim) error {
+	_, err := t.exec("INSERT INTO claims (user, gateway, time, entity) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		string(c.User), string(c.Gateway), c.Time, string(c.Entity))
+	return err
+}
+
+func (t *tx) PruneClaims(before time.Time) error {
+	_, err := t.exec("DELETE FROM claims WHERE time < ?", before)
+	return err
+}
+
 // Failures.
 
 func (t *tx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, limit int) ([]time.Time, error) {
-	var times []time.Time
-	for at, err := range list(t, (*row).time, `SELECT time FROM failures WHERE user = ? AND gateway = ? AND time > ? AND time <= ?
-		ORDER BY time DESC LIMIT ?`, string(u), string(g), since, until, int64(limit)) {
-		if err != nil {
-			return nil, err
-		}
-		times = append(times, at)
-	}
-	return times, nil
+	return list(t, (*row).time, `SELECT time FROM failures WHERE user = ? AND gateway = ? AND time > ? AND time <= ?
+		ORDER BY time DESC LIMIT ?`, string(u), string(g), since, until, int64(limit))
 }
 
 func (t *tx) CountFailures(u cpns.UserID, since, until time.Time, limit int) (int, error) {
@@ -206,6 +231,7 @@ func (t *tx) PruneFailures(before time.Time) error {
 
 func scanEvent(r *row) server.Event {
 	return server.Event{
+		Seq:     r.int(),
 		Time:    r.time(),
 		Kind:    server.EventKind(r.text()),
 		User:    cpns.UserID(r.text()),
@@ -223,11 +249,20 @@ func (t *tx) AddEvent(e server.Event) error {
 	return err
 }
 
-func (t *tx) EventsSince(since time.Time) iter.Seq2[server.Event, error] {
-	return list(t, scanEvent, "SELECT time, kind, user, entity, gateway, epoch, source, detail FROM events WHERE time >= ? ORDER BY seq", since)
+func (t *tx) EventsAfter(seq int64, since time.Time, limit int) ([]server.Event, error) {
+	return list(t, scanEvent, `SELECT seq, time, kind, user, entity, gateway, epoch, source, detail FROM events
+		WHERE seq > ? AND time >= ? ORDER BY seq LIMIT ?`, seq, since, int64(limit))
 }
 
-func (t *tx) PruneEvents(before time.Time) error {
-	_, err := t.exec("DELETE FROM events WHERE time < ?", before)
-	return err
+func (t *tx) PruneEvents(before time.Time, keep, most int) (int, error) {
+	// The numbers have no gaps but what was removed, so that those of keep rows
+	// are enough.
+	many, err := t.exec("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq <= (SELECT max(seq) FROM events) - ? ORDER BY seq LIMIT ?)",
+		int64(keep), int64(most))
+	if err != nil || int(many) == most {
+		return int(many), err
+	}
+	old, err := t.exec("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE time < ? ORDER BY time LIMIT ?)",
+		before, int64(most)-many)
+	return int(many + old), err
 }

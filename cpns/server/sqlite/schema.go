@@ -30,6 +30,7 @@ CREATE TABLE gateways (
 	id       TEXT PRIMARY KEY,
 	identity TEXT NOT NULL UNIQUE,
 	psk1     BLOB NOT NULL,
+	psk1_tag BLOB NOT NULL UNIQUE,
 	created  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -55,6 +56,15 @@ CREATE TABLE assignments (
 	created      INTEGER NOT NULL,
 	PRIMARY KEY (entity, epoch)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE claims (
+	user    TEXT NOT NULL,
+	gateway TEXT NOT NULL,
+	time    INTEGER NOT NULL,
+	entity  TEXT NOT NULL,
+	PRIMARY KEY (user, gateway, time, entity)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX claims_by_time ON claims (time);
 
 CREATE TABLE failures (
 	user        TEXT NOT NULL,
@@ -111,8 +121,12 @@ func check(c *conn) error {
 }
 
 // migrate brings the schema of a database that check found good to the newest
-// version, in one transaction.
+// version, in one transaction. Where it is that already, nothing is locked: whoever
+// opens a database to read does not wait for one who writes.
 func migrate(c *conn) (err error) {
+	if version, err := number(c, "PRAGMA user_version"); err != nil || version == len(migrations) {
+		return err
+	}
 	transaction, err := c.BeginImmediate()
 	if err != nil {
 		return err

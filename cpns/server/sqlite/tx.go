@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -109,38 +108,24 @@ func get[T any](t *tx, scan func(*row) T, sql string, args ...any) (got T, err e
 	return got, server.ErrNotFound
 }
 
-// list scans the rows of a query as they are asked for. Listings may stand within
-// each other: one within itself gets a statement of its own.
-func list[T any](t *tx, scan func(*row) T, sql string, args ...any) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		stmt, err := t.statement(sql)
-		if err != nil {
-			yield(none, err)
-			return
-		}
-		if stmt.Busy() {
-			stmt, _, err = t.Prepare(sql)
-			if err != nil {
-				yield(none, explain(err))
-				return
-			}
-			defer stmt.Close()
-		}
-		if err := bind(stmt, args); err != nil {
-			yield(none, err)
-			return
-		}
-		defer stmt.Reset()
-		for stmt.Step() {
-			if !yield(scan(&row{Stmt: stmt}), nil) {
-				return
-			}
-		}
-		if err := stmt.Err(); err != nil {
-			yield(none, explain(err))
-		}
+// list scans the rows of a query.
+func list[T any](t *tx, scan func(*row) T, sql string, args ...any) ([]T, error) {
+	stmt, err := t.statement(sql)
+	if err != nil {
+		return nil, err
 	}
+	if err := bind(stmt, args); err != nil {
+		return nil, err
+	}
+	defer stmt.Reset()
+	var rows []T
+	for stmt.Step() {
+		rows = append(rows, scan(&row{Stmt: stmt}))
+	}
+	if err := stmt.Err(); err != nil {
+		return nil, explain(err)
+	}
+	return rows, nil
 }
 
 // statement is the prepared statement for sql, made at its first use.

@@ -5,7 +5,6 @@ package storetest
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"reflect"
 	"testing"
 	"time"
@@ -35,6 +34,8 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"removed PNEs", testRemovePNE},
 		{"assignments", testAssignments},
 		{"pruned assignments", testPruneAssignments},
+		{"no assignment without a PNE", testAssignmentNeedsPNE},
+		{"claims", testClaims},
 		{"failures", testFailures},
 		{"events", testEvents},
 		{"an error writes nothing", testRollback},
@@ -46,7 +47,6 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"two processes", testTwoProcesses},
 		{"durable", testDurable},
 		{"context", testContext},
-		{"listings within each other", testNestedListings},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, newRig(t)) })
@@ -86,16 +86,42 @@ func wantErr(t *testing.T, what string, got, wanted error) {
 	}
 }
 
-func collect[T any](t *testing.T, rows iter.Seq2[T, error]) []T {
+// collect reads a listing in pages of a few rows.
+func collect[K, T any](t *testing.T, after func(K, int) ([]T, error), keyOf func(T) K) []T {
 	t.Helper()
+	const few = 2
 	var all []T
-	for row, err := range rows {
+	var key K
+	for {
+		page, err := after(key, few)
 		if err != nil {
 			t.Fatalf("listing: %v", err)
 		}
-		all = append(all, row)
+		if len(page) > few {
+			t.Fatalf("listing: %d rows in a page of %d", len(page), few)
+		}
+		if all = append(all, page...); len(page) < few {
+			return all
+		}
+		key = keyOf(page[len(page)-1])
 	}
-	return all
+}
+
+func allUsers(t *testing.T, tx server.Tx) []server.User {
+	return collect(t, tx.UsersAfter, func(u server.User) cpns.UserID { return u.ID })
+}
+
+func allGateways(t *testing.T, tx server.Tx) []server.Gateway {
+	return collect(t, tx.GatewaysAfter, func(g server.Gateway) cpns.GatewayID { return g.ID })
+}
+
+func allPNEs(t *testing.T, tx server.Tx) []server.PNE {
+	return collect(t, tx.PNEsAfter, func(p server.PNE) cpns.EntityID { return p.Entity })
+}
+
+func eventsSince(t *testing.T, tx server.Tx, since time.Time) []server.Event {
+	after := func(seq int64, limit int) ([]server.Event, error) { return tx.EventsAfter(seq, since, limit) }
+	return collect(t, after, func(e server.Event) int64 { return e.Seq })
 }
 
 func testSettings(t *testing.T, r Rig) {
@@ -135,7 +161,7 @@ func testUsers(t *testing.T, r Rig) {
 		_, err = tx.User("BOB")
 		wantErr(t, "IDs differ in case", err, server.ErrNotFound)
 		wantErr(t, "adding again", tx.AddUser(server.User{ID: "bob", PasswordHash: server.Sealed{9}, Created: start}), server.ErrExists)
-		want(t, "all", collect(t, tx.AllUsers()), nil, []server.User{alice, bob})
+		want(t, "all", allUsers(t, tx), nil, []server.User{alice, bob})
 		return tx.SetPasswordHash("bob", server.Sealed{4, 5})
 	})
 	update(t, r.Store, func(tx server.Tx) error {
@@ -145,14 +171,14 @@ func testUsers(t *testing.T, r Rig) {
 		return tx.RemoveUser("bob")
 	})
 	view(t, r.Store, func(tx server.Tx) error {
-		want(t, "all but the removed", collect(t, tx.AllUsers()), nil, []server.User{alice})
+		want(t, "all but the removed", allUsers(t, tx), nil, []server.User{alice})
 		return nil
 	})
 }
 
 func testGateways(t *testing.T, r Rig) {
-	a := server.Gateway{ID: "gw-a", Identity: "z@bsf", PSK1: server.Sealed{1}, Created: start}
-	b := server.Gateway{ID: "gw-b", Identity: "gw-b", PSK1: server.Sealed{2, 2}, Created: start}
+	a := server.Gateway{ID: "gw-a", Identity: "z@bsf", PSK1: server.Sealed{1}, PSK1Tag: server.Tag{1}, Created: start}
+	b := server.Gateway{ID: "gw-b", Identity: "gw-b", PSK1: server.Sealed{2, 2}, PSK1Tag: server.Tag{31: 2}, Created: start}
 	update(t, r.Store, func(tx server.Tx) error {
 		_, err := tx.GatewayByIdentity("z@bsf")
 		wantErr(t, "unknown identity", err, server.ErrNotFound)
@@ -164,9 +190,24 @@ func testGateways(t *testing.T, r Rig) {
 		want(t, "by identity", got, err, a)
 		_, err = tx.GatewayByIdentity("gw-a")
 		wantErr(t, "the ID is not the identity", err, server.ErrNotFound)
-		wantErr(t, "the same ID", tx.AddGateway(server.Gateway{ID: "gw-a", Identity: "new", PSK1: server.Sealed{3}, Created: start}), server.ErrExists)
-		wantErr(t, "the same identity", tx.AddGateway(server.Gateway{ID: "gw-c", Identity: "gw-b", PSK1: server.Sealed{3}, Created: start}), server.ErrExists)
-		want(t, "all", collect(t, tx.AllGateways()), nil, []server.Gateway{a, b})
+		got, err = tx.Gateway("gw-b")
+		want(t, "by ID", got, err, b)
+		_, err = tx.Gateway("z@bsf")
+		wantErr(t, "the identity is not the ID", err, server.ErrNotFound)
+		got, err = tx.GatewayByPSK1(server.Tag{31: 2})
+		want(t, "by PSK1", got, err, b)
+		_, err = tx.GatewayByPSK1(server.Tag{})
+		wantErr(t, "unknown PSK1", err, server.ErrNotFound)
+		for what, change := range map[string]func(*server.Gateway){
+			"ID":       func(g *server.Gateway) { g.ID = "gw-a" },
+			"identity": func(g *server.Gateway) { g.Identity = "gw-b" },
+			"PSK1":     func(g *server.Gateway) { g.PSK1Tag = server.Tag{1} },
+		} {
+			g := server.Gateway{ID: "gw-c", Identity: "new", PSK1: server.Sealed{3}, PSK1Tag: server.Tag{3}, Created: start}
+			change(&g)
+			wantErr(t, "the same "+what, tx.AddGateway(g), server.ErrExists)
+		}
+		want(t, "all", allGateways(t, tx), nil, []server.Gateway{a, b})
 		return tx.RemoveGateway("gw-a")
 	})
 	update(t, r.Store, func(tx server.Tx) error {
@@ -208,10 +249,11 @@ func testPNEs(t *testing.T, r Rig) {
 			got, err := tx.PNE(p.Entity)
 			want(t, string(p.Entity), got, err, p)
 		}
-		want(t, "all", collect(t, tx.AllPNEs()), nil, pnes)
-		want(t, "alice's", collect(t, tx.PNEsOf("alice")), nil, []server.PNE{pnes[1], pnes[3]})
-		want(t, "carol's", collect(t, tx.PNEsOf("carol")), nil, nil)
-		want(t, "nobody's are nobody's", collect(t, tx.PNEsOf("")), nil, nil)
+		want(t, "all", allPNEs(t, tx), nil, pnes)
+		for owner, wanted := range map[cpns.UserID]int{"alice": 2, "carol": 0, "": 0} {
+			got, err := tx.CountPNEsOf(owner)
+			want(t, "owned by "+string(owner), got, err, wanted)
+		}
 		return nil
 	})
 }
@@ -236,8 +278,9 @@ func testRemovePNE(t *testing.T, r Rig) {
 		wantErr(t, "removing again", tx.RemovePNE("pne"), server.ErrNotFound)
 		wantErr(t, "TK of the removed", tx.SetTK("pne", server.Sealed{2}), server.ErrNotFound)
 		wantErr(t, "owner of the removed", tx.SetOwner("pne", "bob", 9), server.ErrNotFound)
-		want(t, "alice's", collect(t, tx.PNEsOf("alice")), nil, nil)
-		want(t, "all that are left", len(collect(t, tx.AllPNEs())), nil, 1)
+		owned, err := tx.CountPNEsOf("alice")
+		want(t, "alice's", owned, err, 0)
+		want(t, "all that are left", len(allPNEs(t, tx)), nil, 1)
 		old, err := tx.AssignmentByRandom(&given.RandPNGW)
 		if err != nil || len(old.RandSVR) != 0 {
 			t.Errorf("its assignment: %d bytes of RAND_SVR, error %v", len(old.RandSVR), err)
@@ -298,6 +341,13 @@ func testAssignments(t *testing.T, r Rig) {
 	})
 }
 
+func testAssignmentNeedsPNE(t *testing.T, r Rig) {
+	err := r.Store.Update(t.Context(), func(tx server.Tx) error { return tx.AddAssignment(assignment("nobody", 1, start)) })
+	if err == nil {
+		t.Error("added for a PNE that is not there")
+	}
+}
+
 func testPruneAssignments(t *testing.T, r Rig) {
 	const old = 40
 	update(t, r.Store, func(tx server.Tx) error {
@@ -343,6 +393,37 @@ func testPruneAssignments(t *testing.T, r Rig) {
 		if !kept("other", 1) {
 			t.Error("another PNE's was removed")
 		}
+		return nil
+	})
+}
+
+func testClaims(t *testing.T, r Rig) {
+	at := func(minute int) time.Time { return start.Add(time.Duration(minute) * time.Minute) }
+	claim := func(u cpns.UserID, g cpns.GatewayID, e cpns.EntityID, minute int) server.Claim {
+		return server.Claim{Entity: e, User: u, Gateway: g, Time: at(minute)}
+	}
+	update(t, r.Store, func(tx server.Tx) error {
+		return errors.Join(
+			tx.AddClaim(claim("alice", "gw-a", "1", 1)),
+			tx.AddClaim(claim("alice", "gw-a", "2", 2)),
+			tx.AddClaim(claim("alice", "gw-a", "3", 2)),
+			tx.AddClaim(claim("alice", "gw-b", "4", 3)),
+			tx.AddClaim(claim("bob", "gw-a", "5", 4)))
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.ClaimsAt("alice", "gw-a", at(0), at(60), 10)
+		want(t, "the newest first", got, err, []time.Time{at(2), at(2), at(1)})
+		got, err = tx.ClaimsAt("alice", "gw-a", at(1), at(60), 10)
+		want(t, "after a time", got, err, []time.Time{at(2), at(2)})
+		got, err = tx.ClaimsAt("alice", "gw-a", at(0), at(1), 10)
+		want(t, "not after a time", got, err, []time.Time{at(1)})
+		got, err = tx.ClaimsAt("alice", "gw-a", at(0), at(60), 1)
+		want(t, "with a limit", got, err, []time.Time{at(2)})
+		return tx.PruneClaims(at(2))
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		got, err := tx.ClaimsAt("alice", "gw-a", at(0), at(60), 10)
+		want(t, "after pruning", got, err, []time.Time{at(2), at(2)})
 		return nil
 	})
 }
@@ -407,14 +488,33 @@ func testEvents(t *testing.T, r Rig) {
 		}
 		return nil
 	})
+	for n := range events {
+		events[n].Seq = int64(n + 1)
+	}
 	view(t, r.Store, func(tx server.Tx) error {
-		want(t, "all", collect(t, tx.EventsSince(time.Time{})), nil, events)
-		want(t, "since a time", collect(t, tx.EventsSince(events[2].Time)), nil, events[2:4])
+		want(t, "all", eventsSince(t, tx, time.Time{}), nil, events)
+		want(t, "since a time", eventsSince(t, tx, events[2].Time), nil, events[2:4])
 		return nil
 	})
-	update(t, r.Store, func(tx server.Tx) error { return tx.PruneEvents(events[1].Time) })
+	prune := func(before time.Time, keep, most, wanted int) {
+		t.Helper()
+		update(t, r.Store, func(tx server.Tx) error {
+			got, err := tx.PruneEvents(before, keep, most)
+			want(t, "removed", got, err, wanted)
+			return nil
+		})
+	}
+	prune(time.Time{}, 5, 100, 0)
+	prune(events[1].Time, 5, 1, 1) // one of the two that are too old
+	prune(events[1].Time, 5, 100, 1)
 	view(t, r.Store, func(tx server.Tx) error {
-		want(t, "all after pruning", collect(t, tx.EventsSince(time.Time{})), nil, events[1:4])
+		want(t, "those that are not too old", eventsSince(t, tx, time.Time{}), nil, events[1:4])
+		return nil
+	})
+	prune(time.Time{}, 2, 1, 1)
+	prune(time.Time{}, 2, 100, 0)
+	view(t, r.Store, func(tx server.Tx) error {
+		want(t, "those that are not too many", eventsSince(t, tx, time.Time{}), nil, events[2:4])
 		return nil
 	})
 }

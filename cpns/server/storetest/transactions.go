@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 
@@ -171,31 +170,4 @@ func testContext(t *testing.T, r Rig) {
 	never := func(server.Tx) error { t.Error("called after the context had ended"); return nil }
 	wantErr(t, "view", r.Store.View(ctx, never), context.Canceled)
 	wantErr(t, "update", r.Store.Update(ctx, never), context.Canceled)
-}
-
-func testNestedListings(t *testing.T, r Rig) {
-	update(t, r.Store, func(tx server.Tx) error {
-		for n := range 3 {
-			if err := addPNE(tx, cpns.EntityID(fmt.Sprint("pne-", n))); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	view(t, r.Store, func(tx server.Tx) error {
-		pairs := 0
-		for _, err := range tx.AllPNEs() {
-			if err != nil {
-				return err
-			}
-			for range tx.AllPNEs() {
-				pairs++
-				if pairs%2 == 0 {
-					break // a listing may be left early
-				}
-			}
-		}
-		want(t, "pairs", pairs > 3, nil, true)
-		return nil
-	})
 }

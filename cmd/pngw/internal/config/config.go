@@ -117,8 +117,6 @@ type Link struct {
 
 	URL          string // mqtt, as this and all that follow
 	Prefix       string
-	ClientID     string // empty: the transport makes one
-	Status       bool
 	Username     string
 	PasswordFile string
 	CA           string

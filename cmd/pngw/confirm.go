@@ -1,4 +1,4 @@
-package command
+package main
 
 import (
 	"bufio"
@@ -7,20 +7,20 @@ import (
 
 	"golang.org/x/term"
 
+	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 )
 
-// CanAsk refuses a command that would have to ask and finds nobody there, as in a
-// script; option --yes is the answer beforehand.
-func (c *Console) CanAsk(yes bool) error {
+// canAsk refuses a command that would have to ask and finds nobody there.
+func canAsk(c *command.Console, yes bool) error {
 	if !yes && !term.IsTerminal(int(c.Stdin.Fd())) {
-		return Misused("nobody to ask on standard input: say --yes")
+		return command.Misused("nobody to ask on standard input: say --yes")
 	}
 	return nil
 }
 
-// Confirm asks whoever sits at the terminal; only yes means yes.
-func (c *Console) Confirm(question string) bool {
+// confirm asks whoever sits at the terminal; only yes means yes.
+func confirm(c *command.Console, question string) bool {
 	fmt.Fprintf(c.Stderr, "%s [y/N] ", display.Plain(question))
 	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(answer)) {

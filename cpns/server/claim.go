@@ -1,0 +1,87 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// FirstClaim says who gets a PNE that nobody owns, and its Temporary Key with it.
+type FirstClaim string
+
+const (
+	// Anyone who is a user and asks first, up to a number of PNEs a day.
+	ClaimByAnyone FirstClaim = "anyone"
+	// The same, but the request has to carry a hello of the PNE whose tag
+	// verifies: its gateway has heard who holds TK.
+	ClaimIfPresent FirstClaim = "present"
+	// Nobody: a PNE has an owner since it was imported, or gets none.
+	ClaimByOwner FirstClaim = "owner"
+)
+
+// ParseFirstClaim reads a rule by its name.
+func ParseFirstClaim(s string) (FirstClaim, error) {
+	switch rule := FirstClaim(s); rule {
+	case ClaimByAnyone, ClaimIfPresent, ClaimByOwner:
+		return rule, nil
+	}
+	return "", fmt.Errorf("first claim %q: there are %s, %s and %s", s, ClaimByAnyone, ClaimIfPresent, ClaimByOwner)
+}
+
+// DefaultDailyClaims is how many PNEs that nobody owned a user gets through one
+// gateway in a day unless the operator says otherwise: more than a person sets up
+// by hand, and far fewer than lie in a warehouse.
+const DefaultDailyClaims = 100
+
+const claimDay = 24 * time.Hour
+
+// claim says whether the user may have a PNE that nobody owns, and records that.
+// Where not, it returns the answer. The user is authenticated by now.
+func (p *procedure) claim(pne PNE) (*answer, error) {
+	var why string
+	switch {
+	case p.firstClaim == ClaimByOwner:
+		why = "nobody owns it, and only the operator gives an owner"
+	case p.firstClaim == ClaimIfPresent && p.req.PNEHello == nil:
+		why = "the request carries no hello of the PNE"
+	case p.firstClaim == ClaimIfPresent && !p.helloVerifies:
+		why = helloUnproved
+	}
+	if why != "" {
+		return p.refused(cpns.PNEOwnedByAnotherUser, EventClaimRefused, why)
+	}
+	since, until := p.now.Add(-claimDay), p.now.Add(replicaSkew)
+	times, err := p.tx.ClaimsAt(p.req.UserID, p.gateway, since, until, p.dailyClaims)
+	if err != nil {
+		return nil, err
+	}
+	if len(times) >= p.dailyClaims {
+		oldest := times[p.dailyClaims-1]
+		ans := &answer{problem: &problem{
+			status:     429,
+			detail:     fmt.Sprintf("the user has got %d new devices through this gateway within a day, which is the most", p.dailyClaims),
+			retryAfter: oldest.Add(claimDay).Sub(p.now),
+			gateway:    p.gateway,
+		}}
+		return ans, p.record(EventClaimRefused, 0, "too many in a day")
+	}
+	return nil, p.tx.AddClaim(Claim{Entity: pne.Entity, User: p.req.UserID, Gateway: p.gateway, Time: p.now})
+}
+
+// helloUnproved is what the audit log says of a hello whose tag does not verify:
+// somebody else made it, or the server has another TK than the PNE.
+const helloUnproved = "the hello in the request was not made under the TK that the server has"
+
+// verifyHello says whether the request carries a hello that who holds TK has made.
+func verifyHello(hello *cpns.Hello, tk cpns.TK) (bool, error) {
+	if hello == nil {
+		return false, nil
+	}
+	err := hello.Verify(tk)
+	if errors.Is(err, cpns.ErrNotAuthentic) {
+		return false, nil
+	}
+	return err == nil, err
+}

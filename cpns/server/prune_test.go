@@ -1,0 +1,156 @@
+package server_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+)
+
+// kept says how much the store has of what is pruned.
+func (r *rig) kept(u cpns.UserID) (failures, claims, events int) {
+	r.t.Helper()
+	must(r.t, r.store.View(r.t.Context(), func(tx server.Tx) error {
+		far := r.clock.Now().Add(10 * 365 * 24 * time.Hour)
+		f, err := tx.FailuresAt(u, "gw-1", time.Time{}, far, 1000)
+		if err != nil {
+			return err
+		}
+		c, err := tx.ClaimsAt(u, "gw-1", time.Time{}, far, 1000)
+		failures, claims = len(f), len(c)
+		return err
+	}))
+	return failures, claims, len(r.events())
+}
+
+// What has had its time goes, and nothing by a clock that jumped.
+func TestPrune(t *testing.T) {
+	r := newRig(t)
+	begin := r.clock.Now()
+	r.steady()
+	must(t, r.store.Update(t.Context(), func(tx server.Tx) error {
+		return tx.AddEvent(server.Event{Time: r.clock.Now().Add(time.Minute - server.AuditKept), Kind: server.EventAssigned, Source: "old"})
+	}))
+	r.fail("gw-1", "alice", 3)
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+	first := r.request("alice", "pne-2")
+	r.wantStatus("gw-1", first, cpns.Success)
+	_, _, all := r.kept("alice")
+	wantKept := func(when string, failures, claims, events int) {
+		t.Helper()
+		must(t, r.server.Prune(t.Context()))
+		f, c, e := r.kept("alice")
+		if f != failures || c != claims || e != events {
+			t.Errorf("%s: %d failures, %d claims, %d events, want %d, %d, %d", when, f, c, e, failures, claims, events)
+		}
+	}
+	wantKept("at once", 3, 2, all)
+
+	// A clock that jumps ten years and back, and what is asked meanwhile.
+	const jump = 10 * 365 * 24 * time.Hour
+	passed := r.clock.Now().Sub(begin)
+	r.server.SetPassed(func() time.Duration { return passed })
+	r.clock.advance(jump)
+	wantKept("ten years ahead", 3, 2, all)
+	r.wantStatus("gw-1", r.request("alice", "pne-2"), cpns.Success)
+	wantKept("and after a request", 3, 2, all+1)
+	if err := r.store.View(t.Context(), func(tx server.Tx) error {
+		_, err := tx.AssignmentByRandom(&first.RandPNGW)
+		return err
+	}); err != nil {
+		t.Errorf("the record of a past epoch: %v", err)
+	}
+	r.clock.advance(-jump)
+	wantKept("back again", 3, 2, all+1)
+
+	// An hour of going on evenly, and what is old goes.
+	r.steady()
+	wantKept("an hour later", 0, 2, all)
+	r.clock.advance(24 * time.Hour)
+	wantKept("a day later", 0, 0, all)
+}
+
+// The audit log has a bound, whatever the clock says; the newest events stay.
+func TestAuditRows(t *testing.T) {
+	const most = 20
+	r := newRig(t)
+	r.server.SetAuditRows(most)
+	for range most {
+		r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+	}
+	before := r.events()
+	must(t, r.server.Prune(t.Context()))
+	after := r.events()
+	if len(after) != most || after[0] != before[len(before)-most] {
+		t.Errorf("%d of %d events are left, want the last %d", len(after), len(before), most)
+	}
+}
+
+// A server that runs prunes.
+func TestServePrunes(t *testing.T) {
+	r := newRig(t)
+	r.server.SetAuditRows(1)
+	r.server.SetPruneEvery(5 * time.Millisecond)
+	if len(r.events()) < 2 {
+		t.Fatal("nothing to prune")
+	}
+	serve(t, r)
+	for begin := time.Now(); len(r.events()) > 1; time.Sleep(5 * time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("nothing was pruned in 10 s")
+		}
+	}
+}
+
+// A user who is removed and added again, perhaps another person, is not locked by
+// what the first one did.
+func TestRemovedUserIsForgotten(t *testing.T) {
+	r := newRig(t)
+	r.fail("gw-1", "bob", server.LockFailures)
+	r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.UserLocked)
+	must(t, r.op.RemoveUser(t.Context(), "bob"))
+	if failures, _, _ := r.kept("bob"); failures != 0 {
+		t.Errorf("%d failures are left", failures)
+	}
+	r.addUser("bob")
+	r.serve(func(*server.Config) {})
+	r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.Success)
+}
+
+// Who reads a listing slowly holds nothing back: the server goes on, and what it
+// writes meanwhile does not pile up beside the database.
+func TestSlowReader(t *testing.T) {
+	r := newRig(t)
+	must(t, r.store.Update(t.Context(), func(tx server.Tx) error {
+		for n := range 3000 {
+			if err := tx.AddEvent(server.Event{Time: r.clock.Now(), Kind: server.EventAssigned, Source: fmt.Sprint(n)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	want := len(r.events())
+	got := 0
+	must(t, r.op.Audit(t.Context(), time.Time{}, func(e server.Event) error {
+		if got++; got%500 == 250 { // in the middle of a page
+			for range 100 {
+				must(t, r.store.Update(t.Context(), func(tx server.Tx) error { return tx.SetSetting("filler", random(t, 40_000)) }))
+			}
+		}
+		if e.Seq != int64(got) {
+			t.Fatalf("event %d has the number %d", got, e.Seq)
+		}
+		return nil
+	}))
+	if got != want {
+		t.Errorf("got %d events, want %d", got, want)
+	}
+	info, err := os.Stat(r.path + "-wal")
+	must(t, err)
+	if most := int64(10 << 20); info.Size() > most { // of 24 MB that were written
+		t.Errorf("the log beside the database has grown to %d bytes", info.Size())
+	}
+}
