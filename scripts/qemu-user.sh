@@ -20,7 +20,7 @@ left_out='/cpns/server|/cmd/cpns-server|/scripts/|/keystore/comparison'
 # TestCrowd wants a thousand devices served within a time that is no emulator's.
 # TestScripts/living opens a serial line again that another end keeps exclusive,
 # which only root may, and the namespace's root is none to the kernel.
-skipped='^TestUnreadableID$|^TestForeignHook$|^TestKernelEvent$|^TestForgedEvent$|^TestCrowd$|^TestScripts$/^living$'
+skipped='^TestRabbitMQ$|^TestNATS$|^TestUnreadableID$|^TestForeignHook$|^TestKernelEvent$|^TestForgedEvent$|^TestCrowd$|^TestScripts$/^living$'
 
 for emulator in mips mipsel arm aarch64; do
 	if ! command -v qemu-$emulator-static >/dev/null; then

@@ -45,6 +45,7 @@ need bzip2 'unpacks the source of libusb' have bzip2
 need npm 'fetches zig, the C compiler of the builds with USB, unless ZIG names one' fetches_zig
 need mosquitto 'the broker that the MQTT tests talk to' have mosquitto
 need mosquitto-clients 'publishes what a hostile device would' have mosquitto_pub
+need rabbitmq-server 'another broker that they talk to' test -d /usr/lib/rabbitmq
 need haproxy 'a balancer that the CPNS Server is reached through' have haproxy
 need nginx-light 'the same, and a proxy that ends TLS' have nginx
 need libnginx-mod-stream 'the part of nginx that passes TLS on' test -e /usr/lib/nginx/modules/ngx_stream_module.so

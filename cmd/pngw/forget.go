@@ -26,14 +26,14 @@ func forget(ctx context.Context, c *command.Console, args []string, yes bool) er
 	if err != nil {
 		return err
 	}
-	if err := canAsk(c, yes); err != nil {
+	if err := c.CanAsk(yes); err != nil {
 		return err
 	}
 	client, err := newClient(c)
 	if err != nil {
 		return err
 	}
-	if !yes && !confirm(c, fmt.Sprintf("Delete the keys of %s from this gateway?", entity)) {
+	if !yes && !c.Confirm(fmt.Sprintf("Delete the keys of %s from this gateway?", entity)) {
 		return errors.New("nothing was deleted")
 	}
 	if err := client.Forget(ctx, entity); err != nil {

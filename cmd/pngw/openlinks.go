@@ -75,6 +75,8 @@ func openLink(l *config.Link, id cpns.GatewayID, hotplug *board.Hotplug, log *sl
 			Name:         l.Name,
 			URL:          l.URL,
 			Prefix:       l.Prefix,
+			ClientID:     l.ClientID,
+			NoStatus:     !l.Status,
 			Username:     l.Username,
 			PasswordFile: l.PasswordFile,
 			CAFile:       l.CA,

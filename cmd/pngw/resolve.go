@@ -57,7 +57,7 @@ func resolve(ctx context.Context, c *command.Console, args []string, o *resolveO
 	case o.user != "" || o.passwordFile != "":
 		return command.Misused("--user and --password-file are of --reassign: --readmit asks nothing of the server")
 	}
-	if err := canAsk(c, o.yes); err != nil {
+	if err := c.CanAsk(o.yes); err != nil {
 		return err
 	}
 	client, err := newClient(c)
@@ -73,7 +73,7 @@ func resolve(ctx context.Context, c *command.Console, args []string, o *resolveO
 	}
 	if !o.yes {
 		fmt.Fprintf(c.Stderr, "%s: %s\n%s", entity, display.Plain(p.Note), resolveWarning)
-		if !confirm(c, "Take "+string(entity)+" in again?") {
+		if !c.Confirm("Take "+string(entity)+" in again?") {
 			return errors.New("nothing was changed")
 		}
 	}

@@ -17,7 +17,7 @@ func TestVirt(t *testing.T) { testSystem(t, &virt) }
 
 func testSystem(t *testing.T, b *board) {
 	t.Parallel()
-	devices := []string{"meter-1", "pump-1", "late-1", "usb-1", "full-1"}
+	devices := []string{"meter-1", "pump-1", "late-1", "usb-1", "full-1", "gone-1"}
 	for i := range crowd {
 		devices = append(devices, fmt.Sprintf("c-%d", i))
 	}
@@ -78,7 +78,7 @@ func testSystem(t *testing.T, b *board) {
 	g.ready()
 	g.setClock()
 	g.until("pngw list | grep late-1 | grep delivered")
-	if text := g.sh("pngw list"); strings.Count(text, "delivered") != strings.Count(text, "alice") {
+	if text := g.sh("pngw list"); strings.Count(text, "delivered") != strings.Count(text, "alice") || strings.Contains(text, "gone-1") {
 		t.Errorf("after the reboot:\n%s", text)
 	}
 	if b == &malta {
@@ -108,9 +108,11 @@ func overUSB(t *testing.T, h *host, g *guest) {
 }
 
 // fullOverlay has a device taken in while there is no room left on the flash: the
-// user is told, nothing that was there is lost, and with room again it works.
+// user is told, nothing that was there is lost, and with room again it works. To forget
+// one takes no room.
 func fullOverlay(t *testing.T, h *host, g *guest) {
 	t.Helper()
+	g.exits(3, "%s --wait 0s gone-1", provision)
 	before := g.sh("pngw list")
 	g.sh("for size in 65536 512 1; do dd if=/dev/urandom bs=$size >>/filler; done 2>/tmp/dd; sync; grep -q 'No space' /tmp/dd")
 	text, code := g.run("%s full-1", provision)
@@ -122,6 +124,10 @@ func fullOverlay(t *testing.T, h *host, g *guest) {
 	}
 	if after := g.sh("pngw list"); after != before {
 		t.Errorf("the list was\n%sand is\n%s", before, after)
+	}
+	g.sh("pngw forget --yes gone-1")
+	if after := g.sh("pngw list; ls /etc/pngw/keys"); strings.Contains(after, "gone-1") {
+		t.Errorf("forgotten, and there is\n%s", after)
 	}
 	g.sh("rm /filler")
 	g.sh("pngw authenticate pump-1")

@@ -75,17 +75,17 @@ func bareExchange(b *testing.B, m *mosquitto.Broker) exchanger {
 		if t := c.Connect(); t.Wait() && t.Error() != nil {
 			b.Fatal(t.Error())
 		}
-		if t := c.Subscribe(topic, qos, got); t.Wait() && t.Error() != nil {
+		if t := c.Subscribe(topic, maxQoS, got); t.Wait() && t.Error() != nil {
 			b.Fatal(t.Error())
 		}
 		b.Cleanup(func() { c.Disconnect(1000) })
 		return c
 	}
 	up := make([]byte, upSize)
-	dial("bare/down", func(c paho.Client, _ paho.Message) { c.Publish("bare/up", qos, false, up) })
+	dial("bare/down", func(c paho.Client, _ paho.Message) { c.Publish("bare/up", maxQoS, false, up) })
 	gw := dial("bare/up", func(paho.Client, paho.Message) { answers <- struct{}{} })
 	down := make([]byte, downSize)
-	return exchanger{func() { gw.Publish("bare/down", qos, false, down) }, answers}
+	return exchanger{func() { gw.Publish("bare/down", maxQoS, false, down) }, answers}
 }
 
 func linkExchange(b *testing.B, m *mosquitto.Broker) exchanger {

@@ -33,6 +33,8 @@ type broker struct {
 	tls  bool
 
 	caFile, certFile, keyFile string // PEM; empty: system roots, no client certificate
+
+	clientID string // for messages
 }
 
 // parseURL takes a broker's URL apart. Its errors never quote the URL: a password may be in it.
@@ -135,6 +137,9 @@ func (b *broker) dial(ctx context.Context) (net.Conn, error) {
 	secure := tls.Client(conn, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
+		if isClosed(err) && ctx.Err() == nil {
+			err = &closedError{stage: inTLS, tls: true}
+		}
 		return nil, err
 	}
 	return secure, nil

@@ -23,7 +23,11 @@ func (e refusedTopic) Error() string { return "broker refuses the subscription t
 
 // explain says in a line for people why there is no connection, and what to do.
 func (b *broker) explain(err error) string {
-	for _, f := range []func(error) string{explainMQTT, b.explainTLS, b.explainNet} {
+	var closed *closedError
+	if errors.As(err, &closed) {
+		return b.addr + " " + closed.Error()
+	}
+	for _, f := range []func(error) string{b.explainMQTT, b.explainTLS, b.explainNet} {
 		if s := f(err); s != "" {
 			return s
 		}
@@ -31,20 +35,23 @@ func (b *broker) explain(err error) string {
 	return fmt.Sprintf("%s: %v", b.addr, err)
 }
 
-func explainMQTT(err error) string {
+func (b *broker) explainMQTT(err error) string {
 	var topic refusedTopic
+	var alert speaksTLS
 	var broken protocolError
 	switch {
 	case errors.As(err, &topic):
 		return fmt.Sprintf("not authorised to subscribe to %s: allow it in the broker's access list", string(topic))
+	case errors.As(err, &alert):
+		return fmt.Sprintf("%s speaks TLS: use mqtts://", b.addr)
 	case errors.As(err, &broken):
 		return broken.Error()
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
 		return "broker refuses user name or password: correct username and password_file"
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised):
-		return "broker does not authorise this client: correct username and password_file, or the broker's configuration"
+		return fmt.Sprintf("broker does not authorise this client: correct username and password_file, or have it allow the client ID %s", b.clientID)
 	case errors.Is(err, packets.ErrorRefusedIDRejected):
-		return "broker refuses the client ID: configure one that it accepts"
+		return fmt.Sprintf("broker refuses the client ID %s: set client_id to one that it accepts", b.clientID)
 	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
 		return "broker says that it is not available now"
 	case errors.Is(err, packets.ErrorRefusedBadProtocolVersion):

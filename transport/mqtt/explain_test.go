@@ -31,9 +31,14 @@ func TestExplain(t *testing.T) {
 		{context.DeadlineExceeded, "does not answer"},
 		{fmt.Errorf("%w : %w", packets.ErrorNetworkError, os.ErrDeadlineExceeded), "does not answer"},
 		{fmt.Errorf("%w : %w", packets.ErrorNetworkError, io.EOF), "closed the connection"},
+		{&closedError{stage: inTLS, tls: true}, "broker.example.net:1883 closed the connection instead of beginning TLS"},
+		{&closedError{stage: connecting, clientID: "c", status: true}, "retained status topic (then set status to 0)"},
+		{&closedError{stage: announcing, topic: "s"}, "closed the connection when given s"},
+		{&closedError{stage: up, clientID: "c"}, "it was stopped, or another client came with the client ID c"},
+		{speaksTLS{}, "broker.example.net:1883 speaks TLS: use mqtts://"},
 		{dial(os.NewSyscallError("read", syscall.ECONNRESET)), "closed the connection"},
 		{packets.ErrorRefusedBadUsernameOrPassword, "correct username and password_file"},
-		{packets.ErrorRefusedNotAuthorised, "does not authorise this client"},
+		{packets.ErrorRefusedNotAuthorised, "have it allow the client ID pngw-1"},
 		{packets.ErrorRefusedIDRejected, "client ID"},
 		{packets.ErrorRefusedServerUnavailable, "not available now"},
 		{packets.ErrorRefusedBadProtocolVersion, "does not speak MQTT 3.1.1"},
@@ -41,7 +46,7 @@ func TestExplain(t *testing.T) {
 		{errors.New("pingresp not received, disconnecting"), "broker.example.net:1883: pingresp not received"},
 		{fmt.Errorf("reading ca: %w", &os.PathError{Op: "open", Path: "/etc/ca.pem", Err: syscall.ENOENT}), "reading ca: open /etc/ca.pem: no such file"},
 	}
-	b := broker{host: "broker.example.net", addr: "broker.example.net:1883"}
+	b := broker{host: "broker.example.net", addr: "broker.example.net:1883", clientID: "pngw-1"}
 	for _, tt := range tests {
 		if got := b.explain(tt.err); !strings.Contains(got, tt.want) {
 			t.Errorf("explain(%v) = %q, want %q in it", tt.err, got, tt.want)

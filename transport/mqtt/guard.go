@@ -48,6 +48,16 @@ type protocolError string
 
 func (e protocolError) Error() string { return "broker breaks the protocol: " + string(e) }
 
+// A speaksTLS is what a broker said before anything else: a TLS alert, because what
+// we said was no TLS.
+type speaksTLS struct{}
+
+func (speaksTLS) Error() string { return "broker speaks TLS" }
+
+// tlsAlert begins a TLS record that holds an alert (RFC 8446, 5.1): content type 21,
+// and a version that is 3.x.
+var tlsAlert = [2]byte{21, 3}
+
 func newGuard(conn net.Conn) *guard {
 	return &guard{Conn: conn, in: bufio.NewReader(conn), over: make(chan struct{})}
 }
@@ -115,6 +125,11 @@ func (g *guard) next() error {
 	first, err := g.in.ReadByte()
 	if err != nil {
 		return err
+	}
+	if !g.connected && first == tlsAlert[0] {
+		if version, err := g.in.Peek(1); err == nil && version[0] == tlsAlert[1] {
+			return speaksTLS{}
+		}
 	}
 	size, err := g.remainingLength()
 	if err != nil {

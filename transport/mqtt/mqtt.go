@@ -58,6 +58,10 @@ type Config struct {
 	// two connections with the same one.
 	ClientID string
 
+	// NoStatus keeps the gateway's status topic off: no last will, nothing retained.
+	// Without, a broker that refuses them is served all the same.
+	NoStatus bool
+
 	Log *slog.Logger // nil discards
 }
 
@@ -75,6 +79,7 @@ type Link struct {
 	log          *slog.Logger
 	wait         transport.Backoff // a copy for each Run
 	ackTimeout   time.Duration
+	noStatus     bool
 
 	running atomic.Bool
 	tally   transport.Tally
@@ -141,6 +146,7 @@ func newLink(cfg Config) (*Link, error) {
 	if cfg.ClientID == "" {
 		cfg.ClientID = clientID(cfg.Role, cfg.Prefix, cfg.Entity)
 	}
+	b.clientID = cfg.ClientID
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -156,6 +162,7 @@ func newLink(cfg Config) (*Link, error) {
 		log:          cfg.Log.With("link", cfg.Name, "broker", b.addr),
 		wait:         transport.Backoff{Min: time.Second, Max: time.Minute},
 		ackTimeout:   ackTimeout,
+		noStatus:     cfg.NoStatus || cfg.Role != Gateway,
 	}, nil
 }
 
@@ -203,19 +210,26 @@ func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 	defer l.tally.Set(transport.Absent, "not running")
 
 	pause := l.wait
+	a := attempts{status: statusChoice{never: l.noStatus}}
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := l.runSession(ctx, h)
+		used := a.status.use()
+		wasUp, err := l.runSession(ctx, h, used, &a)
 		if ctx.Err() != nil {
 			break
 		}
+		lasted := time.Since(began)
+		a.ended(wasUp, lasted > soon*pause.Max, err)
 		if detail := l.broker.explain(err); l.tally.Set(transport.Absent, detail) {
 			l.log.Warn("mqtt broker not available", "reason", detail)
 		}
 		l.session.Store(nil)
+		if !wasUp && a.status.failed(used, err) {
+			continue
+		}
 		// Only a connection that held for a while has earned a quick retry: else
 		// two clients with one client ID would keep pushing each other out.
-		if time.Since(began) > pause.Max {
+		if lasted > pause.Max {
 			pause.Reset()
 		}
 		pause.Wait(ctx)
@@ -223,37 +237,90 @@ func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 	return nil
 }
 
+// soon is how many of the longest pauses a connection may last and still have ended
+// soon after it was up: another client with our client ID that does as we do comes back
+// after one.
+const soon = 2
+
+// attempts is what the connections so far have shown.
+type attempts struct {
+	status    statusChoice
+	pushedOut int // connections in a row that the broker closed soon after they were up, for no reason that shows
+}
+
+// ended takes how a connection has ended.
+func (a *attempts) ended(wasUp, long bool, err error) {
+	var closed *closedError
+	switch pushed := wasUp && !long && errors.As(err, &closed) && closed.topic == ""; {
+	case pushed:
+		a.pushedOut++
+		closed.again = a.pushedOut > 1
+	case wasUp:
+		a.pushedOut = 0
+	}
+}
+
 // runSession connects, hands messages up until the connection or ctx ends, and
-// returns why it ended.
-func (l *Link) runSession(ctx context.Context, h transport.Handler) error {
-	s, err := l.connect(ctx)
+// returns whether it was up and why it ended.
+func (l *Link) runSession(ctx context.Context, h transport.Handler, status bool, a *attempts) (wasUp bool, err error) {
+	s, err := l.connect(ctx, status)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer s.end()
 	if err := s.subscribe(ctx); err != nil {
-		return err
+		return false, s.closed(err)
 	}
-	l.tally.Set(transport.Up, "connected to "+l.broker.addr)
+	if s.status {
+		if err := s.announce(ctx); err != nil {
+			return false, s.closed(err)
+		}
+	}
+	if a.status.succeeded() {
+		l.log.Warn("broker refuses the retained status topic: going on without it", "topic", l.topics.status(l.entity))
+	}
+	s.stage = up
+	l.tally.Set(transport.Up, l.upDetail(s, a))
 	l.session.Store(s)
-	l.log.Info("connected to mqtt broker")
+	l.log.Info("connected to mqtt broker", "client_id", l.clientID)
 	if h.Up != nil {
 		h.Up()
 	}
+	held := time.NewTimer(soon * l.wait.Max)
+	defer held.Stop()
 	for {
 		select {
+		case <-held.C: // whatever ended those before is past
+			a.pushedOut = 0
+			l.tally.Set(transport.Up, l.upDetail(s, a))
 		case <-ctx.Done():
 			l.tally.Set(transport.Absent, "not running")
 			l.session.Store(nil)
-			return ctx.Err()
+			return true, ctx.Err()
 		case m := <-s.incoming:
 			l.tally.AddReceived(1)
 			h.Message(m.Message)
 			m.ack()
 		case <-s.conn.over:
-			return s.lostReason()
+			return true, s.closed(s.lostReason())
 		}
 	}
+}
+
+// upDetail says for people to what the link is connected, as whom, and what is not as
+// it might be.
+func (l *Link) upDetail(s *session, a *attempts) string {
+	detail := fmt.Sprintf("connected to %s as %s", l.broker.addr, l.clientID)
+	if !s.status && !l.noStatus {
+		detail += "; broker refuses the status topic"
+	}
+	for _, filter := range s.weak {
+		detail += "; broker grants no QoS 1 for " + filter + ": messages may be lost"
+	}
+	if a.pushedOut > 1 {
+		detail += fmt.Sprintf("; closed %d times soon after it was up: does another client use this client ID?", a.pushedOut)
+	}
+	return detail
 }
 
 func (l *Link) Send(ctx context.Context, peer string, msg []byte) error {

@@ -269,6 +269,9 @@ func TestSameClientID(t *testing.T) {
 		}
 		break
 	}
+	// Both say which client ID it is, while the link is down and while it is up.
+	awaitDetail(t, a, transport.Absent, "another client seems to use the client ID "+a.clientID)
+	awaitDetail(t, a, transport.Up, "does another client use this client ID?")
 	stopA()
 	stopB()
 	// At most each 5, 10, 20, 40 and then 50 ms at the very least, for both.

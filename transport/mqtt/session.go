@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	qos = 1
+	maxQoS = 1 // what the protocol asks for; 0 where the broker grants no more
 
 	keepAlive   = 30 * time.Second // how often an idle connection is tried
 	pingTimeout = 10 * time.Second // how long the broker has to answer that
@@ -46,12 +46,19 @@ type session struct {
 	incoming chan arrival
 	lost     chan error // holds the first reason for the connection's end
 
-	outgoing  chan publication
-	publisher sync.WaitGroup
+	outgoing       chan publication
+	publisher      sync.WaitGroup
+	unacknowledged string // the first topic that was published to in vain; once publisher is done
+
+	// Of Run's goroutine.
+	stage  stage
+	asked  string   // the topic at that stage
+	status bool     // whether this connection carries the gateway's status
+	weak   []string // filters that were granted at QoS 0 only: then nothing is sent at more
 }
 
-// connect makes a connection to the broker.
-func (l *Link) connect(ctx context.Context) (*session, error) {
+// connect makes a connection to the broker, with a last will if status is to be carried.
+func (l *Link) connect(ctx context.Context, status bool) (*session, error) {
 	var password string
 	if l.passwordFile != "" {
 		var err error
@@ -65,6 +72,8 @@ func (l *Link) connect(ctx context.Context) (*session, error) {
 	}
 	s := &session{
 		link:     l,
+		stage:    connecting,
+		status:   status,
 		conn:     newGuard(conn),
 		incoming: make(chan arrival, queueSize),
 		lost:     make(chan error, 1),
@@ -77,7 +86,7 @@ func (l *Link) connect(ctx context.Context) (*session, error) {
 	stop()
 	if err := token.Error(); err != nil {
 		s.conn.Close()
-		return nil, err
+		return nil, s.closed(err)
 	}
 	s.publisher.Go(s.publishAll)
 	return s, nil
@@ -105,44 +114,70 @@ func (s *session) options(password string) *paho.ClientOptions {
 	opts.Servers = []*url.URL{{Scheme: "tcp", Host: l.broker.addr}} // for paho's logs; we have dialled
 	opts.SetUsername(l.username)
 	opts.SetPassword(password)
-	if l.role == Gateway {
-		opts.SetWill(l.topics.status(l.entity), "offline", qos, true)
+	if s.status {
+		opts.SetWill(l.topics.status(l.entity), "offline", maxQoS, true)
 	}
 	return opts
 }
 
-// subscribe asks for our topics, one at a time as guard wants it, and then says
-// that the gateway is online.
+// subscribe asks for our topics. What a broker refuses at QoS 1 it may still grant at
+// QoS 0: the protocol repeats what is lost.
 func (s *session) subscribe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.link.ackTimeout)
 	defer cancel()
 	for _, filter := range s.link.filters() {
-		token := s.client.Subscribe(filter, qos, nil)
-		select {
-		case <-token.Done():
-		case <-s.conn.over:
-			return s.lostReason()
-		case <-ctx.Done():
-			return ctx.Err()
+		granted, err := s.ask(ctx, filter, maxQoS)
+		if err == nil && granted > maxQoS {
+			granted, err = s.ask(ctx, filter, 0)
 		}
-		if err := token.Error(); err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		granted, answered := token.(*paho.SubscribeToken).Result()[filter]
-		if !answered || granted > qos {
+		case granted > maxQoS:
 			return refusedTopic(filter)
+		case granted < maxQoS:
+			s.weak = append(s.weak, filter)
 		}
-	}
-	if s.link.role == Gateway {
-		s.setStatus("online")
 	}
 	return nil
 }
 
-// setStatus says for people how the gateway is. It lasts at the broker.
-func (s *session) setStatus(status string) paho.Token {
-	return s.client.Publish(s.link.topics.status(s.link.entity), qos, true, status)
+// ask subscribes to one topic, which is as many at a time as guard wants, and returns
+// the broker's answer: the QoS granted, or more for none.
+func (s *session) ask(ctx context.Context, filter string, qos byte) (granted byte, err error) {
+	s.stage, s.asked = subscribing, filter
+	token := s.client.Subscribe(filter, qos, nil)
+	select {
+	case <-token.Done():
+	case <-s.conn.over:
+		return 0, s.lostReason()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if s.isOver() {
+		return 0, s.lostReason()
+	}
+	if err := token.Error(); err != nil {
+		return 0, err
+	}
+	granted, answered := token.(*paho.SubscribeToken).Result()[filter]
+	if !answered {
+		return refused, nil
+	}
+	return granted, nil
 }
+
+// qos is that of what is sent. A broker that grants none for what it sends closes the
+// connection on what it is sent with it, as mosquitto does where max_qos is 0.
+func (s *session) qos() byte {
+	if len(s.weak) > 0 {
+		return 0
+	}
+	return maxQoS
+}
+
+// refused is what a SUBACK says of a topic that is not granted.
+const refused = 0x80
 
 // An arrival is a message with what tells the broker that it has been handled.
 type arrival struct {
@@ -204,12 +239,22 @@ func (s *session) publish(ctx context.Context, topic string, msg []byte) error {
 // knows no context, and so that only a fixed number of messages waits for
 // acknowledgement: paho keeps each until then, and a broker need not send any.
 func (s *session) publishAll() {
-	var pending []paho.Token
+	var pending []published
+	defer func() { s.unacknowledged = firstUnacknowledged(pending) }()
 	for {
-		pending = slices.DeleteFunc(pending, isDone)
+		pending = slices.DeleteFunc(pending, published.isAcknowledged)
+		if slices.ContainsFunc(pending, published.isGivenUp) {
+			// paho has given that up: the connection is ending.
+			select {
+			case <-time.After(farewell):
+				s.conn.Close()
+			case <-s.conn.over:
+			}
+			return
+		}
 		if len(pending) == window {
 			select {
-			case <-pending[0].Done():
+			case <-pending[0].token.Done():
 			case <-time.After(s.link.ackTimeout):
 				s.fail(errors.New("broker acknowledges nothing"))
 				s.conn.Close()
@@ -220,17 +265,38 @@ func (s *session) publishAll() {
 		}
 		select {
 		case p := <-s.outgoing:
-			token := s.client.Publish(p.topic, qos, false, p.msg)
+			token := s.client.Publish(p.topic, s.qos(), false, p.msg)
 			if isDone(token) {
 				p.done <- token.Error()
 				continue
 			}
-			pending = append(pending, token)
+			pending = append(pending, published{p.topic, token})
 			p.done <- nil
 		case <-s.conn.over:
 			return
 		}
 	}
+}
+
+// A published message waits for the broker's acknowledgement.
+type published struct {
+	topic string
+	token paho.Token
+}
+
+func (p published) isAcknowledged() bool { return isDone(p.token) && p.token.Error() == nil }
+
+func (p published) isGivenUp() bool { return isDone(p.token) && p.token.Error() != nil }
+
+// firstUnacknowledged returns the topic of the first message that a connection which
+// is over has left without an acknowledgement, empty for none.
+func firstUnacknowledged(pending []published) string {
+	for _, p := range pending {
+		if !p.isAcknowledged() {
+			return p.topic
+		}
+	}
+	return ""
 }
 
 func isDone(t paho.Token) bool {
@@ -265,13 +331,13 @@ func (s *session) lostReason() error {
 	case err := <-s.lost:
 		return err
 	case <-time.After(farewell):
-		return errors.New("connection lost")
+		return errLost
 	}
 }
 
 // end closes the connection and returns when everything about it has ended.
 func (s *session) end() {
-	if s.link.role == Gateway && !s.isOver() {
+	if s.status && s.stage == up && !s.isOver() {
 		select {
 		case <-s.setStatus("offline").Done():
 		case <-s.conn.over:

@@ -117,6 +117,8 @@ type Link struct {
 
 	URL          string // mqtt, as this and all that follow
 	Prefix       string
+	ClientID     string // empty: the transport makes one
+	Status       bool
 	Username     string
 	PasswordFile string
 	CA           string

@@ -39,6 +39,7 @@ config link 'broker'
 	option type 'mqtt'
 	option url 'mqtts://127.0.0.1:8883'
 	option prefix 'home/cpns'
+	option client_id 'house-7'
 	option username 'gw'
 	option password_file '/etc/pngw/mqtt'
 	option ca '/etc/pngw/mqtt-ca.pem'
@@ -80,7 +81,7 @@ func TestParse(t *testing.T) {
 	wantLinks := []Link{
 		{Name: "rs232", Enabled: true, Type: Serial, Device: "/dev/ttyUSB0", Baud: 9600},
 		{Name: "broker", Enabled: true, Type: MQTT, URL: "mqtts://127.0.0.1:8883", Prefix: "home/cpns",
-			Username: "gw", PasswordFile: "/etc/pngw/mqtt", CA: "/etc/pngw/mqtt-ca.pem",
+			ClientID: "house-7", Status: true, Username: "gw", PasswordFile: "/etc/pngw/mqtt", CA: "/etc/pngw/mqtt-ca.pem",
 			Cert: "/etc/pngw/mqtt-cert.pem", Key: "/etc/pngw/mqtt-key.pem"},
 		{Name: "later", Type: USB, USBID: "1209:0001:2", USBSerial: "A 1", USBPort: "1-1.2"},
 	}

@@ -47,6 +47,8 @@ func parseLink(s uci.Section) (Link, error) {
 func (l *Link) mqtt(d *decoder) {
 	l.URL = d.Required("url")
 	l.Prefix = d.String("prefix", mqtt.DefaultPrefix)
+	l.ClientID = d.String("client_id", "")
+	l.Status = d.Bool("status", true)
 	l.Username = d.String("username", "")
 	l.PasswordFile = d.path("password_file", "")
 	l.CA = d.path("ca", "")

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -7,20 +7,20 @@ import (
 
 	"golang.org/x/term"
 
-	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 )
 
-// canAsk refuses a command that would have to ask and finds nobody there.
-func canAsk(c *command.Console, yes bool) error {
+// CanAsk refuses a command that would have to ask and finds nobody there, as in a
+// script; option --yes is the answer beforehand.
+func (c *Console) CanAsk(yes bool) error {
 	if !yes && !term.IsTerminal(int(c.Stdin.Fd())) {
-		return command.Misused("nobody to ask on standard input: say --yes")
+		return Misused("nobody to ask on standard input: say --yes")
 	}
 	return nil
 }
 
-// confirm asks whoever sits at the terminal; only yes means yes.
-func confirm(c *command.Console, question string) bool {
+// Confirm asks whoever sits at the terminal; only yes means yes.
+func (c *Console) Confirm(question string) bool {
 	fmt.Fprintf(c.Stderr, "%s [y/N] ", display.Plain(question))
 	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(answer)) {
