@@ -335,7 +335,11 @@ func (a *Agent) expire(now time.Time) {
 func (a *Agent) dispatch(out []life.Outgoing) {
 	for _, m := range out {
 		for _, p := range a.ports {
-			if m.Link == "" || m.Link == p.link.Name() {
+			switch {
+			case m.Link != "" && m.Link != p.link.Name():
+			case m.Poll && !p.link.Addressed():
+				p.poll(time.Now())
+			default:
 				p.offer(m)
 			}
 		}

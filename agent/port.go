@@ -29,6 +29,8 @@ type port struct {
 	in   chan transport.Message
 	out  chan life.Outgoing
 	up   chan struct{}
+
+	polled time.Time // the agent's goroutine's: when everybody was last asked
 }
 
 // inbound is a message that waits for the agent's goroutine.
@@ -40,7 +42,7 @@ type inbound struct {
 }
 
 func newPort(l transport.Link) *port {
-	return &port{l, make(chan transport.Message, inLength), make(chan life.Outgoing, outLength), make(chan struct{}, 1)}
+	return &port{link: l, in: make(chan transport.Message, inLength), out: make(chan life.Outgoing, outLength), up: make(chan struct{}, 1)}
 }
 
 // run keeps the link alive until ctx ends.
@@ -181,6 +183,19 @@ func (a *Agent) receive(in inbound) []life.Outgoing {
 		return nil // keep has logged it; the PNE repeats itself
 	}
 	return out
+}
+
+// pollGap is between two identifies that ask whoever waits on a byte stream. PNEs that
+// were assigned together are due within less than that.
+const pollGap = 30 * time.Second
+
+// poll asks everybody on a byte stream at once, where PNEs would be asked one by one.
+// It is the agent's goroutine's.
+func (p *port) poll(now time.Time) {
+	if p.polled.IsZero() || now.Sub(p.polled) >= pollGap {
+		p.polled = now
+		p.offer(whoIsThere)
+	}
 }
 
 // offer queues a message, or drops it where the queue is full.

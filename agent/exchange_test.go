@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/agent/life"
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
+)
+
+func identifyOf(t *testing.T, e cpns.EntityID) life.Outgoing {
+	t.Helper()
+	wire, err := (&cpns.Identify{Entity: e}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return life.Outgoing{To: e, Wire: wire}
+}
+
+// TestExchanges: one exchange at a time on a byte stream; who answers is served
+// before the gateway begins anything, and the next begins when the answer has come
+// or the first wait is over.
+func TestExchanges(t *testing.T) {
+	const wait = 500 * time.Millisecond
+	now := time.Unix(1e9, 0)
+	var x exchanges
+	send := func(want cpns.EntityID) {
+		t.Helper()
+		m, ok := x.next(now)
+		if !ok || m.To != want {
+			t.Fatalf("sent %q, %v, want %q", m.To, ok, want)
+		}
+		x.sent(m, now, wait)
+	}
+	none := func() {
+		t.Helper()
+		if m, ok := x.next(now); ok {
+			t.Fatalf("%q is sent over another's exchange", m.To)
+		}
+	}
+	none()
+	x.begin(identifyOf(t, "a"))
+	x.begin(identifyOf(t, "b"))
+	x.begin(identifyOf(t, "c"))
+	send("a")
+	none()
+	x.heard("b") // somebody else
+	none()
+	x.heard("a")
+	x.answer(identifyOf(t, "a")) // before what waits
+	send("a")
+	none()
+	now = now.Add(wait - 1)
+	none()
+	if got := x.pause(now); got != 1 {
+		t.Errorf("the next pause is %v", got)
+	}
+	now = now.Add(1)
+	send("b")
+	x.heard("b")
+	send("c")
+
+	// After an identify for everybody those who answer are served; what the gateway
+	// would begin waits until all have had their time.
+	x.heard("c")
+	x.begin(whoIsThere)
+	x.begin(identifyOf(t, "d"))
+	send("")
+	none()
+	x.answer(identifyOf(t, "e"))
+	send("e")
+	none()
+	x.heard("e")
+	send("d")
+
+	// One message for each PNE waits, the latest, and no more than there is room for.
+	x = exchanges{}
+	for i := range 3 * outLength {
+		x.begin(identifyOf(t, cpns.EntityID(fmt.Sprint("pne-", i%40))))
+	}
+	if len(x.waiting) != 40 || !x.crowded() {
+		t.Errorf("%d wait", len(x.waiting))
+	}
+	for i := range 3 * outLength {
+		x.begin(identifyOf(t, cpns.EntityID(fmt.Sprint("pne-", i))))
+	}
+	if len(x.waiting) != outLength {
+		t.Errorf("%d wait, at most %d", len(x.waiting), outLength)
+	}
+	if got := firstWait(whoIsThere.Wire, wait); got != waitEverybody {
+		t.Errorf("after an identify for everybody the first wait is %v", got)
+	}
+}
+
+// TestPollsAreOneForAll: on a byte stream one identify asks all whose keys wait.
+func TestPollsAreOneForAll(t *testing.T) {
+	gw, _ := transport.NewPair("wire", "device")
+	a := &Agent{ports: []*port{newPort(gw), newPort(newHub(1))}}
+	var polls []life.Outgoing
+	for i := range 10 {
+		m := identifyOf(t, cpns.EntityID(fmt.Sprint("pne-", i)))
+		m.Poll = true
+		polls = append(polls, m)
+	}
+	a.dispatch(polls)
+	if stream, broker := len(a.ports[0].out), len(a.ports[1].out); stream != 1 || broker != 10 {
+		t.Errorf("%d on the stream, want 1 for all; %d on the broker, want each its own", stream, broker)
+	}
+	if m := <-a.ports[0].out; m.To != "" {
+		t.Errorf("on the stream it is for %q", m.To)
+	}
+}
