@@ -1,0 +1,136 @@
+// Package password gets a password: from whoever sits at the terminal, from a
+// file, or from standard input where that is asked for. Standard input is never
+// read otherwise: it may be the list that a loop goes through.
+package password
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"cpns.example.net/pngw/internal/secretfile"
+)
+
+// Max bounds a password, in bytes.
+const Max = 1024
+
+// Usage describes the option that [Question.File] is the value of.
+const Usage = "a `FILE` with the password on one line, or - for standard input; it is asked for at the terminal if not given"
+
+// ErrInterrupted says that a signal or the context ended the waiting.
+var ErrInterrupted = errors.New("interrupted")
+
+// ErrNoTerminal says that there is nobody to ask.
+var ErrNoTerminal = errors.New("there is no terminal to ask for the password: use --password-file FILE, or --password-file - for standard input")
+
+// Question says which password is wanted and where it comes from.
+type Question struct {
+	Whose string // user
+	File  string // "" asks at the terminal, "-" reads standard input
+	Twice bool   // it is a new one: whoever types it types it twice
+
+	Program string    // for what is said of long waits
+	Stdin   *os.File  // for File "-"
+	Stderr  io.Writer // for what is said of long waits
+}
+
+// patience is how long nothing is said of a wait.
+const patience = time.Second
+
+// Ask returns the password, which is at most Max bytes long, and not empty. The
+// caller clears it. Signals that end a program end the waiting, with
+// ErrInterrupted.
+func (q *Question) Ask(ctx context.Context) ([]byte, error) {
+	from := q.File
+	switch {
+	case q.File == "" || q.File == "-" && term.IsTerminal(int(q.Stdin.Fd())):
+		return q.atTerminal(ctx)
+	case q.File == "-":
+		from = "standard input"
+	}
+	password, err := q.read(ctx, from)
+	switch {
+	case errors.Is(err, ErrInterrupted):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("the password: %w", err)
+	}
+	return password, nil
+}
+
+// read reads a file, a pipe or standard input, and says on whom it waits if that
+// takes long.
+func (q *Question) read(ctx context.Context, from string) ([]byte, error) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer stop()
+	type result struct {
+		password []byte
+		err      error
+	}
+	done := make(chan result, 1)
+	go func() { // ends with the program where nobody writes: a pipe's open and read cannot be stopped
+		var r result
+		if q.File == "-" {
+			if r.password, r.err = secretfile.From(q.Stdin, Max); r.err != nil {
+				r.err = secretfile.About(from, r.err)
+			}
+		} else {
+			r.password, r.err = secretfile.Read(q.File, Max)
+		}
+		done <- r
+	}()
+	long := time.NewTimer(patience)
+	defer long.Stop()
+	for {
+		select {
+		case r := <-done:
+			return r.password, r.err
+		case <-ctx.Done():
+			return nil, ErrInterrupted
+		case <-long.C:
+			fmt.Fprintf(q.Stderr, "%s: waiting for the password of %s from %s, and for the end of it\n", q.Program, q.Whose, from)
+		}
+	}
+}
+
+// atTerminal asks whoever sits at the terminal.
+func (q *Question) atTerminal(ctx context.Context) ([]byte, error) {
+	prompts := []string{fmt.Sprintf("Password of %s: ", q.Whose)}
+	if q.Twice {
+		prompts = append(prompts, "Once more: ")
+	}
+	t, err := openTerminal()
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	var typed [][]byte
+	defer func() {
+		for _, line := range typed[min(1, len(typed)):] {
+			clear(line)
+		}
+	}()
+	for _, prompt := range prompts {
+		line, err := t.ask(ctx, prompt)
+		if err != nil {
+			for _, line := range typed {
+				clear(line)
+			}
+			return nil, err
+		}
+		typed = append(typed, line)
+	}
+	if q.Twice && !bytes.Equal(typed[0], typed[1]) {
+		clear(typed[0])
+		return nil, errors.New("the two are not the same")
+	}
+	return typed[0], nil
+}

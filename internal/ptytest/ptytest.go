@@ -1,0 +1,140 @@
+// Package ptytest opens pseudo terminals for tests of programs that talk to
+// somebody at a terminal.
+package ptytest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a program may take to say what is waited for.
+const patience = 30 * time.Second
+
+// A Terminal is a pseudo terminal, seen from the person's side.
+type Terminal struct {
+	Near *os.File // the program's side
+	far  *os.File
+	Seen bytes.Buffer // everything that was on the screen
+}
+
+// New opens a terminal, which is closed when the test ends.
+func New(t testing.TB) *Terminal {
+	t.Helper()
+	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	number := 0
+	conn, err := far.SyscallConn()
+	if err == nil {
+		conn.Control(func(fd uintptr) {
+			err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0)
+			if err == nil {
+				number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close() })
+	return &Terminal{Near: near, far: far}
+}
+
+// Start starts a program as a person does: the terminal is its own, and its
+// standard input and output where the command says nothing else. It is killed
+// with all of its session's foreground when the test ends before it.
+func (term *Terminal) Start(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	if cmd.Stdin == nil {
+		cmd.Stdin = term.Near
+	}
+	if cmd.Stdout == nil {
+		cmd.Stdout = term.Near
+	}
+	if cmd.Stderr == nil {
+		cmd.Stderr = term.Near
+	}
+	// The terminal is controlled by way of a descriptor that is surely it.
+	cmd.ExtraFiles = append(cmd.ExtraFiles, term.Near)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 2 + len(cmd.ExtraFiles)}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	})
+}
+
+// Until reads the screen until it shows text, and returns what it showed since
+// the last time.
+func (term *Terminal) Until(t testing.TB, text string) string {
+	t.Helper()
+	term.far.SetReadDeadline(time.Now().Add(patience))
+	var shown strings.Builder
+	for b := make([]byte, 1); !strings.Contains(shown.String(), text); {
+		n, err := term.far.Read(b)
+		shown.Write(b[:n])
+		term.Seen.Write(b[:n])
+		if err != nil {
+			t.Fatalf("the terminal shows %q, want %q: %v", shown.String(), text, err)
+		}
+	}
+	return shown.String()
+}
+
+// Type types text.
+func (term *Terminal) Type(t testing.TB, text string) {
+	t.Helper()
+	if _, err := io.WriteString(term.far, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Echoes tells whether the terminal shows what is typed.
+func (term *Terminal) Echoes(t testing.TB) bool {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(int(term.Near.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}
+
+// Exit waits for the program's end and returns its exit code, -1 where a signal
+// ended it.
+func Exit(t testing.TB, cmd *exec.Cmd) int {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if e := new(exec.ExitError); err != nil && !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode()
+	case <-time.After(patience):
+		cmd.Process.Kill()
+		<-ended
+		t.Fatalf("%v did not end", cmd.Args)
+		return -1
+	}
+}
