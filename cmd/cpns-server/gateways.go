@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -9,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,6 +18,7 @@ import (
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 	"cpns.example.net/pngw/internal/durable"
+	"cpns.example.net/pngw/internal/secretfile"
 )
 
 var gatewayAddCommand = command.Command{
@@ -96,22 +95,12 @@ func addGateway(ctx context.Context, data string, id cpns.GatewayID, pskID cpns.
 
 // readPSK reads a PSK1 in hex.
 func readPSK(path string) (cpns.PSK1, error) {
-	f, err := os.Open(path)
+	raw, err := secretfile.Key(path, cpns.MaxPSK1Size)
 	if err != nil {
 		return nil, fmt.Errorf("reading the PSK1: %w", err)
 	}
-	defer f.Close()
-	const most = 2*cpns.MaxPSK1Size + 2 // and a line end
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the PSK1: %w", err)
-	}
-	raw := make([]byte, hex.DecodedLen(len(text)))
-	n, err := hex.Decode(raw, bytes.TrimSpace(text))
-	if err != nil || len(text) > most {
-		return nil, fmt.Errorf("%s is not a PSK1: %d to %d bytes as hex", path, cpns.MinPSK1Size, cpns.MaxPSK1Size)
-	}
-	psk, err := cpns.ParsePSK1(raw[:n])
+	defer clear(raw)
+	psk, err := cpns.ParsePSK1(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

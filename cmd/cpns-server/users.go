@@ -10,13 +10,22 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/password"
 )
 
 var userAddCommand = command.Command{
-	Name: "user add", Options: "--data DIR", Args: "USER",
+	Name: "user add", Options: "--data DIR [--password-file FILE]", Args: "USER",
 	Summary: "add a CPNS User",
-	About:   "Adds a CPNS User. The password is asked for, or read from standard input.",
-	Setup:   forOne(cpns.ParseUserID, addUser),
+	About:   "Adds a CPNS User, with a password.",
+	Setup:   withPassword(forOne(cpns.ParseUserID, addUser)),
+}
+
+// withPassword adds the option of a command that needs a new password.
+func withPassword(setup func(*flag.FlagSet) command.Run) func(*flag.FlagSet) command.Run {
+	return func(fs *flag.FlagSet) command.Run {
+		fs.String("password-file", "", password.Usage)
+		return setup(fs)
+	}
 }
 
 func addUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
@@ -34,9 +43,9 @@ func addUser(ctx context.Context, c *command.Console, op *server.Operator, id cp
 }
 
 var userPasswdCommand = command.Command{
-	Name: "user passwd", Options: "--data DIR", Args: "USER",
+	Name: "user passwd", Options: "--data DIR [--password-file FILE]", Args: "USER",
 	Summary: "change a user's password and end the user's lock-out",
-	Setup:   forOne(cpns.ParseUserID, changePassword),
+	Setup:   withPassword(forOne(cpns.ParseUserID, changePassword)),
 }
 
 func changePassword(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {

@@ -118,6 +118,6 @@ config link 'rs232'
 		os.WriteFile(filepath.Join(dir, "pngw.conf"), []byte(conf), 0o644),
 		os.WriteFile(filepath.Join(dir, "ca.pem"), s.ca, 0o644),
 		os.WriteFile(filepath.Join(dir, "psk1"), []byte(pskHex+"\n"), 0o600),
-		os.WriteFile(filepath.Join(dir, "password"), []byte(password+"\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "password"), []byte(alicesPassword+"\n"), 0o600),
 	)
 }

@@ -28,8 +28,8 @@ import (
 
 // What the server knows: the user alice, gateway gw-0001, and some devices.
 const (
-	password = "correct horse"
-	pskHex   = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+	alicesPassword = "correct horse"
+	pskHex         = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 )
 
 // tkOf is the Temporary Key of a device, a different one for each.
@@ -65,7 +65,7 @@ func startServer(t *testing.T) *testServer {
 	op, err := server.NewOperator(ctx, store, &key, "test")
 	check(err)
 	for _, user := range []cpns.UserID{"alice", "bob", "mallory"} {
-		check(op.AddUser(ctx, user, server.HashPassword(user, []byte(password))))
+		check(op.AddUser(ctx, user, server.HashPassword(user, []byte(alicesPassword))))
 	}
 	psk, err := hex.DecodeString(pskHex)
 	check(err)

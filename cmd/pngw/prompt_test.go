@@ -111,12 +111,12 @@ func TestPrompt(t *testing.T) {
 	t.Run("password", func(t *testing.T) {
 		cmd, l := onTerminal(t, "provision", "--config", conf, "--user", "alice", "--wait", "0s", "urn:dev:lamp-1")
 		seen := readUntil(t, l.far, "Password of alice: ")
-		io.WriteString(l.far, password+"\n")
+		io.WriteString(l.far, alicesPassword+"\n")
 		seen += readUntil(t, l.far, "  next: ")
 		if got := exitCodeOf(t, cmd.Wait()); got != 3 {
 			t.Errorf("exit code %d, want 3:\n%s", got, seen)
 		}
-		if strings.Contains(seen, password) {
+		if strings.Contains(seen, alicesPassword) {
 			t.Errorf("the terminal shows the password:\n%s", seen)
 		}
 		if !echoes(t, l) {
@@ -150,7 +150,7 @@ func TestPrompt(t *testing.T) {
 	t.Run("interrupted while waiting", func(t *testing.T) {
 		cmd, l := onTerminal(t, "provision", "--config", conf, "--user", "alice", "--wait", "1h", "urn:dev:lamp-2")
 		readUntil(t, l.far, "Password of alice: ")
-		io.WriteString(l.far, password+"\n")
+		io.WriteString(l.far, alicesPassword+"\n")
 		readUntil(t, l.far, "waiting for the device")
 		io.WriteString(l.far, "\x03")
 		readUntil(t, l.far, "interrupted: the keys are stored and stay pending")

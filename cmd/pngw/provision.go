@@ -12,6 +12,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/hardening"
+	"cpns.example.net/pngw/internal/password"
 )
 
 var provisionCommand = command.Command{
@@ -45,7 +46,7 @@ type provisionOptions struct {
 
 func (o *provisionOptions) declare(f *flag.FlagSet, userUsage string) {
 	f.StringVar(&o.user, "user", "", userUsage)
-	f.StringVar(&o.passwordFile, "password-file", "", "a `FILE` with the user's password; else it is asked for, or read from standard input if something is piped in; one final newline is not part of it")
+	f.StringVar(&o.passwordFile, "password-file", "", password.Usage)
 	o.wait = command.Duration(f, "wait", time.Minute, "how long to wait for the devices, a `TIME` such as 90s; what is not delivered by then stays pending and needs no further command")
 	f.BoolVar(&o.json, "json", false, "print steps and outcomes as JSON, one object a line: steps have a field step, outcomes a field result")
 }
@@ -84,12 +85,13 @@ func provision(ctx context.Context, c *command.Console, req agent.ProvisionReque
 	if _, err := client.Status(ctx); err != nil {
 		return explain(c, err)
 	}
-	password, err := readUsersPassword(ctx, c, req.User, o.passwordFile)
+	question := &password.Question{Whose: string(req.User), File: o.passwordFile, Program: c.Program.Name, Stdin: c.Stdin, Stderr: c.Stderr}
+	text, err := question.Ask(ctx)
 	if err != nil {
-		return err
+		return password.Explain(err, "nothing was asked of the server")
 	}
-	req.PasswordHash = hashPassword(req.User, password)
-	clear(password)
+	req.PasswordHash = hashPassword(req.User, text)
+	clear(text)
 
 	p := newProgress(c.Stdout, o.json, cfg.Gateway.Server)
 	err = client.Provision(ctx, req, p.step, p.outcome)

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/term"
 
+	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/secretfile"
 )
 
@@ -40,6 +41,18 @@ type Question struct {
 	Program string    // for what is said of long waits
 	Stdin   *os.File  // for File "-"
 	Stderr  io.Writer // for what is said of long waits
+}
+
+// Explain adds to an error of Ask what it left as it was, where a person has
+// interrupted it, and tells a question that nobody could be asked from a failure.
+func Explain(err error, left string) error {
+	switch {
+	case errors.Is(err, ErrInterrupted):
+		return fmt.Errorf("%w: %s", err, left)
+	case errors.Is(err, ErrNoTerminal):
+		return command.Misused("%v", err)
+	}
+	return err
 }
 
 // patience is how long nothing is said of a wait.

@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"cpns.example.net/pngw/internal/secretfile"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -160,11 +160,14 @@ func readSmall(name string) ([]byte, error) {
 	return b, err
 }
 
-// readPassword reads a password file; one final newline is not part of the password.
+// maxPassword bounds a password, in bytes: some brokers take tokens for one.
+const maxPassword = 8 << 10
+
+// readPassword reads a password file.
 func readPassword(name string) (string, error) {
-	b, err := readSmall(name)
+	b, err := secretfile.Read(name, maxPassword)
 	if err != nil {
 		return "", option("password_file", err)
 	}
-	return string(bytes.TrimSuffix(b, []byte("\n"))), nil
+	return string(b), nil
 }
