@@ -117,7 +117,7 @@ func TestRootActsAsOwner(t *testing.T) {
 	wantSays(t, output(t, serverAs(0, "init", "--data", data), false, ""), "which belongs to nobody")
 	wantOwner(t, data, service)
 
-	output(t, serverAs(0, "user", "add", "--data", data, "alice"), false, "correct horse\n")
+	output(t, serverAs(0, "user", "add", "--password-file", "-", "--data", data, "alice"), false, "correct horse\n")
 	output(t, serverAs(0, "gateway", "add", "--data", data, "gw-1", "--psk-out", psk), false, "")
 	wantOwner(t, psk, 0)
 	output(t, serverAs(0, "gateway", "add", "--data", data, "gw-2", "--psk-in", write(t, filepath.Join(roots, "psk2"), strings.Repeat("a1", 32), 0o600)), false, "")

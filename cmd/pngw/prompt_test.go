@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"cpns.example.net/pngw/internal/ptytest"
 )
 
 // gateway is a folder with a configured gateway whose agent runs.
@@ -51,22 +51,13 @@ func gateway(t *testing.T) (dir string) {
 	return dir
 }
 
-// onTerminal starts pngw as a person does: with a terminal, of which the
-// returned file is the person's side.
-func onTerminal(t *testing.T, args ...string) (*exec.Cmd, *line) {
+// onTerminal starts pngw as a person does.
+func onTerminal(t *testing.T, args ...string) (*exec.Cmd, *ptytest.Terminal) {
 	t.Helper()
-	l, err := openLine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.close)
+	term := ptytest.New(t)
 	cmd := exec.Command("pngw", args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = l.near, l.near, l.near
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return cmd, l
+	term.Start(t, cmd)
+	return cmd, term
 }
 
 // readUntil reads until what was read has the text.
@@ -82,15 +73,6 @@ func readUntil(t *testing.T, r io.Reader, text string) string {
 		}
 	}
 	return all.String()
-}
-
-func echoes(t *testing.T, l *line) bool {
-	t.Helper()
-	state, err := unix.IoctlGetTermios(int(l.near.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return state.Lflag&unix.ECHO != 0
 }
 
 func exitCodeOf(t *testing.T, err error) int {
@@ -110,71 +92,108 @@ func TestPrompt(t *testing.T) {
 
 	t.Run("password", func(t *testing.T) {
 		cmd, l := onTerminal(t, "provision", "--config", conf, "--user", "alice", "--wait", "0s", "urn:dev:lamp-1")
-		seen := readUntil(t, l.far, "Password of alice: ")
-		io.WriteString(l.far, alicesPassword+"\n")
-		seen += readUntil(t, l.far, "  next: ")
-		if got := exitCodeOf(t, cmd.Wait()); got != 3 {
+		seen := l.Until(t, "Password of alice: ")
+		l.Type(t, alicesPassword+"\n")
+		seen += l.Until(t, "  next: ")
+		if got := ptytest.Exit(t, cmd); got != 3 {
 			t.Errorf("exit code %d, want 3:\n%s", got, seen)
 		}
 		if strings.Contains(seen, alicesPassword) {
 			t.Errorf("the terminal shows the password:\n%s", seen)
 		}
-		if !echoes(t, l) {
+		if !l.Echoes(t) {
 			t.Error("the terminal is left without echo")
 		}
 	})
 
 	t.Run("nothing typed", func(t *testing.T) {
 		cmd, l := onTerminal(t, "provision", "--config", conf, "--user", "alice", "urn:dev:lamp-1")
-		readUntil(t, l.far, "Password of alice: ")
-		io.WriteString(l.far, "\n")
-		readUntil(t, l.far, "no password was typed")
-		if got := exitCodeOf(t, cmd.Wait()); got != 1 {
+		l.Until(t, "Password of alice: ")
+		l.Type(t, "\n")
+		l.Until(t, "no password was typed")
+		if got := ptytest.Exit(t, cmd); got != 1 {
 			t.Errorf("exit code %d, want 1", got)
 		}
 	})
 
 	t.Run("interrupted", func(t *testing.T) {
 		cmd, l := onTerminal(t, "provision", "--config", conf, "--user", "alice", "urn:dev:lamp-1")
-		readUntil(t, l.far, "Password of alice: ")
-		io.WriteString(l.far, "half a pass\x03") // Ctrl-C
-		seen := readUntil(t, l.far, "interrupted: nothing was asked of the server")
-		if got := exitCodeOf(t, cmd.Wait()); got != 1 {
+		l.Until(t, "Password of alice: ")
+		l.Type(t, "half a pass\x03") // Ctrl-C
+		seen := l.Until(t, "interrupted: nothing was asked of the server")
+		if got := ptytest.Exit(t, cmd); got != 1 {
 			t.Errorf("exit code %d, want 1", got)
 		}
-		if strings.Contains(seen, "half") || !echoes(t, l) {
-			t.Errorf("echo: %v; the terminal shows %q", echoes(t, l), seen)
+		if strings.Contains(seen, "half") || !l.Echoes(t) {
+			t.Errorf("echo: %v; the terminal shows %q", l.Echoes(t), seen)
 		}
 	})
 
 	t.Run("interrupted while waiting", func(t *testing.T) {
 		cmd, l := onTerminal(t, "provision", "--config", conf, "--user", "alice", "--wait", "1h", "urn:dev:lamp-2")
-		readUntil(t, l.far, "Password of alice: ")
-		io.WriteString(l.far, alicesPassword+"\n")
-		readUntil(t, l.far, "waiting for the device")
-		io.WriteString(l.far, "\x03")
-		readUntil(t, l.far, "interrupted: the keys are stored and stay pending")
-		if got := exitCodeOf(t, cmd.Wait()); got != 3 {
+		l.Until(t, "Password of alice: ")
+		l.Type(t, alicesPassword+"\n")
+		l.Until(t, "waiting for the device")
+		l.Type(t, "\x03")
+		l.Until(t, "interrupted: the keys are stored and stay pending")
+		if got := ptytest.Exit(t, cmd); got != 3 {
 			t.Errorf("exit code %d, want 3", got)
 		}
 	})
 
 	t.Run("forget", func(t *testing.T) {
 		cmd, l := onTerminal(t, "forget", "--config", conf, "urn:dev:lamp-2")
-		readUntil(t, l.far, "Delete the keys of urn:dev:lamp-2 from this gateway? [y/N] ")
-		io.WriteString(l.far, "n\n")
-		readUntil(t, l.far, "nothing was deleted")
-		if got := exitCodeOf(t, cmd.Wait()); got != 1 {
+		l.Until(t, "Delete the keys of urn:dev:lamp-2 from this gateway? [y/N] ")
+		l.Type(t, "n\n")
+		l.Until(t, "nothing was deleted")
+		if got := ptytest.Exit(t, cmd); got != 1 {
 			t.Errorf("no: exit code %d, want 1", got)
 		}
 		cmd, l = onTerminal(t, "forget", "--config", conf, "urn:dev:lamp-2")
-		readUntil(t, l.far, "[y/N] ")
-		io.WriteString(l.far, "y\n")
-		readUntil(t, l.far, "urn:dev:lamp-2: forgotten")
-		if got := exitCodeOf(t, cmd.Wait()); got != 0 {
+		l.Until(t, "[y/N] ")
+		l.Type(t, "y\n")
+		l.Until(t, "urn:dev:lamp-2: forgotten")
+		if got := ptytest.Exit(t, cmd); got != 0 {
 			t.Errorf("yes: exit code %d, want 0", got)
 		}
 	})
+}
+
+// The list of a loop is not the password, and under a shell with job control
+// Ctrl-Z gives the terminal back.
+func TestPromptInShell(t *testing.T) {
+	dir := gateway(t)
+	if err := os.WriteFile(filepath.Join(dir, "list"), []byte("urn:dev:lamp-1\nurn:dev:lamp-2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CONF", filepath.Join(dir, "pngw.conf"))
+	t.Setenv("LIST", filepath.Join(dir, "list"))
+	term := ptytest.New(t)
+	term.StartShell(t, "bash", "--norc", "--noprofile", "-i")
+	term.Type(t, "while read -r id; do pngw provision --config $CONF --user alice --wait 0s \"$id\"; done <$LIST\n")
+	for _, id := range []string{"urn:dev:lamp-1", "urn:dev:lamp-2"} {
+		term.Until(t, "Password of alice: ")
+		term.Type(t, alicesPassword+"\n")
+		term.Until(t, id+": assigned, not yet delivered")
+	}
+	term.Until(t, ptytest.Ready)
+	term.Type(t, "pngw provision --config $CONF --user alice --wait 0s urn:dev:lamp-1\n")
+	term.Until(t, "Password of alice: ")
+	term.Type(t, "half\x1a")
+	term.Until(t, ptytest.Ready)
+	if !term.ShellEchoes(t) {
+		t.Error("stopped, it leaves the shell without echo")
+	}
+	term.Type(t, "fg\n")
+	term.Until(t, "Password of alice: ")
+	term.Type(t, alicesPassword+"\n")
+	term.Until(t, "assigned, not yet delivered")
+	term.Until(t, ptytest.Ready)
+	for _, text := range []string{"half", alicesPassword} {
+		if strings.Contains(term.Seen.String(), text) {
+			t.Errorf("the terminal shows %q: %q", text, term.Seen.String())
+		}
+	}
 }
 
 // Without a terminal, and with nothing piped in, there is nobody to ask.
@@ -189,7 +208,7 @@ func TestNoTerminal(t *testing.T) {
 	cmd.Stdin = null
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := cmd.CombinedOutput()
-	if got := exitCodeOf(t, err); got != 1 || !strings.Contains(string(out), "the password from standard input is empty") {
+	if got := exitCodeOf(t, err); got != 2 || !strings.Contains(string(out), "there is no terminal to ask for the password") {
 		t.Errorf("exit code %d: %s", got, out)
 	}
 }

@@ -148,22 +148,17 @@ func TestStopped(t *testing.T) {
 		{"busybox", "sh", "-i"},
 	} {
 		t.Run(shell[0], func(t *testing.T) {
-			path, err := exec.LookPath(shell[0])
-			if err != nil {
-				t.Fatalf("%v: scripts/setup.sh installs it", err)
-			}
-			sh := exec.Command(path, shell[1:]...)
 			ask := program(t, "")
-			sh.Env = append(ask.Env, "PS1=ready> ", "HISTFILE=", "TERM=dumb", "PROGRAM="+ask.Path)
+			t.Setenv("PROGRAM", ask.Path)
+			t.Setenv(asks, "")
 			term := ptytest.New(t)
-			term.Start(t, sh)
-			term.Until(t, "ready> ")
+			term.StartShell(t, shell...)
 			term.Type(t, "$PROGRAM\n")
 			for range 3 {
 				term.Until(t, "Password of alice: ")
 				term.Type(t, "half\x1a")
-				term.Until(t, "ready> ")
-				if !ttyEchoes(t, term) {
+				term.Until(t, ptytest.Ready)
+				if !term.ShellEchoes(t) {
 					t.Fatal("stopped, it leaves the shell without echo")
 				}
 				term.Type(t, "fg\n")
@@ -171,25 +166,25 @@ func TestStopped(t *testing.T) {
 			// Continued in the background it waits until it is in front.
 			term.Until(t, "Password of alice: ")
 			term.Type(t, "half\x1a")
-			term.Until(t, "ready> ")
+			term.Until(t, ptytest.Ready)
 			term.Type(t, "bg\n")
-			term.Until(t, "ready> ")
-			if !ttyEchoes(t, term) {
+			term.Until(t, ptytest.Ready)
+			if !term.ShellEchoes(t) {
 				t.Fatal("in the background, it leaves the shell without echo")
 			}
 			term.Type(t, "fg\n")
 			term.Until(t, "Password of alice: ")
 			term.Type(t, secret+"\n")
 			term.Until(t, got(secret))
-			term.Until(t, "ready> ")
-			if !ttyEchoes(t, term) {
+			term.Until(t, ptytest.Ready)
+			if !term.ShellEchoes(t) {
 				t.Error("at its end it leaves the shell without echo")
 			}
 			// Stopped, it can be killed.
 			term.Type(t, "$PROGRAM\n")
 			term.Until(t, "Password of alice: ")
 			term.Type(t, "\x1a")
-			term.Until(t, "ready> ")
+			term.Until(t, ptytest.Ready)
 			term.Type(t, "kill %1; kill -CONT %1 2>/dev/null\n")
 			term.Until(t, "ended: interrupted")
 			for _, text := range []string{"half", secret} {
@@ -199,16 +194,6 @@ func TestStopped(t *testing.T) {
 			}
 		})
 	}
-}
-
-// ttyEchoes asks a program that the shell starts: while a shell edits its line
-// it does the echo itself.
-func ttyEchoes(t *testing.T, term *ptytest.Terminal) bool {
-	t.Helper()
-	term.Type(t, "stty -a; echo done\n")
-	modes := term.Until(t, "\ndone") // not what was typed
-	term.Until(t, "ready> ")
-	return strings.Contains(modes, " echo ")
 }
 
 // TestStoppedByForce: SIGSTOP cannot be caught; what is told is the going on.

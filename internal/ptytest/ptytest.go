@@ -84,6 +84,33 @@ func (term *Terminal) Start(t testing.TB, cmd *exec.Cmd) {
 	})
 }
 
+// Ready is what a shell of StartShell prompts with.
+const Ready = "ready> "
+
+// StartShell starts a shell with job control, and waits until it is ready.
+func (term *Terminal) StartShell(t testing.TB, shell ...string) *exec.Cmd {
+	t.Helper()
+	path, err := exec.LookPath(shell[0])
+	if err != nil {
+		t.Fatalf("%v: scripts/setup.sh installs it", err)
+	}
+	sh := exec.Command(path, shell[1:]...)
+	sh.Env = append(os.Environ(), "PS1="+Ready, "HISTFILE=", "TERM=dumb")
+	term.Start(t, sh)
+	term.Until(t, Ready)
+	return sh
+}
+
+// ShellEchoes tells whether a shell that is ready shows what is typed to the
+// programs that it starts: while it edits a line it does that itself.
+func (term *Terminal) ShellEchoes(t testing.TB) bool {
+	t.Helper()
+	term.Type(t, "stty -a; echo done\n")
+	modes := term.Until(t, "\ndone") // not what was typed
+	term.Until(t, Ready)
+	return strings.Contains(modes, " echo ")
+}
+
 // Until reads the screen until it shows text, and returns what it showed since
 // the last time.
 func (term *Terminal) Until(t testing.TB, text string) string {

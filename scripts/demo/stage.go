@@ -75,7 +75,7 @@ func (s *stage) startServer(ctx context.Context) error {
 	}
 	err = s.commands(ctx,
 		command{"", "cpns-server init --data server"},
-		command{"password", "cpns-server user add --data server alice"},
+		command{"password", "cpns-server user add --password-file - --data server alice"},
 		command{"", "cpns-server gateway add --data server " + gateway + " --psk-out psk1"},
 		command{"", "cpns-server pne import --data server tks.csv"},
 	)

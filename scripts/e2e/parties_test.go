@@ -33,7 +33,7 @@ func factory(ts *testscript.TestScript, r *rig, args []string) {
 func server(ts *testscript.TestScript, r *rig, args []string) {
 	for _, line := range []string{
 		"cpns-server init --data server",
-		"cpns-server user add --data server alice <alice.pw",
+		"cpns-server user add --password-file - --data server alice <alice.pw",
 		"cpns-server gateway add --data server gw-0001 --psk-out psk1",
 		"cpns-server pne import --data server tks.csv",
 	} {

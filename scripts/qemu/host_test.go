@@ -47,7 +47,7 @@ func newHost(t *testing.T, devices ...string) *host {
 	h.write("tks.csv", csv)
 
 	h.cpns("init --data server --host 10.0.2.2", "")
-	h.cpns("user add --data server "+user, password+"\n")
+	h.cpns("user add --password-file - --data server "+user, password+"\n")
 	h.cpns("gateway add --data server "+gateway+" --psk-out psk1", "")
 	h.cpns("pne import --data server tks.csv", "")
 	port := freePort(t)
