@@ -152,7 +152,7 @@ func startProgram(t *testing.T, args ...string) *program {
 func (p *program) stop(want ...string) {
 	p.t.Helper()
 	p.cancel()
-	if code := <-p.ended; code != exitOK {
+	if code := <-p.ended; code != 0 {
 		p.t.Errorf("exit %d\n%s", code, p.stderr.Bytes())
 	}
 	if got := p.stdout.String(); got != strings.Join(want, "\n")+"\n" {

@@ -16,9 +16,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -27,20 +25,17 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/internal/buildinfo"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/hardening"
 	"cpns.example.net/pngw/transport"
 )
 
-// version is set by the linker: -X main.version=v0.1.0.
-var version = "devel"
-
-// Exit codes.
-const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
+// Set by the linker.
+var (
+	version   string
+	buildTime string // of the commit, in seconds since 1970
 )
 
 func main() {
@@ -48,59 +43,60 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		fmt.Fprint(stderr, usage)
-		return exitUsage
-	}
-	o, err := parseOptions(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage)
-		return exitOK
-	case err != nil:
-		return misused(stderr, err)
-	case o.version:
-		fmt.Fprintln(stdout, "pne", version)
-		return exitOK
-	}
-	level := slog.LevelInfo
-	if o.verbose {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	link, err := o.link(log)
-	if err != nil {
-		return misused(stderr, err) // what a link refuses to be made of came from a flag
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := live(ctx, o, link, stdout, log); err != nil {
-		fmt.Fprintf(stderr, "pne: %v\n", err)
-		return exitError
-	}
-	return exitOK
+	return commandLine().Execute(ctx, &command.Console{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr}, args)
 }
 
-// misused says what is wrong with the command line, and where to read on.
-func misused(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "pne: %v\npne: run \"pne --help\" to see how it is called\n", err)
-	return exitUsage
+func commandLine() *command.Program {
+	return &command.Program{
+		Name:     "pne",
+		Summary:  "is a headless device of CPNS, in a program",
+		Commands: []command.Command{pneCommand, buildinfo.Command("pne", version, buildTime)},
+	}
+}
+
+var pneCommand = command.Command{
+	Options: "--entity-id ID --tk-file FILE --serial DEVICE|--mqtt URL|--usbip AT [options]",
+	About:   `Is a headless device: it says hello to a PN GW on one link, a serial line, a broker or USB, takes the EUKey that it is given and proves that it holds it.`,
+	Notes: `Standard output has one JSON object a line for each event: hello, stored, authenticated, stayed, refused. The log is on standard error.
+
+exit codes: 0 on SIGTERM, 2 when called wrongly, 1 on anything else.`,
+	Example: "pne --entity-id meter-0001 --tk-file meter-0001.tk --serial /dev/ttyUSB0",
+	Setup: func(f *flag.FlagSet) command.Run {
+		var o options
+		finish := o.declare(f)
+		return func(ctx context.Context, c *command.Console, _ []string) error {
+			if err := finish(); err != nil {
+				return command.Misused("%v", err)
+			}
+			level := slog.LevelInfo
+			if o.verbose {
+				level = slog.LevelDebug
+			}
+			log := slog.New(slog.NewTextHandler(c.Stderr, &slog.HandlerOptions{Level: level}))
+			link, err := o.link(log)
+			if err != nil {
+				return command.Misused("%v", err) // what a link refuses to be made of came from a flag
+			}
+			ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			return live(ctx, &o, link, c.Stdout, log)
+		}
+	},
 }
 
 // live is a device's life, until ctx ends.
 func live(ctx context.Context, o *options, link transport.Link, stdout io.Writer, log *slog.Logger) error {
-	// A core file would hold TK and EUKey.
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("switching core dumps off: %w", err)
+	if err := hardening.Memory(); err != nil {
+		return err
 	}
-	tk, err := readTK(o.tkFile, log)
+	tk, err := readTK(o.tkFile)
 	if err != nil {
 		return err
 	}
 	defer clear(tk)
 	var storage pne.Storage = pne.Volatile{}
 	if o.state != "" {
-		storage = &stateFile{path: o.state, entity: o.entity, epochOnly: o.volatile, log: log}
+		storage = &stateFile{path: o.state, entity: o.entity, epochOnly: o.volatile}
 	} else if !o.volatile {
 		log.Info("no state file: the EUKey is kept in memory and forgotten when the program ends")
 	}

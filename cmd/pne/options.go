@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -12,49 +11,11 @@ import (
 	"cpns.example.net/pngw/cmd/pne/internal/usbip"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/mqtt"
 	"cpns.example.net/pngw/transport/serial"
 )
-
-const usage = `Pne is a headless device: it says hello to a PN GW, takes the EUKey that it is
-given and proves that it holds it.
-
-  pne --entity-id ID --tk-file FILE --serial DEVICE [--baud N] [--state FILE]
-  pne --entity-id ID --tk-file FILE --mqtt URL [--prefix P] [--state FILE]
-  pne --entity-id ID --tk-file FILE --usbip vhci|HOST:PORT [--state FILE]
-
-the device
-  --entity-id ID        its Entity ID: 1 to 64 bytes of printable ASCII, no space
-  --tk-file FILE        its TK, 16 to 64 bytes in hex, as in the server's CSV
-  --state FILE          keep the EUKey in FILE through a power cut
-  --volatile            keep it in memory only, as is done without --state; with
-                        it, FILE keeps the highest epoch that was ever taken
-
-its link, one of
-  --serial DEVICE       a serial line, such as /dev/ttyUSB0
-    --baud N            its speed; 115200
-  --mqtt URL            a broker: mqtt://HOST[:1883] or mqtts://HOST[:8883]
-    --prefix P          of the topics; cpns
-    --username U        and, with one:
-    --password-file F   one final newline is not part of the password
-    --ca F              the broker's CA, PEM; the system's otherwise
-    --cert F --key F    a client certificate, PEM
-  --usbip vhci          a USB device, plugged into this machine's kernel, which
-                        needs root and modprobe vhci-hcd
-  --usbip HOST:PORT     the same, for: usbip --tcp-port PORT attach -r HOST -b 1-1
-
-  --x25519              have hellos carry an X25519 key, so that a TK which leaks
-                        later opens no notification that was recorded
-  --hello-interval D    the first pause between hellos until the gateway answers,
-                        doubling up to 10m; 5s
-  --verbose             log what was heard and not answered, too
-  --version, --help
-
-Standard output has one JSON object a line for each event: hello, stored,
-authenticated, stayed, refused. The log is on standard error. It ends with 0
-on SIGTERM, 2 when called wrongly, 1 on anything else.
-`
 
 // options are what the command line says.
 type options struct {
@@ -65,7 +26,6 @@ type options struct {
 	x25519        bool
 	helloInterval time.Duration
 	verbose       bool
-	version       bool
 
 	// Of these one says where its other end is: Device, URL or At.
 	serial serial.Config
@@ -79,50 +39,41 @@ var (
 	mqttFlags   = []string{"prefix", "username", "password-file", "ca", "cert", "key"}
 )
 
-// parseOptions returns flag.ErrHelp where help is asked for; every other error
-// is what the user has to change.
-func parseOptions(args []string) (*options, error) {
-	o := &options{
-		serial: serial.Config{Name: "serial"},
-		mqtt:   mqtt.Config{Name: "mqtt", Role: mqtt.PNE},
-		usbip:  usbip.Config{Name: "usb"},
+// declare declares the flags, and returns what takes their values over.
+func (o *options) declare(f *flag.FlagSet) (finish func() error) {
+	o.serial = serial.Config{Name: "serial"}
+	o.mqtt = mqtt.Config{Name: "mqtt", Role: mqtt.PNE}
+	o.usbip = usbip.Config{Name: "usb"}
+	entity := f.String("entity-id", "", "its Entity `ID`: 1 to 64 bytes of printable ASCII, no space")
+	f.StringVar(&o.tkFile, "tk-file", "", "a `FILE` with its TK, 16 to 64 bytes in hex, as in the server's CSV; nobody else may read it")
+	f.StringVar(&o.state, "state", "", "keep the EUKey in `FILE` through a power cut")
+	f.BoolVar(&o.volatile, "volatile", false, "keep the EUKey in memory only, as is done without --state; with --state, FILE keeps the highest epoch that was ever taken")
+	f.BoolVar(&o.x25519, "x25519", false, "have hellos carry an X25519 key, so that a TK which leaks later opens no notification that was recorded")
+	interval := command.Duration(f, "hello-interval", pne.FirstPause, "the first pause between hellos until the gateway answers, a `TIME`; it doubles up to 10m")
+	f.BoolVar(&o.verbose, "verbose", false, "log what was heard and not answered, too")
+	f.StringVar(&o.serial.Device, "serial", "", "a serial line, its `DEVICE` such as /dev/ttyUSB0")
+	f.IntVar(&o.serial.Baud, "baud", serial.DefaultBaud, "the serial line's speed, `N` bits a second")
+	f.StringVar(&o.mqtt.URL, "mqtt", "", "a broker, its `URL` mqtt://HOST[:1883] or mqtts://HOST[:8883]")
+	f.StringVar(&o.mqtt.Prefix, "prefix", "cpns", "`P`, with which the topics begin")
+	f.StringVar(&o.mqtt.Username, "username", "", "the `USER` that the broker knows")
+	f.StringVar(&o.mqtt.PasswordFile, "password-file", "", "a `FILE` with that user's password on one line; nobody else may read it")
+	f.StringVar(&o.mqtt.CAFile, "ca", "", "a `FILE` with the broker's CA, PEM; the system's otherwise")
+	f.StringVar(&o.mqtt.CertFile, "cert", "", "a `FILE` with a client certificate, PEM")
+	f.StringVar(&o.mqtt.KeyFile, "key", "", "a `FILE` with the key of --cert, PEM")
+	f.StringVar(&o.usbip.At, "usbip", "", "a USB device, `AT` vhci: plugged into this machine's kernel, which needs root and modprobe vhci-hcd; at HOST:PORT: for usbip --tcp-port PORT attach -r HOST -b 1-1")
+	return func() error {
+		id, err := cpns.ParseEntityID(*entity)
+		if err != nil {
+			return fmt.Errorf("--entity-id: %w", err)
+		}
+		o.entity = id
+		o.mqtt.Entity = string(id)
+		o.usbip.Serial = string(id)
+		o.helloInterval = *interval
+		var given []string
+		f.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
+		return o.check(given)
 	}
-	f := flag.NewFlagSet("pne", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	entity := f.String("entity-id", "", "")
-	f.StringVar(&o.tkFile, "tk-file", "", "")
-	f.StringVar(&o.state, "state", "", "")
-	f.BoolVar(&o.volatile, "volatile", false, "")
-	f.BoolVar(&o.x25519, "x25519", false, "")
-	f.DurationVar(&o.helloInterval, "hello-interval", pne.FirstPause, "")
-	f.BoolVar(&o.verbose, "verbose", false, "")
-	f.BoolVar(&o.version, "version", false, "")
-	f.StringVar(&o.serial.Device, "serial", "", "")
-	f.IntVar(&o.serial.Baud, "baud", 0, "")
-	f.StringVar(&o.mqtt.URL, "mqtt", "", "")
-	f.StringVar(&o.mqtt.Prefix, "prefix", "", "")
-	f.StringVar(&o.mqtt.Username, "username", "", "")
-	f.StringVar(&o.mqtt.PasswordFile, "password-file", "", "")
-	f.StringVar(&o.mqtt.CAFile, "ca", "", "")
-	f.StringVar(&o.mqtt.CertFile, "cert", "", "")
-	f.StringVar(&o.mqtt.KeyFile, "key", "", "")
-	f.StringVar(&o.usbip.At, "usbip", "", "")
-	if err := f.Parse(args); err != nil || o.version {
-		return o, err
-	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	}
-	id, err := cpns.ParseEntityID(*entity)
-	if err != nil {
-		return nil, fmt.Errorf("--entity-id: %w", err)
-	}
-	o.entity = id
-	o.mqtt.Entity = string(id)
-	o.usbip.Serial = string(id)
-	var given []string
-	f.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
-	return o, o.check(given)
 }
 
 // check refuses flags that do not go together.

@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
-	"os"
-	"path/filepath"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/internal/durable"
+	"cpns.example.net/pngw/internal/secretfile"
 )
 
 // stateFile keeps a device's State in one file, as JSON. The key lies there in
@@ -22,7 +21,6 @@ type stateFile struct {
 	path      string
 	entity    cpns.EntityID
 	epochOnly bool // as of a device that has a place for four bytes, and none for a key
-	log       *slog.Logger
 }
 
 // stateVersion is the version of the file's format.
@@ -42,7 +40,7 @@ type stateJSON struct {
 // Load returns the State in the file, the zero State where there is no file. A
 // file that cannot be read, or is another device's, is an error and is kept.
 func (f *stateFile) Load() (pne.State, error) {
-	text, err := readSmall(f.path, f.log)
+	text, err := readState(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return pne.State{}, nil
 	} else if err != nil {
@@ -80,9 +78,8 @@ func (f *stateFile) Load() (pne.State, error) {
 	return state, nil
 }
 
-// Save replaces the file: a temporary file beside it, written and synced,
-// renamed over it, the folder synced. An error of the last sync leaves the new
-// State in place, perhaps not for good; the device will say which one it holds.
+// Save replaces the file. An error of the last step leaves the new State in
+// place, perhaps not for good; the device will say which one it holds.
 func (f *stateFile) Save(s *pne.State) error {
 	record := stateJSON{Version: stateVersion, Entity: f.entity, Epoch: s.Epoch}
 	if !f.epochOnly {
@@ -93,33 +90,22 @@ func (f *stateFile) Save(s *pne.State) error {
 		return err
 	}
 	defer clear(text)
-	temp := f.path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := writeSynced(temp, append(text, '\n')); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	if err := os.Rename(temp, f.path); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	dir, err := os.Open(filepath.Dir(f.path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return durable.Replace(f.path, append(text, '\n'), 0o600)
 }
 
-// writeSynced makes a file that is not there yet, for the owner only.
-func writeSynced(path string, data []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// maxState bounds what is read of a state file, in bytes.
+const maxState = 4096
+
+// readState reads a state file, which nobody else may read.
+func readState(path string) ([]byte, error) {
+	f, err := secretfile.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
+	if err == nil && len(text) > maxState {
+		err = fmt.Errorf("%s is not a state file: too long", path)
 	}
-	return errors.Join(err, file.Close())
+	return text, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,7 +16,7 @@ import (
 )
 
 func newStateFile(t *testing.T) *stateFile {
-	return &stateFile{path: filepath.Join(t.TempDir(), "state"), entity: testEntity, log: slog.New(slog.DiscardHandler)}
+	return &stateFile{path: filepath.Join(t.TempDir(), "state"), entity: testEntity}
 }
 
 func (f *stateFile) want(t *testing.T, want pne.State) {

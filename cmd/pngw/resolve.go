@@ -73,7 +73,7 @@ func resolve(ctx context.Context, c *command.Console, args []string, o *resolveO
 	}
 	if !o.yes {
 		fmt.Fprintf(c.Stderr, "%s: %s\n%s", entity, display.Plain(p.Note), resolveWarning)
-		if !c.Confirm("Take "+string(entity)+" in again?") {
+		if !c.Confirm("Take " + string(entity) + " in again?") {
 			return errors.New("nothing was changed")
 		}
 	}

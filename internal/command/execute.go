@@ -31,7 +31,7 @@ func (p *Program) Execute(ctx context.Context, c *Console, args []string) int {
 		}
 		args = first.Args()
 	}
-	if *version {
+	if *version || len(args) == 1 && (args[0] == "--version" || args[0] == "-version") {
 		args = []string{"version"}
 	}
 	if len(args) > 0 && args[0] == "help" {
@@ -40,11 +40,11 @@ func (p *Program) Execute(ctx context.Context, c *Console, args []string) int {
 	cmd, rest := p.named(args)
 	switch {
 	case cmd != nil:
-	case alone != nil:
-		cmd, rest = alone, args
 	case len(args) == 0:
 		p.help(c.Stderr)
 		return Usage
+	case alone != nil:
+		cmd, rest = alone, args
 	default:
 		return c.report(p.unknown(args))
 	}
