@@ -50,6 +50,9 @@ need haproxy 'a balancer that the CPNS Server is reached through' have haproxy
 need nginx-light 'the same, and a proxy that ends TLS' have nginx
 need libnginx-mod-stream 'the part of nginx that passes TLS on' test -e /usr/lib/nginx/modules/ngx_stream_module.so
 need openssl 'an independent look at certificates' have openssl
+need curl 'asks a CPNS Server how it is, as docs/server.md says' have curl
+need sqlite3 'copies its database while it runs, as that page says' have sqlite3
+need systemd 'checks its unit' have systemd-analyze
 need qemu-system-mips 'routers, whole: MIPS' have qemu-system-mipsel
 need qemu-system-arm 'the same: ARM' have qemu-system-arm
 need ipxe-qemu 'their network cards' test -e /usr/lib/ipxe/qemu/efi-e1000.rom

@@ -3,9 +3,21 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// tool is a program that a page tells people to use, for tests that follow it.
+func tool(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%v: scripts/setup.sh installs it", err)
+		}
+		t.Skip(err)
+	}
+}
 
 // blocks are the commands of a section of a page in docs.
 func blocks(t *testing.T, page, section string) []string {
@@ -30,6 +42,8 @@ func blocks(t *testing.T, page, section string) []string {
 
 // Who follows docs/server.md in an empty folder has a server that is well.
 func TestServerPage(t *testing.T) {
+	tool(t, "curl")
+	tool(t, "openssl")
 	all := blocks(t, "server.md", "Try it in a folder")
 	if len(all) != 4 {
 		t.Fatalf("%d blocks of commands, want 4: %q", len(all), all)
@@ -51,4 +65,47 @@ func TestServerPage(t *testing.T) {
 		cmd.Dir = dir
 		wantSays(t, output(t, cmd, false, ""), "ok")
 	})
+}
+
+// The backup that the page makes of a running server is whole, and opens.
+func TestServerPageBackup(t *testing.T) {
+	tool(t, "sqlite3")
+	all := blocks(t, "server.md", "Backup and restore")
+	if len(all) != 1 {
+		t.Fatalf("%d blocks of commands, want 1: %q", len(all), all)
+	}
+	dir := t.TempDir()
+	data, restored := filepath.Join(dir, "data"), filepath.Join(dir, "restored")
+	output(t, exec.Command("cpns-server", "init", "--data", data), false, "")
+	run := exec.Command("cpns-server", "run", "--data", data, "--listen", "127.0.0.1:0")
+	whileServing(t, run, func(*os.Process, string) {
+		output(t, exec.Command("cpns-server", "user", "add", "--data", data, "alice"), false, "correct horse\n")
+		if info, err := os.Stat(filepath.Join(data, "cpns.db-wal")); err != nil || info.Size() == 0 {
+			t.Errorf("nothing is in the log that a plain copy would lack: %v", err)
+		}
+		backup := strings.NewReplacer("sudo -u cpns-server ", "", "/var/lib/cpns-server", dir).Replace(all[0])
+		output(t, exec.Command("sh", "-euc", backup), false, "")
+	})
+	output(t, exec.Command("cp", "-r", data, restored), false, "")
+	output(t, exec.Command("mv", filepath.Join(dir, "cpns-backup.db"), filepath.Join(restored, "cpns.db")), false, "")
+	wantSays(t, output(t, exec.Command("cpns-server", "user", "list", "--data", restored), false, ""), "alice")
+}
+
+// The service's unit is one that systemd takes, and runs a command that there is.
+func TestUnit(t *testing.T) {
+	text, err := os.ReadFile("../../build/systemd/cpns-server.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const program = "/usr/local/bin/cpns-server"
+	_, rest, _ := strings.Cut(string(text), "\nExecStart="+program+" ")
+	line, _, _ := strings.Cut(rest, "\n")
+	wantSays(t, output(t, exec.Command("cpns-server", strings.Fields(line)...), true, ""), "is not a data folder of cpns-server")
+
+	tool(t, "systemd-analyze")
+	unit := write(t, filepath.Join(t.TempDir(), "cpns-server.service"), strings.ReplaceAll(string(text), program, "/bin/true"), 0o644)
+	out, err := exec.Command("systemd-analyze", "verify", unit).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "cpns-server.service") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
