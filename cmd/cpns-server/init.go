@@ -152,8 +152,10 @@ func makeFolder(ctx context.Context, dir string, keeper owner, opts *initOptions
 		keeper.do(made, func() error { return os.RemoveAll(made) })
 		os.Remove(made)
 	}()
-	if err := os.Lchown(made, keeper.uid, keeper.gid); err != nil {
-		return cert, err
+	if keeper.uid != os.Geteuid() {
+		if err := os.Lchown(made, keeper.uid, keeper.gid); err != nil {
+			return cert, err
+		}
 	}
 	err = keeper.do(made, func() error {
 		cert, err = fillFolder(ctx, dataFolder(made), opts)

@@ -35,7 +35,7 @@ func program(now func() time.Time) *command.Program {
 			initCommand(now), runCommand,
 			userAddCommand, userPasswdCommand, userListCommand, userRemoveCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
-			pneImportCommand, pneListCommand, pneReleaseCommand,
+			pneImportCommand, pneListCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
 			auditCommand, versionCommand,
 		},
 		Notes: "First: init, user add, gateway add, pne import; then run.",

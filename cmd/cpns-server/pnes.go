@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -94,19 +93,12 @@ var pneReleaseCommand = command.Command{
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			return withOperator(ctx, *data, func(op *server.Operator) error {
-				var errs []error
-				for _, arg := range args {
-					e := cpns.EntityID(arg)
-					if err := op.Release(ctx, e); errors.Is(err, server.ErrNotFound) {
-						errs = append(errs, fmt.Errorf("there is no PNE %q", arg))
-					} else if err != nil {
-						errs = append(errs, err)
-					} else {
-						c.Printf("PNE %s released\n", e)
-					}
+			return eachPNE(ctx, *data, args, func(op *server.Operator, e cpns.EntityID) error {
+				if err := op.Release(ctx, e); err != nil {
+					return err
 				}
-				return errors.Join(errs...)
+				c.Printf("PNE %s released\n", e)
+				return nil
 			})
 		}
 	},

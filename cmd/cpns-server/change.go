@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/secretfile"
+)
+
+var pneSetTKCommand = command.Command{
+	Name: "pne set-tk", Options: "--data DIR --tk-in FILE [--yes]", Args: "ENTITY_ID",
+	Summary: "replace a PNE's Temporary Key",
+	About: `Replaces the Temporary Key of a PNE that was imported with a wrong one. The one that is there is lost. Owner and epoch stay; gateways get the new key with the next request for the PNE.
+
+It asks before, unless --yes is given.`,
+	Setup: func(fs *flag.FlagSet) command.Run {
+		data := dataFlag(fs)
+		in := fs.String("tk-in", "", "take the Temporary Key from `FILE`: 16 to 64 bytes as hex")
+		yes := yesFlag(fs)
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			if *in == "" {
+				return command.Misused("--tk-in FILE is missing")
+			}
+			e, err := cpns.ParseEntityID(args[0])
+			if err != nil {
+				return command.Misused("%v", err)
+			}
+			tk, err := readTK(*in)
+			if err != nil {
+				return err
+			}
+			defer clear(tk)
+			if err := askBefore(c, *data, *yes, fmt.Sprintf("Replace the Temporary Key of %s? The one that is there is lost.", e)); err != nil {
+				return err
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error {
+				if err := op.SetTK(ctx, e, tk); err != nil {
+					return noPNE(err, e)
+				}
+				c.Printf("Temporary Key of PNE %s replaced\n", e)
+				return nil
+			})
+		}
+	},
+}
+
+// readTK reads a Temporary Key in hex, with the rights of who gives the command.
+func readTK(path string) (cpns.TK, error) {
+	raw, err := secretfile.Key(path, cpns.MaxTKSize)
+	if err != nil {
+		return nil, fmt.Errorf("reading the Temporary Key: %w", err)
+	}
+	defer clear(raw)
+	tk, err := cpns.ParseTK(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return tk, nil
+}
+
+var pneRemoveCommand = command.Command{
+	Name: "pne remove", Options: "--data DIR [--yes]", Args: "ENTITY_ID...",
+	Summary: "remove PNEs",
+	About: `Removes PNEs from the server with their Temporary Keys and sets, whoever owns them. A gateway that has one goes on with what it has. Imported again, it is nobody's.
+
+It asks before, unless --yes is given.`,
+	Setup: func(fs *flag.FlagSet) command.Run {
+		data, yes := dataFlag(fs), yesFlag(fs)
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			if err := askBefore(c, *data, *yes, fmt.Sprintf("Remove %s with their Temporary Keys?", strings.Join(args, ", "))); err != nil {
+				return err
+			}
+			return eachPNE(ctx, *data, args, func(op *server.Operator, e cpns.EntityID) error {
+				if err := op.RemovePNE(ctx, e); err != nil {
+					return err
+				}
+				c.Printf("PNE %s removed\n", e)
+				return nil
+			})
+		}
+	},
+}
+
+// yesFlag declares --yes.
+func yesFlag(fs *flag.FlagSet) *bool { return fs.Bool("yes", false, "do not ask") }
+
+// askBefore asks about what cannot be undone, in a data folder that is there.
+func askBefore(c *command.Console, data string, yes bool, question string) error {
+	if err := c.CanAsk(yes); err != nil {
+		return err
+	}
+	if _, _, err := openFolder(data); err != nil {
+		return err
+	}
+	if !yes && !c.Confirm(question) {
+		return errors.New("nothing was changed")
+	}
+	return nil
+}
+
+// eachPNE does something with each of some PNEs, whatever becomes of the others.
+func eachPNE(ctx context.Context, data string, args []string, do func(*server.Operator, cpns.EntityID) error) error {
+	return withOperator(ctx, data, func(op *server.Operator) error {
+		var errs []error
+		for _, arg := range args {
+			e := cpns.EntityID(arg)
+			errs = append(errs, noPNE(do(op, e), e))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+func noPNE(err error, e cpns.EntityID) error {
+	if errors.Is(err, server.ErrNotFound) {
+		return fmt.Errorf("there is no PNE %q", e)
+	}
+	return err
+}
