@@ -53,9 +53,10 @@ func TestDisk(t *testing.T) {
 	outside := t.TempDir()
 	csv := write(t, filepath.Join(outside, "tks.csv"), "entity_id,tk\npne-1,00112233445566778899aabbccddeeff\n", 0o600)
 	commands := [][]string{
-		{"user", "list"}, {"user", "add", "alice"}, {"user", "passwd", "alice"}, {"user", "remove", "alice"},
+		{"user", "list"}, {"user", "add", "--password-file", "-", "alice"}, {"user", "passwd", "--password-file", "-", "alice"}, {"user", "remove", "alice"},
 		{"gateway", "list"}, {"gateway", "add", "gw-1", "--psk-out", filepath.Join(outside, "psk1")}, {"gateway", "remove", "gw-1"},
-		{"pne", "import", csv}, {"pne", "list"}, {"pne", "release", "pne-1"},
+		{"pne", "import", csv}, {"pne", "list"}, {"pne", "release", "pne-1"}, {"pne", "remove", "--yes", "pne-1"},
+		{"pne", "set-tk", "--yes", "--tk-in", write(t, filepath.Join(outside, "tk"), "00112233445566778899aabbccddeeff", 0o600), "pne-1"},
 		{"audit"}, {"run", "--listen", "127.0.0.1:0"}, {"init", "--renew-cert"},
 	}
 	fails := func(t *testing.T, data, what, advice string, commands [][]string) {

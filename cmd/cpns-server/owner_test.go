@@ -118,6 +118,7 @@ func TestRootActsAsOwner(t *testing.T) {
 	wantOwner(t, data, service)
 
 	output(t, serverAs(0, "user", "add", "--password-file", "-", "--data", data, "alice"), false, "correct horse\n")
+	output(t, serverAs(0, "user", "passwd", "--password-file", write(t, filepath.Join(roots, "password"), "battery staple\n", 0o600), "--data", data, "alice"), false, "")
 	output(t, serverAs(0, "gateway", "add", "--data", data, "gw-1", "--psk-out", psk), false, "")
 	wantOwner(t, psk, 0)
 	output(t, serverAs(0, "gateway", "add", "--data", data, "gw-2", "--psk-in", write(t, filepath.Join(roots, "psk2"), strings.Repeat("a1", 32), 0o600)), false, "")
@@ -126,6 +127,7 @@ func TestRootActsAsOwner(t *testing.T) {
 		t.Error("the PSK1 of a gateway that was not added is still there")
 	}
 	output(t, serverAs(0, "pne", "import", "--data", data, write(t, filepath.Join(roots, "tks.csv"), "entity_id,tk\npne-1,00112233445566778899aabbccddeeff\n", 0o600)), false, "")
+	output(t, serverAs(0, "pne", "set-tk", "--yes", "--data", data, "pne-1", "--tk-in", write(t, filepath.Join(roots, "tk"), "11112233445566778899aabbccddeeff", 0o600)), false, "")
 	output(t, serverAs(0, "init", "--data", data, "--renew-cert"), false, "")
 	other := filepath.Join(roots, "other")
 	output(t, serverAs(0, "init", "--data", other), false, "")

@@ -79,7 +79,7 @@ func TestServerPageBackup(t *testing.T) {
 	output(t, exec.Command("cpns-server", "init", "--data", data), false, "")
 	run := exec.Command("cpns-server", "run", "--data", data, "--listen", "127.0.0.1:0")
 	whileServing(t, run, func(*os.Process, string) {
-		output(t, exec.Command("cpns-server", "user", "add", "--data", data, "alice"), false, "correct horse\n")
+		output(t, exec.Command("cpns-server", "user", "add", "--password-file", "-", "--data", data, "alice"), false, "correct horse\n")
 		if info, err := os.Stat(filepath.Join(data, "cpns.db-wal")); err != nil || info.Size() == 0 {
 			t.Errorf("nothing is in the log that a plain copy would lack: %v", err)
 		}

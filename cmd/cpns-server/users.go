@@ -17,22 +17,33 @@ var userAddCommand = command.Command{
 	Name: "user add", Options: "--data DIR [--password-file FILE]", Args: "USER",
 	Summary: "add a CPNS User",
 	About:   "Adds a CPNS User, with a password.",
-	Setup:   withPassword(forOne(cpns.ParseUserID, addUser)),
+	Setup:   withPassword(addUser),
 }
 
-// withPassword adds the option of a command that needs a new password.
-func withPassword(setup func(*flag.FlagSet) command.Run) func(*flag.FlagSet) command.Run {
+// withPassword declares the flags of a command that gives a user a new password. That
+// is read before the data folder is opened, with the rights of who gives the command.
+func withPassword(do func(context.Context, *command.Console, *server.Operator, cpns.UserID, *server.PasswordHashes) error) func(*flag.FlagSet) command.Run {
 	return func(fs *flag.FlagSet) command.Run {
+		data := dataFlag(fs)
 		fs.String("password-file", "", password.Usage)
-		return setup(fs)
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			id, err := cpns.ParseUserID(args[0])
+			if err != nil {
+				return command.Misused("%v", err)
+			}
+			if _, _, err := openFolder(*data); err != nil {
+				return err
+			}
+			hash, err := readPasswordHash(ctx, c, id)
+			if err != nil {
+				return err
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error { return do(ctx, c, op, id, hash) })
+		}
 	}
 }
 
-func addUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
-	hash, err := readPasswordHash(ctx, c, id)
-	if err != nil {
-		return err
-	}
+func addUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID, hash *server.PasswordHashes) error {
 	if err := op.AddUser(ctx, id, hash); errors.Is(err, server.ErrExists) {
 		return fmt.Errorf("there is a user %s already: cpns-server user passwd changes the password", id)
 	} else if err != nil {
@@ -45,14 +56,10 @@ func addUser(ctx context.Context, c *command.Console, op *server.Operator, id cp
 var userPasswdCommand = command.Command{
 	Name: "user passwd", Options: "--data DIR [--password-file FILE]", Args: "USER",
 	Summary: "change a user's password and end the user's lock-out",
-	Setup:   withPassword(forOne(cpns.ParseUserID, changePassword)),
+	Setup:   withPassword(changePassword),
 }
 
-func changePassword(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
-	hash, err := readPasswordHash(ctx, c, id)
-	if err != nil {
-		return err
-	}
+func changePassword(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID, hash *server.PasswordHashes) error {
 	if err := op.SetPassword(ctx, id, hash); err != nil {
 		return noUser(err, id)
 	}
