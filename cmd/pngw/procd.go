@@ -34,16 +34,16 @@ var procdCommand = command.Command{
 }
 
 func tellProcd(c *command.Console, shown string) error {
+	if service, err := config.LoadService(c.Value("config")); err == nil && !service.Enabled {
+		c.Printf("enabled 0\n")
+		return nil
+	}
 	cfg, err := loadConfig(c)
 	if err != nil {
 		return err
 	}
 	t := telling{shown: shown, names: map[string]bool{}}
-	enabled := 0
-	if cfg.Service.Enabled {
-		enabled = 1
-	}
-	t.tell("enabled", fmt.Sprint(enabled))
+	t.tell("enabled", "1")
 	for _, v := range cfg.Service.Env() {
 		t.tell("env", v)
 	}

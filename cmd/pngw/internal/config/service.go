@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"os"
 	"strconv"
 
 	"cpns.example.net/pngw/board/uci"
@@ -37,6 +39,26 @@ func parseService(s uci.Section) (Service, error) {
 		d.Errorf("gogc", "%q: want a percentage such as 100, or off", service.GoGC)
 	}
 	return service, d.Err()
+}
+
+// LoadService reads the section of type service alone: whether the agent is to run
+// is known before the rest of the file is right.
+func LoadService(file string) (Service, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return Service{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	sections, err := uci.Parse(f, file)
+	if err != nil {
+		return Service{}, err
+	}
+	for _, s := range sections {
+		if s.Type == "service" {
+			return parseService(s)
+		}
+	}
+	return Service{}, nil
 }
 
 // Env is what the section puts into the agent's environment.

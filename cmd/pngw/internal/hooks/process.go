@@ -74,6 +74,7 @@ func (r *Runner) run(ctx context.Context, path string, e *agent.Event) {
 	unix.Kill(-p.Pid, unix.SIGKILL) // an error is that there is nobody left
 	unix.Kill(p.Pid, unix.SIGKILL)
 	state, err := reap(p, ended)
+	adopt()
 	out.SetReadDeadline(time.Now().Add(lastWords))
 	<-read
 
@@ -116,6 +117,21 @@ func reap(p *os.Process, ended <-chan struct{}) (*os.ProcessState, error) {
 			p.Wait()
 		}()
 		return nil, errUndead
+	}
+}
+
+// adopt takes in what hooks have left to us. In OpenWrt's jail the agent is the first
+// process, whose children all those become that have lost their parent, and nobody
+// else would ever wait for them. Hooks are all that the agent starts, one at a time.
+func adopt() {
+	if os.Getpid() != 1 {
+		return
+	}
+	for {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if pid <= 0 && err != unix.EINTR {
+			return
+		}
 	}
 }
 
