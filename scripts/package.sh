@@ -1,6 +1,6 @@
 #!/bin/sh
 # Packs pngw for OpenWrt, to be installed by hand, as .ipk and .apk, into
-# build/out/packages: from build/out/pngw-TARGET-usb as pngw, and from
+# build/out/packages/ARCHITECTURE: from build/out/pngw-TARGET-usb as pngw, and from
 # build/out/pngw-TARGET, which has no USB, as pngw-nousb. Run make cross first.
 #   scripts/package.sh [-d FOLDER] [ARCHITECTURE]…
 # ARCHITECTURE is as in build/package/architectures, the first of each target
@@ -41,13 +41,17 @@ root=$PWD
 stage=$(mktemp -d)
 trap 'rm -rf "$stage" "$stage.log"' EXIT
 cp -R build/openwrt/files/. build/package/. "$stage/"
+# What sysupgrade keeps, beside the package's own files, as the feed has it.
+sed -n '/^define Package\/pngw\/conffiles/,/^endef/{/\/$/p}' build/openwrt/Makefile >"$stage/keep"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
 # pack NAME ELF WITH OTHER: both kinds of package for ARCH, if ELF has been built.
+# They are named as their kind of index wants it, apk's without the architecture.
 pack() {
-	# What lies in either folder from another run is another version.
-	rm -f "$out/$1_"*"_$ARCH.ipk" "$out/$1_"*"_$ARCH.apk"
+	mkdir -p "$out/$ARCH"
+	# What lies there from another run is another version.
+	rm -f "$out/$ARCH/$1_"*.ipk "$out/$ARCH/$1-"[0-9]*.apk
 	if ! grep -q "  $2\$" "$bin/SHA256SUMS"; then
 		return 0
 	fi
@@ -56,15 +60,19 @@ pack() {
 	# Two packages of one commit are the same bytes.
 	find "$stage" -exec touch -h -d "@$time" {} +
 	export NAME="$1" WITH="$3" OTHER="$4"
-	for kind in ipk apk; do
-		(cd "$stage" && "$root/build/out/nfpm" package --config nfpm.yaml --packager $kind \
-			--target "$out/$1_${VERSION}-r1_$ARCH.$kind" >"$stage.log" 2>&1) ||
-			{
-				cat "$stage.log" >&2
-				exit 1
-			}
-	done
+	RELEASE=r1 nfpm ipk "$1_${VERSION}-r1_$ARCH.ipk"
+	RELEASE=1 nfpm apk "$1-${VERSION}-r1.apk" # nfpm writes the r itself
 	packed=$((packed + 1))
+}
+
+# nfpm KIND FILE: what it says is shown if it fails.
+nfpm() {
+	export RELEASE
+	if ! (cd "$stage" && "$root/build/out/nfpm" package --config nfpm.yaml --packager "$1" \
+		--target "$out/$ARCH/$2" >"$stage.log" 2>&1); then
+		cat "$stage.log" >&2
+		exit 1
+	fi
 }
 
 packed=0
@@ -82,5 +90,7 @@ if [ "$packed" -eq 0 ]; then
 	echo 'package: nothing has been built for that: run make cross first' >&2
 	exit 1
 fi
-(cd "$out" && sha256sum -- *.ipk *.apk >SHA256SUMS)
-wc -c "$out"/*.ipk "$out"/*.apk | sed '$d'
+(cd "$out" && find . -name '*.[ia]pk' | sed 's,^\./,,' | sort | xargs sha256sum -- >SHA256SUMS)
+for ARCH in "$@"; do
+	wc -c "$out/$ARCH"/*.ipk "$out/$ARCH"/*.apk | sed '$d'
+done

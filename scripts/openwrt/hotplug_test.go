@@ -3,11 +3,13 @@
 package openwrt
 
 import (
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -72,47 +74,16 @@ func TestUSBAccess(t *testing.T) {
 	}
 }
 
-// TestHotplug: a line that comes reloads the service, what else happens does not.
-func TestHotplug(t *testing.T) {
-	for _, tt := range []struct {
-		subsystem string
-		env       []string
-		reloads   bool
-	}{
-		{"tty", []string{"ACTION=add"}, true},
-		{"tty", []string{"ACTION=remove"}, false},
-		{"ntp", []string{"ACTION=stratum"}, true},
-		{"ntp", []string{"ACTION=step"}, false},
-		{"usb", []string{"ACTION=add", "DEVTYPE=usb_interface"}, true},
-		{"usb", []string{"ACTION=add", "DEVTYPE=usb_device"}, false},
-		{"usb", []string{"ACTION=remove", "DEVTYPE=usb_interface"}, false},
-	} {
-		t.Run(tt.subsystem+" "+strings.Join(tt.env, " "), func(t *testing.T) {
-			r := newGateway(t, "rootfs-openwrt-mips")
-			// /etc/init.d/pngw is run by its first line, which the kernel reads.
-			cmd := r.command(nil, "/bin/sh", "/etc/hotplug.d/"+tt.subsystem+"/50-pngw")
-			cmd.Env = append(cmd.Env, tt.env...)
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
-			_, err = os.Stat(r.path("tmp/procd"))
-			told := err == nil && strings.Contains(r.read("tmp/procd"), "open_instance")
-			if told != tt.reloads {
-				t.Errorf("reloaded: %v, want %v\n%s", told, tt.reloads, out)
-			}
-		})
-	}
-}
-
 // TestLineComes: the line that was not there is in the next jail.
 func TestLineComes(t *testing.T) {
 	r := newGateway(t, "rootfs-openwrt-mips")
-	_, before, err := r.service("start")
-	check(t, err)
+	before := r.starts()
 	r.write("dev/ttyUSB7", "", 0o660)
-	_, after, err := r.service("reload")
-	check(t, err)
+	r.hotplug("tty", "ACTION=add")
+	after := r.read("tmp/procd")
+	if did := r.did(); did != "restart" {
+		t.Errorf("procd did %q", did)
+	}
 	const mount = "add_jail_mount_rw|/dev/ttyUSB7\n"
 	if strings.Contains(before, mount) || !strings.Contains(after, mount) {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -165,11 +136,7 @@ func TestSerialNames(t *testing.T) {
 	r := newGateway(t, "rootfs-openwrt-mips") // which has by-id/usb-meter
 	comes := func(action string) {
 		t.Helper()
-		cmd := r.command(nil, "/bin/sh", "/etc/hotplug.d/tty/50-pngw")
-		cmd.Env = append(cmd.Env, "ACTION="+action)
-		if out, err := cmd.CombinedOutput(); err != nil && action == "add" || len(out) > 0 {
-			t.Errorf("%s: %v: %s", action, err, out)
-		}
+		r.hotplug("tty", "ACTION="+action)
 	}
 	holds := func(want map[string]string) {
 		t.Helper()
@@ -213,18 +180,74 @@ func TestLineMoves(t *testing.T) {
 	r := newGateway(t, "rootfs-openwrt-mips")
 	const name = "usb-FTDI_FT232R_USB_UART_A1-if00-port0"
 	r.configure(strings.Replace(configured, "usb-meter", name, 1))
+	r.starts()
 	for number, line := range []string{"ttyUSB3", "ttyUSB4"} {
 		if number > 0 {
 			r.gone("ttyUSB3", "1-1.2")
 		}
 		r.adapter(line, "1-1.2", "FTDI", "FT232R USB UART", "A1")
-		cmd := r.command(nil, "/bin/sh", "/etc/hotplug.d/tty/50-pngw")
-		cmd.Env = append(cmd.Env, "ACTION=add")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		r.hotplug("tty", "ACTION=add")
 		if told := r.read("tmp/procd"); !strings.Contains(told, "add_jail_mount_rw|/dev/"+line+"\n") {
 			t.Errorf("the jail lacks /dev/%s:\n%s", line, told)
 		}
+	}
+}
+
+// hotplug runs the package's script for what the kernel, or the time's client, says,
+// as hotplug-call does. It has nothing to say itself.
+func (r *router) hotplug(subsystem string, env ...string) {
+	r.t.Helper()
+	if out := r.hotplugSays(subsystem, env...); out != "" {
+		r.t.Errorf("hotplug %s %q says %s", subsystem, env, out)
+	}
+}
+
+func (r *router) hotplugSays(subsystem string, env ...string) string {
+	cmd := r.command(nil, "/bin/sh", "-c", ". /etc/hotplug.d/"+subsystem+"/50-pngw")
+	cmd.Env = append(cmd.Env, env...)
+	out, _ := cmd.CombinedOutput() // whose exit code nobody looks at
+	return string(out)
+}
+
+// TestAtOnce: adapters that come and go side by side have their names right in the
+// end, and no others.
+func TestAtOnce(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	const rounds = 25
+	for round := range rounds {
+		want := map[string]string{"by-id/usb-meter": "ttyUSB0"}
+		var running sync.WaitGroup
+		for i := range 2 {
+			line, port, serial := fmt.Sprintf("ttyUSB%d", 3+i), fmt.Sprintf("1-1.%d", 2+i), fmt.Sprintf("A%d", i)
+			if round%2 == 0 {
+				r.adapter(line, port, "FTDI", "UART", serial)
+				want["by-id/usb-FTDI_UART_"+serial+"-if00-port0"] = line
+				want["by-path/platform-ehci-platform.0-usb-0:"+port[2:]+":1.0-port0"] = line
+			} else {
+				r.gone(line, port)
+			}
+			running.Go(func() { r.hotplugSays("tty", "ACTION=remove") })
+		}
+		running.Wait()
+		if got := r.names(); !maps.Equal(got, want) {
+			t.Fatalf("round %d: got\n%v\nwant\n%v", round, got, want)
+		}
+	}
+}
+
+// TestCutShort: names that a run of the script left behind which did not get to its
+// end are taken away by the next.
+func TestCutShort(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	r.adapter("ttyUSB3", "1-1.2", "FTDI", "UART", "A1")
+	cmd := r.command(nil, "/bin/sh", "-c", "ln() { /bin/ln \"$@\"; exit 1; }; . /usr/libexec/pngw-serial-names")
+	out, err := cmd.CombinedOutput()
+	if len(r.names()) < 2 {
+		t.Fatalf("it has made no name before it ended: %v: %s", err, out)
+	}
+	r.gone("ttyUSB3", "1-1.2")
+	r.hotplug("tty", "ACTION=remove")
+	if got := r.names(); len(got) != 1 {
+		t.Errorf("left: %v", got)
 	}
 }

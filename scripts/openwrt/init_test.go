@@ -91,15 +91,10 @@ func TestAsInstalled(t *testing.T) {
 // TestInit: what procd is told, whole.
 func TestInit(t *testing.T) {
 	r := newGateway(t, "rootfs-openwrt-mips")
-	says, tells, err := r.service("start")
-	if err != nil || says != "" {
-		t.Errorf("start: %v, says %q", err, says)
-	}
+	r.write("sbin/ujail", "", 0o755)
+	tells := r.starts()
 	want := `open_instance
-set_param|command|/usr/bin/pngw|run|--config|/etc/config/pngw
-append_param|env|GOMEMLIMIT=12MiB
-append_param|env|GOGC=50
-append_param|env|GOMAXPROCS=1
+set_param|command|/usr/bin/pngw|run|--config|/etc/config/pngw|--supervised
 set_param|file|/etc/config/pngw
 set_param|stdout|1
 set_param|stderr|1
@@ -109,15 +104,30 @@ set_param|user|pngw
 set_param|group|pngw
 set_param|capabilities|/etc/capabilities/pngw.json
 set_param|no_new_privs|1
-add_jail|pngw|procfs|sysfs|ronly
-add_jail_mount|/etc/config/pngw|/etc/passwd|/etc/group|/etc/hosts|/etc/resolv.conf|/etc/ssl/certs|/tmp/sysinfo
-add_jail_mount_rw|/etc/pngw|/var/run/pngw
+add_jail|pngw
+add_jail|procfs
+add_jail|sysfs
+add_jail|ronly
+add_jail_mount|/etc/config/pngw
+add_jail_mount|/etc/passwd
+add_jail_mount|/etc/group
+add_jail_mount|/etc/hosts
+add_jail_mount|/etc/resolv.conf
+add_jail_mount|/etc/ssl/certs
+add_jail_mount|/tmp/sysinfo
+add_jail_mount_rw|/etc/pngw
+add_jail_mount_rw|/var/run/pngw
+append_param|file|/etc/hosts|/etc/resolv.conf
+append_param|env|GOMEMLIMIT=12MiB
+append_param|env|GOGC=50
+append_param|env|GOMAXPROCS=1
 add_jail_mount_rw|/dev/ttyUSB0
 add_jail_mount|/dev/serial
+append_param|file|/etc/ssl/broker.pem
 add_jail_mount|/etc/ssl/broker.pem
 close_instance
 add_reload_trigger|pngw
-add_raw_trigger|interface.*.up|5000|/etc/init.d/pngw|reload
+add_raw_trigger|interface.update|5000|/usr/libexec/pngw-again|network
 `
 	if tells != want {
 		t.Errorf("procd was told\n%s\nwant\n%s", tells, want)
@@ -170,25 +180,30 @@ func TestBadConfiguration(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newGateway(t, "rootfs-openwrt-mips")
-			if says, _, err := r.service("start"); err != nil {
-				t.Fatalf("start: %v\n%s", err, says)
-			}
-			before := r.read("tmp/procd")
 			r.configure(strings.Replace(configured, tt.old, tt.new, 1))
-
-			says, tells, err := r.service("reload")
-			if err == nil || !strings.Contains(says, tt.want) {
-				t.Errorf("reload: %v, says\n%swant\n%s", err, says, tt.want)
-			}
-			if tells != before {
-				t.Errorf("reload told procd\n%s", tells)
-			}
-			says, tells, _ = r.service("start")
-			if !strings.Contains(says, tt.want) || strings.Contains(tells, "open_instance") {
-				t.Errorf("start says\n%sand tells procd\n%s", says, tells)
+			says, tells, err := r.service("start")
+			if err == nil || !strings.Contains(says, tt.want) || strings.Contains(tells, "open_instance") {
+				t.Errorf("start: %v, says\n%sand tells procd\n%s", err, says, tells)
 			}
 			if !strings.Contains(tells, "add_reload_trigger|pngw") {
 				t.Errorf("start leaves no trigger for the configuration's repair:\n%s", tells)
+			}
+			r.configure(configured)
+			r.event("config.change", "pngw")
+			if did := r.did(); did != "start" {
+				t.Errorf("once it was mended, procd did %q", did)
+			}
+
+			before := r.read("tmp/procd")
+			r.configure(strings.Replace(configured, tt.old, tt.new, 1))
+			for _, action := range []string{"reload", "start", "restart"} {
+				says, tells, err := r.service(action)
+				if err == nil || !strings.Contains(says, tt.want) {
+					t.Errorf("%s: %v, says\n%swant\n%s", action, err, says, tt.want)
+				}
+				if did := r.did(); tells != before || did != "" {
+					t.Errorf("%s: procd did %q and was told\n%s", action, did, tells)
+				}
 			}
 
 			// By hand it does not start either.
@@ -200,11 +215,35 @@ func TestBadConfiguration(t *testing.T) {
 	}
 }
 
+// TestMissing: what a person has yet to bring is named, nothing is started without
+// it, and an agent that runs goes on.
+func TestMissing(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	psk1 := r.read("etc/pngw/psk1")
+	check(t, os.Remove(r.path("etc/pngw/psk1")))
+	says, tells, err := r.service("start")
+	if err == nil || strings.Contains(tells, "open_instance") || !strings.Contains(says, "/etc/pngw/psk1") ||
+		!strings.Contains(says, "not started: bring what is missing, then: service pngw reload") {
+		t.Errorf("start: %v, says\n%sand tells procd\n%s", err, says, tells)
+	}
+	r.write("etc/pngw/psk1", psk1, 0o644) // as somebody copies it
+	if says, _, err := r.service("reload"); err != nil || r.did() != "start" {
+		t.Errorf("once it is there, reload: %v\n%s", err, says)
+	}
+	check(t, os.Remove(r.path("etc/pngw/psk1")))
+	for _, action := range []string{"reload", "restart", "start"} {
+		says, _, err := r.service(action)
+		if did := r.did(); err == nil || did != "" || action != "start" && !strings.Contains(says, "an agent that runs goes on as it is") {
+			t.Errorf("with an agent that runs, %s: %v, procd did %q\n%s", action, err, did, says)
+		}
+	}
+}
+
 func TestNoConfiguration(t *testing.T) {
 	r := newGateway(t, "rootfs-openwrt-mips")
 	check(t, os.Remove(r.path("etc/config/pngw")))
 	says, tells, _ := r.service("start")
-	if !strings.Contains(says, "/etc/config/pngw is missing") || strings.Contains(tells, "open_instance") {
+	if !strings.Contains(says, "/etc/config/pngw: no such file or directory: bring it back") || strings.Contains(tells, "open_instance") {
 		t.Errorf("start says %q and tells procd\n%s", says, tells)
 	}
 }
@@ -222,7 +261,7 @@ func (r *router) runInstance() (stop func()) {
 		case f[1] == "command":
 			argv = f[2:]
 		case f[1] == "env":
-			env = append(env, f[2:]...)
+			env = append(env, strings.Join(f[2:], "|"))
 		case f[1] == "user":
 			user = f[2]
 		}
@@ -232,7 +271,8 @@ func (r *router) runInstance() (stop func()) {
 	}
 	cmd := r.command(r.credential(user), argv[0], argv[1:]...)
 	cmd.Env = append(cmd.Env, env...)
-	log := must(cmd.StderrPipe())(r.t)
+	log := must(cmd.StdoutPipe())(r.t)
+	cmd.Stderr = cmd.Stdout // of one kind for this test
 	check(r.t, cmd.Start())
 	ready, ended := make(chan string), make(chan error, 1)
 	go watch(cmd, log, ready, ended)

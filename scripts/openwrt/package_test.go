@@ -32,6 +32,7 @@ func TestPackages(t *testing.T) {
 		"etc/hotplug.d/ntp/50-pngw":     0o644,
 		"usr/libexec/pngw-usb-access":   0o755,
 		"usr/libexec/pngw-serial-names": 0o755,
+		"usr/libexec/pngw-again":        0o755,
 		"lib/upgrade/keep.d/pngw":       0o644,
 	}
 	for kind, u := range map[string]unpacked{"ipk": p.ipk, "apk": p.apk} {
@@ -47,11 +48,23 @@ func TestPackages(t *testing.T) {
 		}
 	}
 	for what, pattern := range map[string]string{
-		p.ipk.control["control"]:  `(?m)^Package: pngw-nousb$(?s:.*)^Version: \d+\.\d+\.\d+(_git\d{12})?-1$(?s:.*)^Depends: ca-bundle$`,
+		p.ipk.control["control"]:  `(?m)^Package: pngw-nousb$(?s:.*)^Version: \d+\.\d+\.\d+(_git\d{12})?-r1$(?s:.*)^Depends: ca-bundle$`,
 		p.apk.control[".PKGINFO"]: `(?m)^pkgname = pngw-nousb$(?s:.*)^pkgver = \d+\.\d+\.\d+(_git\d{12})?-r1$(?s:.*)^depend = ca-bundle$`,
 	} {
 		if !regexp.MustCompile(pattern).MatchString(what) {
 			t.Errorf("%q\ndoes not match %s", what, pattern)
+		}
+	}
+	if got := p.ipk.data["lib/upgrade/keep.d/pngw"].content; got != "/etc/pngw/\n" {
+		t.Errorf("keep.d: %q", got)
+	}
+	for kind, pattern := range map[string]string{
+		"ipk": `^pngw-nousb_\d+\.\d+\.\d+(_git\d{12})?-r1_` + architectures[runtime.GOARCH] + `\.ipk$`,
+		"apk": `^pngw-nousb-\d+\.\d+\.\d+(_git\d{12})?-r1\.apk$`, // as an index of apk's wants it
+	} {
+		files := must(filepath.Glob(filepath.Join(p.dir, "packages", architectures[runtime.GOARCH], "*."+kind)))(t)
+		if len(files) != 1 || !regexp.MustCompile(pattern).MatchString(filepath.Base(files[0])) {
+			t.Errorf("%s: %q, want one like %s", kind, files, pattern)
 		}
 	}
 	if got := p.ipk.control["conffiles"]; strings.TrimSpace(got) != "/etc/config/pngw" {
@@ -73,13 +86,13 @@ func TestReproducible(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(again.dir, name), must(os.ReadFile(filepath.Join(p.dir, name)))(t), 0o600))
 	}
 	check(t, again.pack())
-	files := must(filepath.Glob(filepath.Join(p.dir, "packages", "*.[ia]pk")))(t)
+	files := must(filepath.Glob(filepath.Join(p.dir, "packages", "*", "*.[ia]pk")))(t)
 	if len(files) != 2 {
 		t.Fatalf("packages: %q", files)
 	}
 	for _, file := range files {
 		one := must(os.ReadFile(file))(t)
-		two := must(os.ReadFile(filepath.Join(again.dir, "packages", filepath.Base(file))))(t)
+		two := must(os.ReadFile(strings.Replace(file, p.dir, again.dir, 1)))(t)
 		if string(one) != string(two) {
 			t.Errorf("%s is not the same bytes twice", filepath.Base(file))
 		}
@@ -135,6 +148,10 @@ func TestFeed(t *testing.T) {
 			}
 		}
 	}
+	if !strings.Contains(packages(t).ipk.control["control"], "\nMaintainer: The pngw authors <pngw@cpns.example.net>\n") {
+		t.Errorf("no maintainer, or another:\n%s", packages(t).ipk.control["control"])
+	}
+	has("\n"+out, "PKG_MAINTAINER=The pngw authors <pngw@cpns.example.net>\n")
 	has(out, "GO_PKG=cpns.example.net/pngw\n", "GO_PKG_BUILD_PKG=cpns.example.net/pngw/cmd/pngw\n",
 		"GO_PKG_LDFLAGS_X=main.version=", "GO_PKG_TAGS=nethttpomithttp2,usb\n",
 		"go install "+string(must(exec.Command("../gcflags.sh").Output())(t))) // as scripts/cross.sh has them
@@ -209,18 +226,101 @@ func program(machine elf.Machine, code string) string {
 	return b.String()
 }
 
+// TestFeedVersion: the feed's CI gives the script a package's name and version.
+func TestFeedVersion(t *testing.T) {
+	r := newRouter(t, "rootfs-openwrt-mips")
+	r.install()
+	r.write("test-version.sh", string(must(os.ReadFile("../../build/openwrt/test-version.sh"))(t)), 0o644)
+	version, _, _ := strings.Cut(string(must(r.command(nil, "/usr/bin/pngw", "version").Output())(t)), "\n")
+	version = strings.TrimPrefix(version, "pngw ")
+	for _, tt := range []struct {
+		name, version string
+		good          bool
+	}{{"pngw", version, true}, {"pngw", version + "1", false}, {"pngw", version[:1], false}, {"another", version, false}} {
+		err := r.command(nil, "/bin/sh", "/test-version.sh", tt.name, tt.version).Run()
+		if (err == nil) != tt.good {
+			t.Errorf("%s %s: %v, want good: %v", tt.name, tt.version, err, tt.good)
+		}
+	}
+}
+
+// TestFirstInstallation: it says how to go on, and nothing else.
+func TestFirstInstallation(t *testing.T) {
+	r := newRouter(t, "rootfs-openwrt-mips")
+	for _, f := range packages(t).ipk.data {
+		r.write(f.name, f.content, f.mode)
+	}
+	says, err := r.postinst()
+	if err != nil || says != "pngw: not enabled: uci set pngw.service.enabled=1; uci commit pngw\n" {
+		t.Errorf("postinst: %v, says\n%s", err, says)
+	}
+}
+
+// TestReplaced: after an upgrade the new program runs, whichever way the package
+// manager goes, and whether or not it has stopped the old one; what is not enabled
+// stays so.
+func TestReplaced(t *testing.T) {
+	feed := feedPostinst(t)
+	run := func(r *router, script string) {
+		t.Helper()
+		cmd := r.command(nil, "/bin/sh", "-c", script)
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%v: %s\n%s", err, out, script)
+		}
+	}
+	// What OpenWrt's default_prerm and default_postinst do at an upgrade.
+	const stop, start = "/etc/init.d/pngw stop", "/etc/init.d/pngw start"
+	ipk, apk := packages(t).ipk.control, packages(t).apk.control
+	for name, scripts := range map[string][2]string{
+		"by opkg":           {"export PKG_UPGRADE=1\n" + ipk["prerm"], "export PKG_UPGRADE=1\n" + ipk["postinst"]},
+		"by apk":            {"", apk[".post-upgrade"]},
+		"by opkg, the feed": {stop, "export PKG_UPGRADE=1\n( " + feed + ")\n" + start},
+		"by apk, the feed":  {"", "export PKG_UPGRADE=1\n" + start + "\n" + feed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newGateway(t, "rootfs-openwrt-mips")
+			r.starts()
+			check(t, os.Remove(r.path("etc/rc.d/S95pngw")))
+			run(r, scripts[0])
+			for _, f := range packages(t).ipk.data {
+				if f.name != "etc/config/pngw" {
+					r.write(f.name, f.content, f.mode)
+				}
+			}
+			run(r, scripts[1])
+			did := strings.Fields(r.did())
+			if len(did) < 2 || did[0] != "stop" || did[len(did)-1] != "start" {
+				t.Errorf("procd did %q", did)
+			}
+			if _, _, err := r.service("enabled"); err == nil {
+				t.Error("it has been enabled")
+			}
+		})
+	}
+}
+
+// feedPostinst is what the feed's package runs after its installation, beside what
+// every package does.
+func feedPostinst(t *testing.T) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(string(must(os.ReadFile("../../build/openwrt/Makefile"))(t)), "define Package/pngw/postinst\n")
+	script, _, end := strings.Cut(rest, "endef\n")
+	if !ok || !end {
+		t.Fatal("the Makefile has no postinst")
+	}
+	return strings.ReplaceAll(script, "$$", "$")
+}
+
 // TestRemove: the service goes, the keys stay.
 func TestRemove(t *testing.T) {
 	r := newGateway(t, "rootfs-openwrt-mips")
-	if says, _, err := r.service("start"); err != nil {
-		t.Fatalf("start: %v\n%s", err, says)
-	}
+	r.starts()
 	key := r.read("etc/pngw/root.key")
 	cmd := r.command(nil, "/bin/sh", "-c", packages(t).ipk.control["prerm"])
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("prerm: %v\n%s", err, out)
 	}
-	if tells := r.read("tmp/procd"); tells != "" {
+	if tells := r.maybe("tmp/procd"); tells != "" || r.did() != "stop" {
 		t.Errorf("procd still has\n%s", tells)
 	}
 	if _, _, err := r.service("enabled"); err == nil {

@@ -2,8 +2,8 @@
 
 // Package openwrt runs what the OpenWrt package puts on a router: in a folder
 // laid out as a router's, as its root, with a real busybox, a real pngw and the
-// real package. Only procd and OpenWrt's shell functions are stood in for, by
-// testdata/root.
+// real package. Only procd, uci and OpenWrt's shell functions are stood in for, by
+// testdata/root, and ujail by folder ujail.
 package openwrt
 
 import (
@@ -43,6 +43,7 @@ func newRouter(t *testing.T, model string) *router {
 	for _, dir := range []string{"bin", "etc/config", "etc/ssl/certs", "sbin", "usr/bin", "tmp", "var/run", "dev"} {
 		check(t, os.MkdirAll(r.path(dir), 0o755))
 	}
+	check(t, os.Chmod(r.path("tmp"), 0o777|fs.ModeSticky))
 	check(t, os.CopyFS(r.root, os.DirFS("testdata/root")))
 	copyTree(t, filepath.Join("../../board/testdata", model), r.root)
 	busybox := tool(t, "busybox", "busybox-static")
@@ -50,6 +51,11 @@ func newRouter(t *testing.T, model string) *router {
 	must(r.command(nil, "/bin/busybox", "--install", "-s", "/bin").CombinedOutput())(t)
 	r.write("etc/passwd", "root:x:0:0:root:/root:/bin/ash\n", 0o644)
 	r.write("etc/group", "root:x:0:\ndialout:x:"+dialout+":\n", 0o644)
+	r.write("proc/sys/fs/protected_hardlinks", "1\n", 0o644) // by OpenWrt's sysctl.d
+	r.write("tmp/resolv.conf.d/resolv.conf.auto", "", 0o644)
+	r.link("tmp/resolv.conf", "/tmp/resolv.conf.d/resolv.conf.auto")
+	r.link("etc/resolv.conf", "/tmp/resolv.conf")
+	r.write("etc/hosts", "127.0.0.1 localhost\n", 0o644)
 	return r
 }
 
@@ -97,17 +103,58 @@ func (r *router) command(who *syscall.Credential, name string, args ...string) *
 	return cmd
 }
 
-// service gives the init script a command, and returns what it says and, for
-// procd, what it tells.
+// service gives the init script a command, and returns what it says and what procd
+// has been told in the end.
 func (r *router) service(action string, env ...string) (says, tells string, err error) {
+	r.t.Helper()
 	cmd := r.command(nil, "/bin/sh", "/etc/rc.common", "/etc/init.d/pngw", action)
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
-	told, readErr := os.ReadFile(r.path("tmp/procd"))
-	if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
-		r.t.Fatal(readErr)
+	return string(out), r.maybe("tmp/procd"), err
+}
+
+// starts starts the service, which works.
+func (r *router) starts() (tells string) {
+	r.t.Helper()
+	says, tells, err := r.service("start")
+	if err != nil || says != "" {
+		r.t.Fatalf("start: %v\n%s", err, says)
 	}
-	return string(out), string(told), err
+	r.did()
+	return tells
+}
+
+// did returns what procd has done to the agent since the last look: words such as
+// "start", "restart" and "stop".
+func (r *router) did() string {
+	r.t.Helper()
+	words := strings.Join(strings.Fields(r.maybe("tmp/procd.did")), " ")
+	os.Remove(r.path("tmp/procd.did"))
+	return words
+}
+
+// gaveUp has procd give the agent up.
+func (r *router) gaveUp() {
+	r.t.Helper()
+	r.write("tmp/procd.instance", "false\n", 0o644)
+}
+
+// event has procd see an event.
+func (r *router) event(args ...string) {
+	r.t.Helper()
+	if out, err := r.command(nil, "/sbin/procd", append([]string{"event"}, args...)...).CombinedOutput(); err != nil {
+		r.t.Fatalf("procd event %q: %v\n%s", args, err, out)
+	}
+}
+
+// maybe reads a file that need not be there.
+func (r *router) maybe(name string) string {
+	r.t.Helper()
+	text, err := os.ReadFile(r.path(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // credential is what procd runs a user's process with: the user, its group, and
@@ -239,7 +286,7 @@ func (b *built) pack() error {
 }
 
 func (b *built) open(kind string, open func([]byte) (unpacked, error)) (unpacked, error) {
-	files, err := filepath.Glob(filepath.Join(b.dir, "packages", "*."+kind))
+	files, err := filepath.Glob(filepath.Join(b.dir, "packages", "*", "*."+kind))
 	if err != nil || len(files) != 1 {
 		return unpacked{}, fmt.Errorf("packages of kind %s: %v, %v", kind, files, err)
 	}

@@ -8,12 +8,13 @@ import (
 )
 
 // sysupgrade makes a router of another image that keeps of old what OpenWrt
-// keeps: what keep.d lists, found as sysupgrade finds it, and packed by tar with
-// the numbers of its owners.
+// keeps: what keep.d and conffiles list, found as sysupgrade finds it, and packed by
+// tar with the numbers of its owners.
 func sysupgrade(t *testing.T, old *router, model string) *router {
 	t.Helper()
+	old.write("usr/lib/opkg/info/pngw.conffiles", packages(t).ipk.control["conffiles"], 0o644)
 	kept := old.command(nil, "/bin/sh", "-c",
-		`tar -czf - $(find $(sed -ne '/^[[:space:]]*$/d; /^#/d; p' /lib/upgrade/keep.d/*) -type f -o -type l)`)
+		`tar -czf - $(find $(sed -ne '/^[[:space:]]*$/d; /^#/d; p' /lib/upgrade/keep.d/* /usr/lib/opkg/info/pngw.conffiles) -type f -o -type l)`)
 	backup := must(kept.Output())(t)
 
 	fresh := newRouter(t, model)

@@ -162,17 +162,17 @@ func (b *board) ipk(t *testing.T) string {
 		}
 	}
 	script(t, "package.sh", "-d", folder, b.arch)
-	return single(t, folder+"/packages/"+name+"_*.ipk")
+	return single(t, folder+"/packages/"+b.arch+"/"+name+"_*.ipk")
 }
 
-// usbattach builds the program that plugs this machine's devices into the guest.
-func (b *board) usbattach(t *testing.T) string {
+// helper builds a program of the tests for the guest.
+func (b *board) helper(t *testing.T, folder string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "usbattach")
-	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", file, "./usbattach")
+	file := filepath.Join(t.TempDir(), filepath.Base(folder))
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", file, folder)
 	cmd.Env = append(append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0"), b.goarch...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		t.Fatalf("go build %s: %v\n%s", folder, err, out)
 	}
 	return file
 }

@@ -134,8 +134,9 @@ func (b *board) build(t *testing.T, files map[string]string) (kernel, initrd str
 	m.tree(t, b.firmware(t))
 	m.copy(t, "bin/busybox", 0o755, root+"/bin/busybox")
 	if b.line != "" && withUSB() {
-		m.copy(t, "usr/bin/usbattach", 0o755, b.usbattach(t))
+		m.copy(t, "usr/bin/usbattach", 0o755, b.helper(t, "./usbattach"))
 	}
+	m.copy(t, "sbin/ujail", 0o755, b.helper(t, "../openwrt/ujail"))
 	b.addModules(t, m, root, strings.TrimPrefix(filepath.Base(kernel), "vmlinuz-"))
 	m.file("etc/board", 0o644, fmt.Appendf(nil, "CONSOLE=%s\nSETUP='%s'\nMOUNT='%s'\n", b.console, b.flash.setup, b.flash.mount))
 	for name, text := range files {

@@ -47,6 +47,10 @@ func testSystem(t *testing.T, b *board) {
 		}
 	}
 
+	// In a jail, which shows it what it needs, and by what the log can tell levels by.
+	g.sh("ls /proc/$(pidof pngw)/root/etc/pngw/psk1 && ! ls /proc/$(pidof pngw)/root/bin")
+	g.sh("grep 'daemon.info.*level=INFO' /tmp/pngw.log && ! grep 'daemon.err.*level=INFO' /tmp/pngw.log && ! grep time= /tmp/pngw.log")
+
 	// Nothing is asked of the server before the clock is right.
 	g.sh("pngw provision --user alice --password-file /etc/pngw/alice.pw meter-1 pump-1 >/tmp/provision 2>&1 &")
 	g.until("grep 'waiting for the clock' /tmp/provision")

@@ -3,10 +3,12 @@
 # Names the serial lines that are on USB, in the manner of udev, which OpenWrt
 # has not: under /dev/serial/by-id by what an adapter says of itself, under
 # by-path by where it is plugged in. ttyUSB numbers move as adapters come and go,
-# these names stay. Called when a line comes or goes; somebody else's names are
-# left alone.
+# these names stay. Called when a line comes or goes.
 
-made=/dev/serial/.pngw # the names that were made here
+# Somebody else's names are left alone: ours are those that lead to their line by
+# this way, which nobody else would write. So it is known whose a name is however
+# this script ended the last time.
+way=../../../dev
 
 # word FILE: what an adapter says, as part of a file's name.
 word() {
@@ -40,19 +42,36 @@ names() {
 	done
 }
 
+# ours NAME: does it lead to its line by our way?
+ours() {
+	case $(readlink "$1") in "$way"/*) return 0 ;; esac
+	return 1
+}
+
+# mend makes the names what they are to be; it fails where that was so already.
+mend() {
+	local now name line changed=1
+
+	# Two adapters of a kind without serial numbers have one name: it is nobody's.
+	now=$(names | awk '{ n[$1]++; line[$1] = $2 } END { for (i in n) if (n[i] == 1) print i, line[i] }')
+	for name in /dev/serial/by-id/* /dev/serial/by-path/*; do
+		ours "$name" || continue
+		line=$(readlink "$name")
+		echo "$now" | grep -qxF "${name#/dev/serial/} ${line#"$way"/}" || { rm -f "$name" && changed=0; }
+	done
+	while read -r name line; do
+		[ -z "$name" ] || [ -L "/dev/serial/$name" ] || { ln -s "$way/$line" "/dev/serial/$name" && changed=0; }
+	done <<EOF
+$now
+EOF
+	return $changed
+}
+
 mkdir -p /dev/serial/by-id /dev/serial/by-path
-touch "$made"
-# Two adapters of a kind without serial numbers have one name: it is nobody's.
-now=$(names | awk '{ n[$1]++; line[$1] = $2 } END { for (i in n) if (n[i] == 1) print i, line[i] }' | sort)
-while read -r name line; do
-	echo "$now" | grep -qxF "$name $line" || rm -f "/dev/serial/$name"
-done <"$made"
-echo "$now" | while read -r name line; do
-	[ -n "$name" ] || continue
-	if ! [ -L "/dev/serial/$name" ]; then
-		ln -s "../../$line" "/dev/serial/$name" && echo "$name $line"
-	else
-		grep -xF "$name $line" "$made"
-	fi
-done >"$made.new"
-mv "$made.new" "$made"
+# Adapters come side by side, and this with them. Whoever was the last to change
+# anything looks once more.
+tries=20
+while mend 2>/dev/null && [ $tries -gt 0 ]; do
+	tries=$((tries - 1))
+done
+exit 0

@@ -1,32 +1,36 @@
 #!/bin/sh
-# shellcheck shell=dash disable=SC1091,SC2317,SC3043 # ash has local, config_foreach calls
+# shellcheck shell=dash disable=SC3043 # ash has local
 # Opens to group dialout the USB devices that a link is for: those with the id
 # that the link has, else those with an interface of the protocol's class. Other
-# devices stay root's. Called by the init script and when a device comes.
+# devices stay root's. Called when a device comes, and by the init script, which
+# knows already what "pngw procd" prints.
 
-. /lib/functions.sh
+config=/etc/config/pngw
 
-ids='' any=
+if [ $# -gt 0 ]; then
+	told=$1
+else
+	# Most routers have no such link, and devices come one after the other.
+	grep -qs usb $config || exit 0
+	told=$(/usr/bin/pngw procd --config $config 2>/dev/null) || exit 0
+fi
+case $told in
+'enabled 1'*) ;;
+*) exit 0 ;;
+esac
+ids=$(echo "$told" | sed -n 's/^usb //p')
+[ -n "$ids" ] || exit 0
 
-usb_link() {
-	local enabled type id
-
-	config_get_bool enabled "$1" enabled 1
-	config_get type "$1" type
-	[ "$enabled" = 1 ] && [ "$type" = usb ] || return 0
-	config_get id "$1" id
-	case $id in
-	'') any=1 ;;
-	# VVVV:PPPP, and perhaps the interface behind it; the kernel writes lower case.
-	*) ids="$ids $(echo "$id" | cut -d : -f 1,2 | tr A-F a-f) " ;;
-	esac
+# is ID: does a link want this?
+is() {
+	echo "$ids" | grep -qxF "$1"
 }
 
 wanted() {
 	local interface
 
-	case $ids in *" $(cat "$1/idVendor"):$(cat "$1/idProduct") "*) return 0 ;; esac
-	[ -n "$any" ] || return 1
+	is "$(cat "$1/idVendor"):$(cat "$1/idProduct")" && return 0
+	is class || return 1
 	for interface in "$1"/*:*; do
 		[ -f "$interface/bInterfaceClass" ] || continue
 		[ "$(cat "$interface/bInterfaceClass" "$interface/bInterfaceSubClass" "$interface/bInterfaceProtocol" | tr '\n' /)" != ff/43/01/ ] ||
@@ -35,9 +39,6 @@ wanted() {
 	return 1
 }
 
-config_load pngw
-config_foreach usb_link link
-[ -n "$ids$any" ] || exit 0
 for device in /sys/bus/usb/devices/*; do
 	if ! [ -f "$device/devnum" ] || ! wanted "$device"; then
 		continue
