@@ -13,9 +13,10 @@ import (
 
 // Connections that the server has at a time, in all and from one source address.
 // Where all are taken, a newcomer gets the place of one that has proved nothing
-// yet, from the network that has the most of those, as long as its own has fewer:
-// a few networks cannot keep the others out. What has carried a request that
-// opened under PSK1 keeps its place.
+// yet: of the network that has the most of those, if its own has fewer; else of the
+// source in its own network that has the most; else of its own source. So neither a
+// few networks nor a stranger behind the same address keep a gateway out by holding
+// connections. What has carried a request that opened under PSK1 keeps its place.
 const (
 	connections          = 1024
 	connectionsPerSource = 256
@@ -27,8 +28,8 @@ const (
 // a provider gives out at once, wider than a source.
 func networkOf(source netip.Prefix) netip.Prefix { return prefixOf(source.Addr(), 24, 32) }
 
-// A limitListener closes connections above the limits as soon as they come:
-// making them wait would let those who hold connections keep others out.
+// A limitListener closes one connection for each above the limits as soon as it
+// comes: making it wait would let those who hold connections keep others out.
 type limitListener struct {
 	net.Listener
 	proxyProtocol, forwarders proxies
@@ -81,12 +82,16 @@ func (l *limitListener) enter(c *limitedConn, from netip.Addr) bool {
 	source := sourceOf(from)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.left || !forwarder && l.open[source] >= connectionsPerSource {
+	if c.left {
 		return false
 	}
 	network := networkOf(source)
-	if l.total >= connections {
-		victim := l.displaced(network)
+	full := l.total >= connections
+	if full || !forwarder && l.open[source] >= connectionsPerSource {
+		victim := oldest(l.unproved[network], source)
+		if full {
+			victim = l.displaced(source, network)
+		}
 		if victim == nil {
 			return false
 		}
@@ -107,13 +112,13 @@ func (l *limitListener) enter(c *limitedConn, from netip.Addr) bool {
 	return true
 }
 
-// displaced is the oldest connection that has proved nothing, of the network with
-// the most of those, where that has more than the newcomer's would have then.
+// displaced is the connection that makes room for one of the source, nil for none.
 // l.mu is held.
-func (l *limitListener) displaced(newcomer netip.Prefix) *limitedConn {
+func (l *limitListener) displaced(source, network netip.Prefix) *limitedConn {
+	own := l.unproved[network]
 	most := 1
-	if queue := l.unproved[newcomer]; queue != nil {
-		most += queue.Len()
+	if own != nil {
+		most += own.Len()
 	}
 	var victim *limitedConn
 	for _, queue := range l.unproved {
@@ -121,7 +126,33 @@ func (l *limitListener) displaced(newcomer netip.Prefix) *limitedConn {
 			most, victim = queue.Len(), queue.Front().Value.(*limitedConn)
 		}
 	}
-	return victim
+	if victim != nil || own == nil {
+		return victim
+	}
+	bySource := make(map[netip.Prefix]int)
+	for e := own.Front(); e != nil; e = e.Next() {
+		bySource[e.Value.(*limitedConn).source]++
+	}
+	most, heaviest := bySource[source]+1, source
+	for s, n := range bySource {
+		if n > most {
+			most, heaviest = n, s
+		}
+	}
+	return oldest(own, heaviest)
+}
+
+// oldest is the first connection of a source in a queue, nil for none.
+func oldest(queue *list.List, source netip.Prefix) *limitedConn {
+	if queue == nil {
+		return nil
+	}
+	for e := queue.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*limitedConn); c.source == source {
+			return c
+		}
+	}
+	return nil
 }
 
 // leave gives the place back.

@@ -202,16 +202,18 @@ func TestCrowd(t *testing.T) {
 	neighbour := come("192.0.2.1") // a gateway beside those who flood, and the first to come
 	neighbour.prove()
 	var flood []*limitedConn
+	four := []string{"192.0.2.1", "203.0.113.1", "2001:db8::1", "100.64.0.1"}
 	for n := 0; l.total < connections; n++ {
-		source := []string{"192.0.2.1", "203.0.113.1", "2001:db8::1", "100.64.0.1"}[n%4]
-		if c := come(source); c != nil {
-			flood = append(flood, c)
-		} else if n > 2*connections {
+		if n > 2*connections {
 			t.Fatal("the four cannot fill the server")
 		}
+		flood = append(flood, come(four[n%4]))
 	}
-	if come("192.0.2.1") != nil && l.open[sourceOf(netip.MustParseAddr("192.0.2.1"))] > connectionsPerSource {
-		t.Error("one source has more than its share")
+	for _, source := range four {
+		flood = append(flood, come(source))
+		if l.open[sourceOf(netip.MustParseAddr(source))] > connectionsPerSource {
+			t.Error("one source has more than its share")
+		}
 	}
 	var others []*limitedConn
 	for n := range 20 {
@@ -232,7 +234,7 @@ func TestCrowd(t *testing.T) {
 			closed++
 		}
 	}
-	if closed < len(others) || l.total > connections {
+	if closed < len(others)+len(four)-1 || l.total > connections {
 		t.Errorf("%d of the flood were closed for %d others, %d are open", closed, len(others), l.total)
 	}
 	// Those who flood get nothing back from others than each other.
@@ -249,6 +251,40 @@ func TestCrowd(t *testing.T) {
 	}
 	for _, c := range flood {
 		c.Close()
+	}
+}
+
+// A stranger who holds all connections that an address may have, or that there are,
+// keeps nobody out behind the same address or beside it.
+func TestCrowdNeighbours(t *testing.T) {
+	l, come := crowd()
+	var flood []*limitedConn
+	for range connectionsPerSource {
+		flood = append(flood, come("192.0.2.1"))
+	}
+	behind := come("192.0.2.1")
+	if behind == nil || flood[0].isOpen() || !flood[1].isOpen() {
+		t.Fatal("behind the same address: not let in, or not for the oldest")
+	}
+	behind.prove()
+	for range connectionsPerSource {
+		come("192.0.2.1")
+	}
+	if !behind.isOpen() {
+		t.Error("what has proved to be a gateway's was pushed out")
+	}
+	for n := 0; l.total < connections; n++ {
+		come([]string{"192.0.2.2", "192.0.2.3", "192.0.2.4"}[n%3])
+	}
+	beside := come("192.0.2.77")
+	if beside == nil {
+		t.Fatal("beside them: not let in")
+	}
+	for range connections {
+		come("192.0.2.2")
+	}
+	if !beside.isOpen() || !behind.isOpen() || l.total > connections {
+		t.Errorf("pushed out by another address, or %d are open", l.total)
 	}
 }
 

@@ -25,8 +25,8 @@ const (
 
 // Serve answers on ln, over TLS 1.2 or later with the certificate that cert
 // gives, until ctx ends; then it lets the requests under way finish, 10 seconds
-// at most. It takes 1024 connections, 256 of them from one address, and closes
-// the ones above that at once; connlimit.go says who makes room for whom. HTTP/2
+// at most. It has 1024 connections, 256 of them from one address, at a time;
+// connlimit.go says who makes room for whom above that. HTTP/2
 // is not offered: a gateway sends one
 // request, and its limits are harder to hold.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) error {

@@ -143,37 +143,42 @@ func TestServeLimits(t *testing.T) {
 	}
 }
 
-// Connections above the limit are closed, and taken again once others have ended.
+// A stranger who holds connections, as many as one address may have, keeps nobody out
+// behind the same address, nor do four networks that hold all there are.
 func TestServeConnections(t *testing.T) {
-	s := serve(t, newRig(t))
+	r := newRig(t)
+	s := serve(t, r)
 	var open []net.Conn
 	defer func() {
 		for _, c := range open {
 			c.Close()
 		}
 	}()
-	for range server.Connections {
-		c, err := net.Dial("tcp", s.addr)
+	hold := func(source string) {
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+		c, err := dialer.Dial("tcp", s.addr)
 		must(t, err)
 		open = append(open, c)
 	}
-	answers := func() bool {
-		c, err := tls.DialWithDialer(&net.Dialer{Timeout: 4 * time.Second}, "tcp", s.addr, s.tls())
-		if err == nil {
-			c.Close()
+	answers := func(source string) {
+		t.Helper()
+		body := r.seal("gw-1", r.request("alice", "pne-1"))
+		res, answer := s.from(t, source, s.addr, body)
+		if got := r.open("gw-1", body, res, answer); got.Status != cpns.Success {
+			t.Errorf("from %s: got %v", source, got.Status)
 		}
-		return err == nil
 	}
-	if answers() {
-		t.Errorf("connection %d was taken", server.Connections+1)
+	for range server.Connections {
+		hold("127.0.1.1")
 	}
-	for _, c := range open[:10] {
-		c.Close()
-	}
-	for begin := time.Now(); !answers(); {
-		if time.Since(begin) > 10*time.Second {
-			t.Fatal("no connection is taken after others have ended")
+	answers("127.0.1.1")
+	for _, source := range []string{"127.0.1.1", "127.0.2.1", "127.0.3.1", "127.0.4.1"} {
+		for range server.Connections {
+			hold(source)
 		}
+	}
+	for _, source := range []string{"127.0.9.1", "127.0.1.1", "127.0.1.2"} {
+		answers(source)
 	}
 }
 
