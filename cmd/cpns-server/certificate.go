@@ -149,7 +149,7 @@ func checkValidity(leaf *x509.Certificate, now time.Time) error {
 		return fmt.Errorf("the server certificate ended on %s", day(leaf.NotAfter))
 	}
 	if now.Before(leaf.NotBefore) {
-		return fmt.Errorf("the server certificate begins on %s, and this machine's clock says %s: set the clock", day(leaf.NotBefore), day(now))
+		return fmt.Errorf("the server certificate begins on %s, and this machine's clock says %s", day(leaf.NotBefore), day(now))
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func program(now func() time.Time) *command.Program {
 		Name:    "cpns-server",
 		Summary: "gives gateways the EUKeys of their users' PNEs",
 		Commands: []command.Command{
-			initCommand(now), runCommand,
+			initCommand(now), runCommand(now),
 			userAddCommand, userPasswdCommand, userListCommand, userRemoveCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,

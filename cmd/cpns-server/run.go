@@ -11,32 +11,36 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
 )
 
-var runCommand = command.Command{
-	Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
-	Summary: "answer gateways",
-	About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
-	Setup: func(fs *flag.FlagSet) command.Run {
-		data := dataFlag(fs)
-		listen := fs.String("listen", "127.0.0.1:8443", "the `ADDRESS` to listen on; port 0 takes a free one")
-		keys := fs.Int("keys", cpns.DefaultSetLength, "`N` EUKeys in a new set, 2 to 1024")
-		config := configFlags(fs)
-		return func(ctx context.Context, c *command.Console, args []string) error {
-			if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
-				return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
+// runCommand serves; now is the clock by which requests and certificates are judged.
+func runCommand(now func() time.Time) command.Command {
+	return command.Command{
+		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
+		Summary: "answer gateways",
+		About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
+		Setup: func(fs *flag.FlagSet) command.Run {
+			data := dataFlag(fs)
+			listen := fs.String("listen", "127.0.0.1:8443", "the `ADDRESS` to listen on; port 0 takes a free one")
+			keys := fs.Int("keys", cpns.DefaultSetLength, "`N` EUKeys in a new set, 2 to 1024")
+			config := configFlags(fs)
+			return func(ctx context.Context, c *command.Console, args []string) error {
+				if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
+					return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
+				}
+				if config.DailyClaims < 1 {
+					return command.Misused("--daily-claims %d: at least 1", config.DailyClaims)
+				}
+				config.SetLength, config.Now = *keys, now
+				return serve(ctx, c, *data, *listen, config)
 			}
-			if config.DailyClaims < 1 {
-				return command.Misused("--daily-claims %d: at least 1", config.DailyClaims)
-			}
-			config.SetLength = *keys
-			return serve(ctx, c, *data, *listen, config)
-		}
-	},
+		},
+	}
 }
 
 // serve puts the server together and runs it until ctx ends.
@@ -61,7 +65,10 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 		return err
 	}
 	defer func() { err = advise(err, data) }()
-	cert, err := loadCertificate(d, log)
+	if err := checkClock(config.Now()); err != nil {
+		log.Error("THE CLOCK IS WRONG, and requests are refused while it differs from a gateway's by more than 5 minutes: " + err.Error())
+	}
+	cert, err := loadCertificate(d, config.Now, log)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 // A certificate is the server certificate in use.
 type certificate struct {
 	folder  dataFolder
+	now     func() time.Time
 	log     *slog.Logger
 	current atomic.Pointer[tls.Certificate]
 }
@@ -20,8 +21,8 @@ type certificate struct {
 // loadCertificate reads the server certificate. One that is not valid now is used all
 // the same, and the log says so: this machine's clock may be the wrong one, and a server
 // that does not start tells nobody what it lacks.
-func loadCertificate(d dataFolder, log *slog.Logger) (*certificate, error) {
-	c := &certificate{folder: d, log: log}
+func loadCertificate(d dataFolder, now func() time.Time, log *slog.Logger) (*certificate, error) {
+	c := &certificate{folder: d, now: now, log: log}
 	cert, err := c.read()
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func (c *certificate) reload() error {
 	if err != nil {
 		return err
 	}
-	if err := checkValidity(cert.Leaf, time.Now()); err != nil && checkValidity(c.current.Load().Leaf, time.Now()) == nil {
+	if err := checkValidity(cert.Leaf, c.now()); err != nil && checkValidity(c.current.Load().Leaf, c.now()) == nil {
 		return err
 	}
 	c.current.Store(cert)
@@ -63,9 +64,9 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 func (c *certificate) warn() {
 	const advice = "renew it by cpns-server init --renew-cert, with --cert and --key where it is your own"
 	leaf := c.current.Load().Leaf
-	if err := checkValidity(leaf, time.Now()); err != nil {
-		c.log.Error("GATEWAYS REFUSE THIS SERVER: "+err.Error(), "advice", advice)
-	} else if nearExpiry(leaf, time.Now()) {
+	if err := checkValidity(leaf, c.now()); err != nil {
+		c.log.Error("GATEWAYS REFUSE THE SERVER CERTIFICATE, if this machine's clock is right: "+err.Error(), "advice", advice)
+	} else if nearExpiry(leaf, c.now()) {
 		c.log.Warn("the server certificate ends soon: "+advice, "ends", leaf.NotAfter)
 	}
 }
@@ -80,7 +81,7 @@ func (c *certificate) watch(ctx context.Context, hangup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hourly.C:
-			if hour%24 == 0 || checkValidity(c.current.Load().Leaf, time.Now()) != nil {
+			if hour%24 == 0 || checkValidity(c.current.Load().Leaf, c.now()) != nil {
 				c.warn()
 			}
 			hour++
