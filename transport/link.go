@@ -87,8 +87,8 @@ type Link interface {
 	// does not keep msg.
 	Send(ctx context.Context, peer string, msg []byte) error
 
-	// Status says how the link is doing. It is Absent from when Send begins to
-	// say ErrLinkDown, and Up before Up is called.
+	// Status says how the link is doing. It is Absent while Send says ErrLinkDown,
+	// and only then, and Up before Up is called.
 	Status() Status
 
 	// RetryInterval is the time after which an unanswered message is sent again

@@ -19,17 +19,26 @@ func NewSender[C any](t *Tally) *Sender[C] {
 	return &Sender[C]{turn: make(chan struct{}, 1), tally: t}
 }
 
-// Up has messages go out on c from now on.
+// Up has messages go out on c from now on. The tally is Up already.
 func (s *Sender[C]) Up(c *C) { s.carrier.Store(c) }
 
-// Down has Send fail from now on, and says whether there was a carrier. Somebody
-// may still be writing to it; Settle waits for that.
+// Down has Send fail from now on, and says whether there was a carrier. Only then may the
+// tally be Absent. Somebody may still be writing to it; Settle waits for that.
 func (s *Sender[C]) Down() bool { return s.carrier.Swap(nil) != nil }
 
 // Settle returns once nobody writes any more to what was the carrier before Down.
 func (s *Sender[C]) Settle() {
 	s.turn <- struct{}{}
 	<-s.turn
+}
+
+// Status is Link's: what the tally stands at, and Absent as soon as Send says so.
+func (s *Sender[C]) Status() Status {
+	st := s.tally.Status()
+	if st.State == Up && !s.IsUp() {
+		st.State, st.Detail = Absent, "closing"
+	}
+	return st
 }
 
 // IsUp says whether there is a carrier.

@@ -43,7 +43,7 @@ func (l *Link) RetryInterval() time.Duration { return transport.RetryLine(l.stat
 // Addressed is part of transport.Link.
 func (l *Link) Addressed() bool { return false }
 
-func (l *Link) Status() transport.Status { return l.tally.Status() }
+func (l *Link) Status() transport.Status { return l.out.Status() }
 
 func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 	if l.running.Swap(true) {
@@ -59,8 +59,8 @@ func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 		h.Up()
 	}
 	err := l.receive(ctx, h)
-	l.tally.Set(transport.Absent, "not running")
 	l.out.Down()
+	l.tally.Set(transport.Absent, "not running")
 	l.station.listen(false)
 	l.out.Settle()
 	l.station.silence()

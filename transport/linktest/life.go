@@ -104,6 +104,47 @@ func testRunEnds(t *testing.T, r Rig) {
 	checkGoroutines(t, before)
 }
 
+// testStatusAgrees asks Status and Send in turn while Run ends: neither says that the
+// link is there where the other says that it is not.
+func testStatusAgrees(t *testing.T, r Rig) {
+	for round := range 10 {
+		ending, other := startBoth(t, r)
+		if round%2 == 1 {
+			ending, other = other, ending
+		}
+		asking, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for n := 0; ; n++ {
+				if n == 10 {
+					close(asking)
+				}
+				status := ending.link.Status()
+				down := errors.Is(trySend(t, ending.link, r.Entity), transport.ErrLinkDown)
+				// What is down while this asks stays so.
+				if status.State == transport.Absent && !down {
+					t.Errorf("%s: Send takes a message, and the status was %+v", ending.link.Name(), status)
+				}
+				if now := ending.link.Status(); down && now.State != transport.Absent {
+					t.Errorf("%s: Send says ErrLinkDown, and the status is %+v", ending.link.Name(), now)
+				}
+				select {
+				case <-ending.done:
+					return
+				default:
+				}
+			}
+		}()
+		<-asking
+		ending.stop()
+		<-stopped
+		other.stop()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 func testRunTwice(t *testing.T, r Rig) {
 	gw, pne := startBoth(t, r)
 	for _, e := range []*end{gw, pne} {

@@ -53,6 +53,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"SendBeforeRun", testSendBeforeRun, nil},
 		{"SendContextEnded", testSendContextEnded, nil},
 		{"RunEnds", testRunEnds, nil},
+		{"StatusAgrees", testStatusAgrees, nil},
 		{"RunTwice", testRunTwice, nil},
 		{"RunAgain", testRunAgain, nil},
 		{"BackPressure", testBackPressure, nil},

@@ -196,8 +196,8 @@ func (l *Link) Addressed() bool { return true }
 
 func (l *Link) Status() transport.Status {
 	s := l.tally.Status()
-	if ss := l.session.Load(); ss != nil && ss.isOver() {
-		s.State, s.Detail = transport.Absent, "connection to "+l.broker.addr+" is lost" // Run is about to say why
+	if ss := l.session.Load(); s.State == transport.Up && (ss == nil || ss.isOver()) {
+		s.State, s.Detail = transport.Absent, "connection to "+l.broker.addr+" has ended" // Run is about to say why
 	}
 	return s
 }
@@ -220,10 +220,10 @@ func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 		}
 		lasted := time.Since(began)
 		a.ended(wasUp, lasted > soon*pause.Max, err)
+		l.session.Store(nil)
 		if detail := l.broker.explain(err); l.tally.Set(transport.Absent, detail) {
 			l.log.Warn("mqtt broker not available", "reason", detail)
 		}
-		l.session.Store(nil)
 		if !wasUp && a.status.failed(used, err) {
 			continue
 		}
@@ -294,8 +294,8 @@ func (l *Link) runSession(ctx context.Context, h transport.Handler, status bool,
 			a.pushedOut = 0
 			l.tally.Set(transport.Up, l.upDetail(s, a))
 		case <-ctx.Done():
-			l.tally.Set(transport.Absent, "not running")
 			l.session.Store(nil)
+			l.tally.Set(transport.Absent, "not running")
 			return true, ctx.Err()
 		case m := <-s.incoming:
 			l.tally.AddReceived(1)

@@ -64,7 +64,12 @@ func run(t *testing.T, l *Link) (ups chan struct{}, messages chan transport.Mess
 	go func() {
 		defer close(done)
 		if err := l.Run(ctx, transport.Handler{
-			Up:      func() { ups <- struct{}{} },
+			Up: func() {
+				select {
+				case ups <- struct{}{}:
+				default: // a test that lets the link come up so often has not asked for each
+				}
+			},
 			Message: func(m transport.Message) { messages <- m },
 		}); err != nil {
 			t.Errorf("Run: %v", err)
@@ -185,6 +190,35 @@ func TestStatusTopic(t *testing.T) {
 	l.broker.addr = "127.0.0.1:" + mosquitto.FreePort(t)
 	l.session.Load().conn.Conn.Close()
 	awaitStatus("offline")
+}
+
+// TestPeer has two PNEs on a broker: what is for one, an identify say, goes to its topic and
+// to nobody else.
+func TestPeer(t *testing.T) {
+	m := mosquitto.Start(t, nil, "allow_anonymous true")
+	gw := newTestLink(t, gatewayConfig(m))
+	gwUp, _, _ := run(t, gw)
+	await(t, gwUp, "Up at the gateway")
+	got := map[string]chan transport.Message{}
+	for _, e := range []string{"pne-1", "pne-2"} {
+		cfg := pneConfig(m)
+		cfg.Entity = e
+		pneUp, messages, _ := run(t, newTestLink(t, cfg))
+		await(t, pneUp, "Up at the PNE")
+		got[e] = messages
+	}
+	for _, send := range []struct{ peer, text string }{{"pne-2", "for pne-2"}, {"pne-1", "for pne-1"}, {"", "for all"}} {
+		if err := gw.Send(t.Context(), send.peer, []byte(send.text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for e, messages := range got {
+		for _, want := range []string{"for " + e, "for all"} {
+			if m := await(t, messages, "message at "+e); string(m.Data) != want {
+				t.Errorf("%s got %q, want %q", e, m.Data, want)
+			}
+		}
+	}
 }
 
 // TestRetainedIsDropped leaves junk at the broker before the links come.

@@ -95,7 +95,7 @@ func (l *Link) RetryInterval() time.Duration { return transport.RetryLine(l.baud
 // Addressed is part of transport.Link.
 func (l *Link) Addressed() bool { return false }
 
-func (l *Link) Status() transport.Status { return l.tally.Status() }
+func (l *Link) Status() transport.Status { return l.out.Status() }
 
 func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 	if l.running.Swap(true) {
@@ -140,10 +140,10 @@ func (l *Link) session(ctx context.Context, h transport.Handler) {
 		h.Up()
 	}
 	err = l.receive(ctx, ln, h)
+	l.out.Down() // closing the port ends a write under way
 	if ctx.Err() == nil {
 		l.absent(explain(l.device, err))
 	}
-	l.out.Down() // closing the port ends a write under way
 }
 
 // absent says why the link is down, in the log only if that is news.

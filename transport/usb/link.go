@@ -44,12 +44,11 @@ func (l *Link) session(ctx context.Context, h transport.Handler) error {
 		h.Up()
 	}
 	err = l.receive(ctx, s, h)
+	l.out.Down()
 	if ctx.Err() == nil {
 		l.absent(explain(&l.want, err))
 	}
-	// Whoever writes is done with the device before it is closed.
-	l.out.Down()
-	l.out.Settle()
+	l.out.Settle() // whoever writes is done with the device before it is closed
 	return err
 }
 

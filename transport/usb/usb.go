@@ -111,4 +111,4 @@ func (l *Link) RetryInterval() time.Duration { return transport.RetryStream }
 // Addressed is part of transport.Link.
 func (l *Link) Addressed() bool { return false }
 
-func (l *Link) Status() transport.Status { return l.tally.Status() }
+func (l *Link) Status() transport.Status { return l.out.Status() }

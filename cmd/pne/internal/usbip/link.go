@@ -86,8 +86,8 @@ func (l *Link) live(ctx context.Context, s *session, h transport.Handler) error 
 			d = transport.Deframer{}
 			l.up(s, h)
 		case !configured && up:
-			l.absent(errUnconfigured.Error())
 			l.down()
+			l.absent(errUnconfigured.Error())
 		case ok:
 			d.Deliver(ctx, t.data, h, &l.tally)
 			if err := s.finish(t); err != nil {
@@ -97,6 +97,7 @@ func (l *Link) live(ctx context.Context, s *session, h transport.Handler) error 
 			select {
 			case <-s.wake:
 			case <-s.over:
+				l.down()
 				l.absent(fmt.Sprintf("unplugged: %v", s.err))
 				return fmt.Errorf("unplugged: %w", s.err)
 			case <-ctx.Done():
