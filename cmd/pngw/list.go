@@ -17,7 +17,7 @@ var listCommand = command.Command{
 	About:   `Shows every device that was provisioned here, and below them those that have said hello and that nobody has provisioned.`,
 	Notes:   `states: requested (asked the server), assigned (keys are here, the device has none yet), delivered (the device proved that it holds a key), used_up (it holds the last one), alarm (it proved an older key than before: rolled back or cloned; it gets no key until pngw resolve).`,
 	Example: `pngw list --json | jq -r '.[] | select(.state != "delivered") | .entity_id'`,
-	Setup: report("print only the former, an array of objects with entity_id, user, state, epoch, index, length, link, last_seen and note",
+	Setup: report("print only the former, an array of objects with entity_id, user, state, epoch, index, length, x25519 (the key in use was delivered under it), pending (a key waits for the device), link, last_seen, tag_fault and note",
 		(*api.Client).List, showList),
 }
 
@@ -110,7 +110,7 @@ func next(p agent.PNE) string {
 	provision := fmt.Sprintf("pngw provision --user %s %s", command.Quote(string(p.User)), entity)
 	switch p.TagFault {
 	case agent.TagNeverGood:
-		return "compare the Temporary Key on the device's label with the server's (cpns-server pne set-tk), then " + provision + "; if they are the same, look for another device of this name on that link"
+		return "have the server's operator compare its Temporary Key with the manufacturer's list and set it (cpns-server pne set-tk), then " + provision + "; if they are the same, look for another device of this name on that link"
 	case agent.TagForeign:
 		return "look for another device of this name on that link; its own key is safe"
 	}

@@ -147,7 +147,7 @@ func TestFieldNames(t *testing.T) {
 		path string
 		want []string
 	}{
-		{"/v1/pnes", []string{"entity_id", "user", "state", "epoch", "index", "length", "link", "last_seen"}},
+		{"/v1/pnes", []string{"entity_id", "user", "state", "epoch", "index", "length", "x25519", "pending", "link", "last_seen"}},
 		{"/v1/links", []string{"name", "type", "state", "detail", "received", "sent", "dropped"}},
 	}
 	for _, tt := range tests {
