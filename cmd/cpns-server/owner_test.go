@@ -163,7 +163,9 @@ func TestRootActsAsOwner(t *testing.T) {
 func whileServing(t *testing.T, cmd *exec.Cmd, meanwhile func(p *os.Process, url string)) string {
 	t.Helper()
 	var log bytes.Buffer
-	cmd.Stderr = &log
+	if cmd.Stderr == nil {
+		cmd.Stderr = &log
+	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

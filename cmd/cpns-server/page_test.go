@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -107,5 +109,34 @@ func TestUnit(t *testing.T) {
 	out, err := exec.Command("systemd-analyze", "verify", unit).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "cpns-server.service") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// The journal gets no second time in each line; a file gets the only one.
+func TestJournal(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	output(t, exec.Command("cpns-server", "init", "--data", data), false, "")
+	for _, read := range []bool{true, false} {
+		log, err := os.Create(data + ".log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer log.Close()
+		info, err := log.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stat := info.Sys().(*syscall.Stat_t)
+		cmd := exec.Command("cpns-server", "run", "--data", data, "--listen", "127.0.0.1:0")
+		cmd.Env = os.Environ()
+		if read {
+			cmd.Env = append(cmd.Env, fmt.Sprintf("JOURNAL_STREAM=%d:%d", stat.Dev, stat.Ino))
+		}
+		cmd.Stderr = log
+		whileServing(t, cmd, func(*os.Process, string) {})
+		text, err := os.ReadFile(log.Name())
+		if err != nil || !strings.Contains(string(text), "msg=stopped") || strings.Contains(string(text), "time=") == read {
+			t.Errorf("read by the journal: %v, %v: %s", read, err, text)
+		}
 	}
 }

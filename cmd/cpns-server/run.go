@@ -16,6 +16,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/journal"
 )
 
 // runCommand serves; now is the clock by which requests and certificates are judged.
@@ -50,7 +51,7 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	log := slog.New(slog.NewTextHandler(c.Stderr, nil))
+	log := newLog(c)
 	d, owns, err := openFolder(data)
 	if err != nil {
 		return err
@@ -91,6 +92,20 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 	wg.Wait()
 	log.Info("stopped")
 	return err
+}
+
+// newLog is the log on standard error, without times where systemd's journal adds them.
+func newLog(c *command.Console) *slog.Logger {
+	options := new(slog.HandlerOptions)
+	if journal.Reads(c.Stderr) {
+		options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(c.Stderr, options))
 }
 
 func explainListen(err error, address string) error {

@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cpns.example.net/pngw/internal/command"
+	"cpns.example.net/pngw/internal/journal"
 )
 
 // newLog is the agent's log: on standard error, unless a supervisor takes both
@@ -22,24 +18,10 @@ func newLog(c *command.Console, level slog.Level, supervised bool) *slog.Logger 
 	switch {
 	case supervised:
 		return slog.New(split{info: slog.NewTextHandler(c.Stdout, o), problems: problems})
-	case toJournal(c.Stderr):
+	case journal.Reads(c.Stderr):
 		return slog.New(split{info: problems, problems: problems})
 	}
 	return slog.New(problems)
-}
-
-// toJournal is whether w is what systemd says in JOURNAL_STREAM that its journal
-// reads: a device's and a file's number. The variable outlives a redirection.
-func toJournal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return false
-	}
-	return os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", uint64(st.Dev), st.Ino)
 }
 
 // split is a handler of two: warnings and errors go to the one, the rest to the
