@@ -118,7 +118,7 @@ func describeSetting(config int, alt gousb.InterfaceSetting) setting {
 
 // open opens d and claims its interface. After an error nothing is left open.
 func (b *bulk) open(ctx *gousb.Context, want *match, d *description) (err error) {
-	b.name, b.node = d.String(), fmt.Sprintf("/dev/bus/usb/%03d/%03d", d.bus, d.address)
+	b.name, b.node = d.String(), d.node()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("senseless descriptors: %v", r)

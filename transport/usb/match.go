@@ -50,6 +50,11 @@ func (d *description) String() string {
 	return fmt.Sprintf("%04x:%04x at %s", d.vendor, d.product, d.port)
 }
 
+// node is the device's file.
+func (d *description) node() string {
+	return fmt.Sprintf("/dev/bus/usb/%03d/%03d", d.bus, d.address)
+}
+
 // sort puts settings and endpoints into the order in which they are preferred.
 func (d *description) sort() {
 	for _, s := range d.settings {

@@ -199,3 +199,10 @@ func TestPrintable(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestNode(t *testing.T) {
+	d := description{bus: 1, address: 12}
+	if got, want := d.node(), "/dev/bus/usb/001/012"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
