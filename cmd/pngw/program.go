@@ -96,8 +96,3 @@ func knownIDs(ctx context.Context, c *command.Console, tell func(string)) error 
 	}
 	return nil
 }
-
-// flagless is the set-up of a command without options of its own.
-func flagless(run command.Run) func(*flag.FlagSet) command.Run {
-	return func(*flag.FlagSet) command.Run { return run }
-}
