@@ -172,9 +172,8 @@ func writeTK(t *testing.T, dir string) string {
 	return path
 }
 
-// TestSerialLine runs the program on a real tty: an assignment, a power cut, a
-// mutual authentication with update.
-func TestSerialLine(t *testing.T) {
+// onSerialLine is a gateway on a real tty, and the arguments of a pne at its other end.
+func onSerialLine(t *testing.T, more ...string) (g *gateway, args []string, state string) {
 	cable, err := nullmodem.New()
 	if err != nil {
 		t.Fatal(err)
@@ -188,14 +187,19 @@ func TestSerialLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGateway(t, link)
-	g.x25519 = true
 	dir := t.TempDir()
-	args := []string{
-		"--entity-id", string(testEntity), "--tk-file", writeTK(t, dir), "--x25519",
-		"--serial", cable.B(), "--baud", "115200", "--state", filepath.Join(dir, "state"),
-	}
+	state = filepath.Join(dir, "state")
+	return newGateway(t, link), append([]string{
+		"--entity-id", string(testEntity), "--tk-file", writeTK(t, dir),
+		"--serial", cable.B(), "--baud", "115200", "--state", state,
+	}, more...), state
+}
 
+// TestSerialLine runs the program on a real tty: an assignment, a power cut, a
+// mutual authentication with update.
+func TestSerialLine(t *testing.T) {
+	g, args, _ := onSerialLine(t, "--x25519")
+	g.x25519 = true
 	p := startProgram(t, args...)
 	g.give(testEntity)
 	p.stop(
@@ -209,4 +213,48 @@ func TestSerialLine(t *testing.T) {
 		`{"event":"authenticated","entity_id":"urn:dev:mac:0024befffe804ff1","gateway_id":"gw-0001","epoch":1,"index":1}`,
 		`{"event":"stored","entity_id":"urn:dev:mac:0024befffe804ff1","gateway_id":"gw-0001","epoch":1,"index":2}`,
 	)
+}
+
+// TestSerialLineKeepsTheEpochOnly: with --volatile the key does not outlive the
+// program, and is in no file.
+func TestSerialLineKeepsTheEpochOnly(t *testing.T) {
+	g, args, state := onSerialLine(t, "--volatile")
+	for range 2 {
+		p := startProgram(t, args...)
+		g.give(testEntity) // to a hello of 0, 0
+		p.stop(
+			`{"event":"hello","entity_id":"urn:dev:mac:0024befffe804ff1","epoch":0,"index":0}`,
+			`{"event":"stored","entity_id":"urn:dev:mac:0024befffe804ff1","gateway_id":"gw-0001","epoch":1,"index":1}`,
+		)
+		text, err := os.ReadFile(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := `{"version":1,"entity_id":"urn:dev:mac:0024befffe804ff1","epoch":1}`; strings.TrimSpace(string(text)) != want {
+			t.Errorf("the state file is %s, want %s", text, want)
+		}
+	}
+}
+
+// TestSerialLineIsShared: on a serial line the program waits its turn.
+func TestSerialLineIsShared(t *testing.T) {
+	g, args, _ := onSerialLine(t)
+	ask := func() { g.send("pne-2", &cpns.AuthChallenge{Entity: "pne-2", Gateway: testGateway}) }
+	ask()
+	p := startProgram(t, args...)
+	for range 20 {
+		ask()
+		time.Sleep(50 * time.Millisecond)
+	}
+	asked := time.Now()
+	select {
+	case m := <-g.heard:
+		t.Errorf("a %v while another was asked", m.MessageType())
+	default:
+	}
+	hear[*cpns.Hello](g)
+	if wait := time.Since(asked); wait < 500*time.Millisecond {
+		t.Errorf("its hello came %v after another was asked", wait)
+	}
+	p.stop(`{"event":"hello","entity_id":"urn:dev:mac:0024befffe804ff1","epoch":0,"index":0}`)
 }

@@ -13,7 +13,6 @@ import (
 type sharedLine struct {
 	line   pne.Line
 	spread time.Duration // the longest random time
-	began  time.Time     // when the link came up, and listening began
 	next   time.Time     // when to look again whether the line is free
 }
 
@@ -21,17 +20,11 @@ func newSharedLine(spread time.Duration) *sharedLine { return &sharedLine{spread
 
 // begin listens: a line that has just come up may be in use. It is looked at again
 // after a random time, for the others may have been switched on at this moment too.
-func (s *sharedLine) begin(now time.Time) {
-	s.began = now
-	s.wait(s.line.Free(now))
-}
+func (s *sharedLine) begin(now time.Time) { s.wait(s.line.Free(now)) }
 
 // free tells whether the device may speak now. heard is when the last byte came in.
 // Where it may not, next says when to ask again.
 func (s *sharedLine) free(now, heard time.Time) bool {
-	if heard.Before(s.began) {
-		heard = s.began
-	}
 	at := s.line.Free(heard)
 	if !at.After(now) {
 		return true

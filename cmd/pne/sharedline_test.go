@@ -106,6 +106,7 @@ func (p *party) say(m cpns.Message) {
 
 // hellos are those that the gateway heard.
 func (p *party) hellos() (hellos []heardMessage) {
+	synctest.Wait()
 	for _, m := range p.heard {
 		if _, ok := m.Message.(*cpns.Hello); ok {
 			hellos = append(hellos, m)
@@ -176,6 +177,22 @@ func TestSpokenToOnABusyLine(t *testing.T) {
 		hellos := p.hellos()
 		if len(hellos) != 1 || hellos[0].at-asked > 20*time.Millisecond {
 			t.Errorf("asked at %v, hellos %v; want one at once", asked, hellos)
+		}
+	})
+}
+
+// TestEverybodyAskedOnABusyLine: an identify for everybody does not have a device speak
+// up that was waiting for its turn.
+func TestEverybodyAskedOnABusyLine(t *testing.T) {
+	onSharedLine(t, func(t *testing.T, p *party) {
+		p.switchOn("pne-1", pne.State{})
+		p.say(challengeFor("pne-2"))
+		asked := time.Since(p.start)
+		p.say(&cpns.Identify{})
+		time.Sleep(2 * time.Second)
+		hellos := p.hellos()
+		if len(hellos) == 0 || hellos[0].at-asked < 600*time.Millisecond {
+			t.Errorf("another was asked at %v, hellos %v; want none for 600 ms", asked, hellos)
 		}
 	})
 }
