@@ -188,6 +188,9 @@ func TestBadRequests(t *testing.T) {
 		{"no JSON", "POST", "/v1/provision", "user=alice", 400, "the body is not a provision request"},
 		{"empty", "POST", "/v1/provision", "", 400, "the body is not a provision request"},
 		{"unknown field", "POST", "/v1/provision", `{"user":"a","password":"p"}`, 400, "the body is not a provision request"},
+		{"something behind it", "POST", "/v1/provision", provision("alice", hash, `"a"`, "0") + "{}", 400, "the body is not a provision request"},
+		{"garbage behind it", "POST", "/v1/authenticate", `{"all":true} x`, 400, "the body is not an authenticate request"},
+		{"a bracket behind it", "POST", "/v1/readmit", `{"entity_id":"a"}]`, 400, "the body is not a readmit request"},
 		{"user", "POST", "/v1/provision", provision("", hash, `"a"`, "0"), 400, "CPNS user ID: empty"},
 		{"hash", "POST", "/v1/provision", provision("alice", hash[1:], `"a"`, "0"), 400, "password_hash: not 32 bytes in hex"},
 		{"short hash", "POST", "/v1/provision", provision("alice", hash[2:], `"a"`, "0"), 400, "password_hash: not 32 bytes in hex"},
@@ -326,4 +329,25 @@ func TestProvisionClientGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSlowStore: an answer is late where the store is, and comes all the same.
+func TestSlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newSlowRig(t, 25*time.Second)
+		if _, err := r.provision(t.Context(), request(0, "lamp-1"), func(agent.Step) {}); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := r.Forget(t.Context(), "lamp-1"); err != nil {
+			t.Errorf("forget: %v", err)
+		}
+		if took := time.Since(begin); took < 25*time.Second {
+			t.Errorf("forget took %v: the store was not slow", took)
+		}
+		if pnes, err := r.List(t.Context()); err != nil || len(pnes) != 0 {
+			t.Errorf("still there: %v, %v", pnes, err)
+		}
+		r.stop()
+	})
 }

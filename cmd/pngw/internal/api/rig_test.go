@@ -44,17 +44,23 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startRig(t, l, NewClient(socket))
+	return startRig(t, l, NewClient(socket), 0)
 }
 
 // newPipeRig is a rig for synctest: a pipe in memory instead of the socket.
 func newPipeRig(t *testing.T) *rig {
 	t.Helper()
-	l := pipes{make(chan net.Conn), make(chan struct{})}
-	return startRig(t, l, newClient("pipe", func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }))
+	return newSlowRig(t, 0)
 }
 
-func startRig(t *testing.T, l net.Listener, c *Client) *rig {
+// newSlowRig is newPipeRig with a store that takes its time to delete.
+func newSlowRig(t *testing.T, slow time.Duration) *rig {
+	t.Helper()
+	l := pipes{make(chan net.Conn), make(chan struct{})}
+	return startRig(t, l, newClient("pipe", func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }), slow)
+}
+
+func startRig(t *testing.T, l net.Listener, c *Client, slow time.Duration) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	secret := &keystore.Secret{1}
@@ -70,7 +76,7 @@ func startRig(t *testing.T, l net.Listener, c *Client) *rig {
 	events := new(Events)
 	runner := hooks.New(hooks.Config{Dir: dir, Gateway: "gw-0001", Timeout: time.Minute, Log: log})
 	a, err := agent.New(agent.Config{
-		Gateway: "gw-0001", PSK: psk{}, Server: cpnsServer{}, Store: store, Clock: clock{},
+		Gateway: "gw-0001", PSK: psk{}, Server: cpnsServer{}, Store: slowStore{store, slow}, Clock: clock{},
 		Links: []transport.Link{near}, Log: log,
 		Observe: func(e agent.Event) { events.Count(e.Kind); runner.Observe(e) },
 	})
@@ -141,6 +147,17 @@ func (r *rig) plugIn(t *testing.T, e cpns.EntityID) {
 		})
 	})
 	t.Cleanup(func() { cancel(); done.Wait() })
+}
+
+// slowStore is a store on flash that is busy.
+type slowStore struct {
+	*keystore.Store
+	slow time.Duration
+}
+
+func (s slowStore) Delete(name string) error {
+	time.Sleep(s.slow)
+	return s.Store.Delete(name)
 }
 
 type psk struct{}

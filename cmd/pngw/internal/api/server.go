@@ -41,7 +41,7 @@ func New(c Config) *Server {
 const (
 	headerTimeout   = 5 * time.Second
 	readTimeout     = 10 * time.Second
-	writeTimeout    = 10 * time.Second // of a whole answer, or of one line of a stream
+	writeTimeout    = 10 * time.Second // of an answer that is ready, or of one line of a stream
 	idleTimeout     = 30 * time.Second
 	shutdownTimeout = 5 * time.Second
 )
@@ -53,7 +53,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
@@ -94,8 +93,36 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, problem{"no such resource or method"})
 	})
-	return http.MaxBytesHandler(mux, maxRequest)
+	limited := http.MaxBytesHandler(mux, maxRequest)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limited.ServeHTTP(&punctual{w, http.NewResponseController(w)}, r)
+	})
 }
+
+// punctual gives each write of an answer its time, from when it begins: what the
+// agent did before, such as waiting for slow flash, is none of the client's
+// fault.
+type punctual struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+// Unwrap is for http.ResponseController.
+func (p *punctual) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+func (p *punctual) WriteHeader(status int) {
+	p.begin()
+	p.ResponseWriter.WriteHeader(status)
+}
+
+func (p *punctual) Write(b []byte) (int, error) {
+	p.begin()
+	return p.ResponseWriter.Write(b)
+}
+
+// begin cannot fail on a connection of this server, and if it did the write
+// would.
+func (p *punctual) begin() { p.control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
 
 // answer writes v as the whole answer.
 func answer(w http.ResponseWriter, status int, v any) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 )
 
 // body reads a request's body. It does so to the end: only then does net/http
@@ -29,12 +28,16 @@ func body(w http.ResponseWriter, r *http.Request) (text []byte, ok bool) {
 func decode(text []byte, v any) bool {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	return d.Decode(v) == nil
+	if d.Decode(v) != nil {
+		return false
+	}
+	_, err := d.Token()
+	return err == io.EOF // nothing stands behind it
 }
 
-// stream writes lines as they come. Each has its own time to be written, so
-// that the stream may take as long as the devices do, and a client that has
-// stopped reading does not hold anything up for longer than that.
+// stream writes lines as they come. Each has its own time to be written (see
+// punctual), so that the stream may take as long as the devices do, and a client
+// that has stopped reading does not hold anything up for longer than that.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -54,9 +57,6 @@ func (s *stream) write(v any) {
 	}
 	s.begun = true
 	line, err := json.Marshal(v)
-	if err == nil {
-		err = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	}
 	if err == nil {
 		_, err = s.w.Write(append(line, '\n'))
 	}
