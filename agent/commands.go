@@ -46,8 +46,15 @@ func (a *Agent) unknown(id cpns.EntityID) error {
 	if why, ok := a.faults[string(id)]; ok {
 		return fmt.Errorf("the record of %s does not open: %s", id, why)
 	}
-	return fmt.Errorf("%s: no such device here: %w", id, fs.ErrNotExist)
+	return &unknownError{id}
 }
+
+// unknownError says that nobody has asked for a PNE here.
+type unknownError struct{ id cpns.EntityID }
+
+func (e *unknownError) Error() string { return string(e.id) + ": no such device here" }
+
+func (e *unknownError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // Forget removes a PNE with its keys from the store and from memory. A record
 // that does not open is removed too: this is the one way to be rid of it. The

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"syscall"
 
@@ -30,6 +31,9 @@ func newClient(c *command.Console) (*api.Client, error) {
 // explain says what to do about an agent that cannot be asked. Other errors
 // pass.
 func explain(c *command.Console, err error) error {
+	if e := (*api.AnswerError)(nil); errors.As(err, &e) && e.Status == http.StatusNotFound {
+		return fmt.Errorf("%w; pngw list shows those that are", err)
+	}
 	var e *api.ConnectError
 	if !errors.As(err, &e) {
 		return err

@@ -87,7 +87,7 @@ func (d *duration) Set(s string) error {
 		return nil
 	}
 	if _, err := time.ParseDuration(s + "s"); err == nil {
-		return Misused("want a unit behind the number, such as %ss or %sm", s, s)
+		return Misused("write %ss", s)
 	}
 	return Misused("want a time such as 90s, 10m or 2h")
 }

@@ -131,6 +131,12 @@ func TestViews(t *testing.T) {
 	if err != nil || len(links) != 1 || links[0].Name != "memory" || links[0].Type != "serial" || links[0].State != "up" || links[0].Received == 0 {
 		t.Errorf("links: got %+v, %v", links, err)
 	}
+	_, text := r.raw(t, "GET", "/v1/status", "")
+	for _, want := range []string{`"pnes":{"alarm":0,"assigned":0,"delivered":0,"requested":0,"used_up":0}`, `"links":[{"name":"memory","type":"serial","state":"up"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("status: no %s in %s", want, text)
+		}
+	}
 	s, err := r.Status(t.Context())
 	if err != nil || s.Version != "v1.2.3" || s.Server != "https://cpns.example.net" || s.Gateway != "gw-0001" || !s.ClockSet || s.Discovered != 1 {
 		t.Errorf("status: got %+v, %v", s, err)

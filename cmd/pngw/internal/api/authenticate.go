@@ -26,10 +26,15 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	wait, err := parseWait(b.WaitMS)
+	if err != nil {
+		answer(w, http.StatusBadRequest, problem{err.Error()})
+		return
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	lines := newStream(w, cancel)
-	err := s.Agent.Authenticate(ctx, agent.AuthenticateRequest{Entities: entities}, func(p agent.Proof) { lines.write(p) })
+	err = s.Agent.Authenticate(ctx, agent.AuthenticateRequest{Entities: entities, Wait: wait}, func(p agent.Proof) { lines.write(p) })
 	if err != nil && !lines.begun && r.Context().Err() == nil {
 		s.fail(w, err) // such as a PNE that is not known: nothing was sent
 		return

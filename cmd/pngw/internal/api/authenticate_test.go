@@ -32,7 +32,7 @@ func TestAuthenticate(t *testing.T) {
 		{"all", nil, map[cpns.EntityID]agent.ProofResult{"lamp": agent.ProofAuthenticated, "absent": agent.ProofNotDelivered}},
 	} {
 		got := map[cpns.EntityID]agent.ProofResult{}
-		if err := r.Authenticate(t.Context(), tt.entities, func(p agent.Proof) { got[p.Entity] = p.Result }); err != nil {
+		if err := r.Authenticate(t.Context(), tt.entities, 0, func(p agent.Proof) { got[p.Entity] = p.Result }); err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(got, tt.want) {
@@ -48,15 +48,15 @@ func TestAuthenticate(t *testing.T) {
 func TestAuthenticateRefused(t *testing.T) {
 	r := newRig(t)
 	told := func(agent.Proof) { t.Error("a result of a request that was refused") }
-	err := r.Authenticate(t.Context(), []cpns.EntityID{"nobody"}, told)
+	err := r.Authenticate(t.Context(), []cpns.EntityID{"nobody"}, 0, told)
 	if e := new(AnswerError); !errors.As(err, &e) || e.Status != http.StatusNotFound {
 		t.Errorf("not known: got %v, want an AnswerError with 404", err)
 	}
-	err = r.Authenticate(t.Context(), []cpns.EntityID{"a", "a"}, told)
+	err = r.Authenticate(t.Context(), []cpns.EntityID{"a", "a"}, 0, told)
 	if e := new(AnswerError); !errors.As(err, &e) || e.Status != http.StatusBadRequest {
 		t.Errorf("twice: got %v, want an AnswerError with 400", err)
 	}
-	for _, body := range []string{"", "{}", `{"all": false}`, `{"all": true, "entity_ids": ["a"]}`, `{"entity_ids": ["a b"]}`, `{"everything": true}`} {
+	for _, body := range []string{"", "{}", `{"all": false}`, `{"all": true, "entity_ids": ["a"]}`, `{"entity_ids": ["a b"]}`, `{"everything": true}`, `{"all": true, "wait_ms": -1}`, `{"all": true} {}`} {
 		resp, err := r.do(t.Context(), http.MethodPost, "/v1/authenticate", []byte(body))
 		if e := new(AnswerError); !errors.As(err, &e) || e.Status != http.StatusBadRequest {
 			t.Errorf("%q: got %v, %v, want an AnswerError with 400", body, resp, err)
@@ -77,6 +77,33 @@ func TestReadmitRefused(t *testing.T) {
 	}
 }
 
+// A device that is away is waited for as long as was asked.
+func TestAuthenticateWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newPipeRig(t)
+		unplug := r.plugIn(t, "lamp")
+		if _, err := r.provision(t.Context(), request(time.Minute, "lamp"), func(agent.Step) {}); err != nil {
+			t.Fatal(err)
+		}
+		unplug()
+		r.plugIn(t, "another") // whoever is asked for "lamp" now does not answer
+		for _, wait := range []time.Duration{time.Second, 0} {
+			begin := time.Now()
+			var got []agent.Proof
+			if err := r.Authenticate(t.Context(), []cpns.EntityID{"lamp"}, wait, func(p agent.Proof) { got = append(got, p) }); err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != 1 || got[0].Result != agent.ProofNoAnswer {
+				t.Errorf("wait %v: got %+v, want no answer", wait, got)
+			}
+			if took := time.Since(begin); wait > 0 && took > wait+time.Second || wait == 0 && took < 2*time.Second {
+				t.Errorf("wait %v: took %v", wait, took)
+			}
+		}
+		r.stop()
+	})
+}
+
 // A set that is used up is renewed without the user, where the user said so.
 func TestRemember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -91,7 +118,7 @@ func TestRemember(t *testing.T) {
 		if err != nil || first.State != agent.StateDelivered {
 			t.Fatalf("got %+v, %v, want delivered", first, err)
 		}
-		if err := r.Authenticate(t.Context(), nil, func(agent.Proof) {}); err != nil {
+		if err := r.Authenticate(t.Context(), nil, 0, func(agent.Proof) {}); err != nil {
 			t.Fatal(err)
 		}
 		if p, err := r.Show(t.Context(), "short"); err != nil || p.State != agent.StateUsedUp {

@@ -160,9 +160,10 @@ func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step f
 }
 
 // Authenticate has PNEs prove their keys: those given, all of them where none
-// are. It calls done for each as it is known.
-func (c *Client) Authenticate(ctx context.Context, entities []cpns.EntityID, done func(agent.Proof)) error {
-	body := authenticateRequest{All: len(entities) == 0}
+// are. wait is the most for each, 0 for as long as the links take. It calls done for
+// each as it is known.
+func (c *Client) Authenticate(ctx context.Context, entities []cpns.EntityID, wait time.Duration, done func(agent.Proof)) error {
+	body := authenticateRequest{All: len(entities) == 0, WaitMS: wait.Milliseconds()}
 	for _, e := range entities {
 		body.Entities = append(body.Entities, string(e))
 	}

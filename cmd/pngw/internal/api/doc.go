@@ -31,8 +31,9 @@
 // their device says hello.
 //
 // The body of an authenticate request is {"entity_ids": ["urn:dev:1"]}, or
-// {"all": true}. The answer is a stream like the other, of one agent.Proof a line,
-// in the order in which they are known.
+// {"all": true}. It may have "wait_ms", the most that is waited for each. The answer
+// is a stream like the other, of one agent.Proof a line, in the order in which they
+// are known.
 //
 // Every other answer than 200 and 204 has a body {"error": "..."}: 400 for a
 // request that is malformed, 404 for an Entity ID that is not known, 409 for a
@@ -57,6 +58,7 @@ type Status struct {
 	agent.Status
 	Events map[agent.EventKind]int64 `json:"events"` // since the start
 	Hooks  hooks.Counts              `json:"hooks"`
+	Links  []Link                    `json:"links"`
 }
 
 // Link is one link of the answer to GET /v1/links.
@@ -84,6 +86,7 @@ type provisionRequest struct {
 type authenticateRequest struct {
 	Entities []string `json:"entity_ids,omitempty"`
 	All      bool     `json:"all,omitempty"`
+	WaitMS   int64    `json:"wait_ms,omitempty"` // 0: as long as the links take
 }
 
 // readmitRequest is the body of POST /v1/readmit.

@@ -51,7 +51,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	m.one("pngw_discovered_devices", int64(st.Discovered))
 	m.family("pngw_devices")
 	// Of each state, 0 too: a series that comes and goes cannot be watched.
-	for _, state := range []agent.State{agent.StateRequested, agent.StateAssigned, agent.StateDelivered, agent.StateUsedUp, agent.StateAlarm} {
+	for _, state := range states {
 		m.sample("state", string(state), int64(st.PNEs[state]))
 	}
 	m.family("pngw_events_total")

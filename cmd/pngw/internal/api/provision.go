@@ -68,12 +68,18 @@ func parseProvision(text []byte) (req agent.ProvisionRequest, err error) {
 	if req.Entities, err = ParseEntities(b.Entities); err != nil {
 		return req, err
 	}
-	if b.WaitMS < 0 || b.WaitMS > MaxWait.Milliseconds() {
-		return req, fmt.Errorf("wait_ms: %d is not in 0 to %d", b.WaitMS, MaxWait.Milliseconds())
+	if req.Wait, err = parseWait(b.WaitMS); err != nil {
+		return req, err
 	}
-	req.Wait = time.Duration(b.WaitMS) * time.Millisecond
 	req.Remember, req.Reassign = b.Remember, b.Reassign
 	return req, nil
+}
+
+func parseWait(ms int64) (time.Duration, error) {
+	if ms < 0 || ms > MaxWait.Milliseconds() {
+		return 0, fmt.Errorf("wait_ms: %d is not in 0 to %d", ms, MaxWait.Milliseconds())
+	}
+	return time.Duration(ms) * time.Millisecond, nil
 }
 
 // ParseEntities checks the devices of a request: one or more, no two the same.

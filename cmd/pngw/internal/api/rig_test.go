@@ -117,8 +117,8 @@ func (r *rig) provision(ctx context.Context, req agent.ProvisionRequest, step fu
 	return outcomes, err
 }
 
-// plugIn runs a device at the link's far end until the test ends.
-func (r *rig) plugIn(t *testing.T, e cpns.EntityID) {
+// plugIn runs a device at the link's far end until it is unplugged or the test ends.
+func (r *rig) plugIn(t *testing.T, e cpns.EntityID) (unplug func()) {
 	t.Helper()
 	d, err := pne.New(pne.Config{Entity: e, TK: tk, Storage: pne.Volatile{}, Rand: rand.Reader})
 	if err != nil {
@@ -146,7 +146,9 @@ func (r *rig) plugIn(t *testing.T, e cpns.EntityID) {
 			},
 		})
 	})
-	t.Cleanup(func() { cancel(); done.Wait() })
+	unplug = func() { cancel(); done.Wait() }
+	t.Cleanup(unplug)
+	return unplug
 }
 
 // slowStore is a store on flash that is busy.

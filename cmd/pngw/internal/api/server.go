@@ -93,10 +93,10 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, problem{"no such resource or method"})
 	})
-	limited := http.MaxBytesHandler(mux, maxRequest)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		limited.ServeHTTP(&punctual{w, http.NewResponseController(w)}, r)
+	inTime := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(&punctual{w, http.NewResponseController(w)}, r)
 	})
+	return http.MaxBytesHandler(inTime, maxRequest) // outside: it has to know net/http's own writer
 }
 
 // punctual gives each write of an answer its time, from when it begins: what the

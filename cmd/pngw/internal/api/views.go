@@ -13,6 +13,12 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err)
 		return
 	}
+	// Of each state, 0 too: whoever reads it need not know which may be missing.
+	pnes := map[agent.State]int{}
+	for _, state := range states {
+		pnes[state] = st.PNEs[state]
+	}
+	st.PNEs = pnes
 	answer(w, http.StatusOK, Status{
 		Version: s.Version,
 		Uptime:  int64(time.Since(s.start) / time.Second),
@@ -20,11 +26,19 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		Status:  st,
 		Events:  s.Events.counts(),
 		Hooks:   s.Hooks.Counts(),
+		Links:   s.allLinks(),
 	})
 }
 
+// states are all states of a PNE.
+var states = [...]agent.State{agent.StateRequested, agent.StateAssigned, agent.StateDelivered, agent.StateUsedUp, agent.StateAlarm}
+
 func (s *Server) links(w http.ResponseWriter, r *http.Request) {
-	links := []Link{}
+	answer(w, http.StatusOK, s.allLinks())
+}
+
+func (s *Server) allLinks() []Link {
+	links := []Link{} // null is no array
 	for _, l := range s.Agent.Links() {
 		links = append(links, Link{
 			Name:     l.Name,
@@ -36,7 +50,7 @@ func (s *Server) links(w http.ResponseWriter, r *http.Request) {
 			Dropped:  l.Dropped,
 		})
 	}
-	answer(w, http.StatusOK, links)
+	return links
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {
