@@ -64,7 +64,8 @@ for arch in amd64 arm64; do
 	mkdir -p "$tree/bin/server-$arch"
 	GOOS=linux GOARCH=$arch CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 		-ldflags "$(scripts/ldflags.sh)" -o "$tree/bin/server-$arch/" ./cmd/cpns-server ./cmd/pne
-	archive "cpns-server-$version-linux-$arch" "$tree/bin/server-$arch/cpns-server" "$tree/bin/server-$arch/pne"
+	archive "cpns-server-$version-linux-$arch" "$tree/bin/server-$arch/cpns-server" "$tree/bin/server-$arch/pne" \
+		build/systemd/cpns-server.service docs/server.md
 done
 
 scripts/package.sh
