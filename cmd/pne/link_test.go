@@ -235,26 +235,3 @@ func TestSerialLineKeepsTheEpochOnly(t *testing.T) {
 		}
 	}
 }
-
-// TestSerialLineIsShared: on a serial line the program waits its turn.
-func TestSerialLineIsShared(t *testing.T) {
-	g, args, _ := onSerialLine(t)
-	ask := func() { g.send("pne-2", &cpns.AuthChallenge{Entity: "pne-2", Gateway: testGateway}) }
-	ask()
-	p := startProgram(t, args...)
-	for range 20 {
-		ask()
-		time.Sleep(50 * time.Millisecond)
-	}
-	asked := time.Now()
-	select {
-	case m := <-g.heard:
-		t.Errorf("a %v while another was asked", m.MessageType())
-	default:
-	}
-	hear[*cpns.Hello](g)
-	if wait := time.Since(asked); wait < 500*time.Millisecond {
-		t.Errorf("its hello came %v after another was asked", wait)
-	}
-	p.stop(`{"event":"hello","entity_id":"urn:dev:mac:0024befffe804ff1","epoch":0,"index":0}`)
-}

@@ -104,6 +104,10 @@ func live(ctx context.Context, o *options, link transport.Link, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	return newDriver(o, device, link, stdout, log).run(ctx)
+}
+
+func newDriver(o *options, device *pne.Device, link transport.Link, stdout io.Writer, log *slog.Logger) *driver {
 	d := &driver{
 		device: device,
 		hellos: pne.NewSchedule(device, o.helloInterval, mathrand.N[time.Duration]),
@@ -114,5 +118,5 @@ func live(ctx context.Context, o *options, link transport.Link, stdout io.Writer
 	if o.serial.Device != "" {
 		d.shared = newSharedLine(link.RetryInterval() / 2)
 	}
-	return d.run(ctx)
+	return d
 }

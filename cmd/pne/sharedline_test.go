@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,28 @@ import (
 	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/scripts/rs485"
 	"cpns.example.net/pngw/transport"
+	"cpns.example.net/pngw/transport/mqtt"
+	"cpns.example.net/pngw/transport/serial"
 )
+
+// TestSerialLinesAreShared: the program waits its turn on a serial line, and only there.
+func TestSerialLinesAreShared(t *testing.T) {
+	for _, tt := range []struct {
+		o      options
+		shared bool
+	}{
+		{options{serial: serial.Config{Name: "serial", Device: "/dev/ttyS0"}}, true},
+		{options{mqtt: mqtt.Config{Name: "mqtt", URL: "mqtt://h", Role: mqtt.PNE, Entity: "pne-1"}}, false},
+	} {
+		link, err := tt.o.link(slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := newDriver(&tt.o, nil, link, nil, nil); (d.shared != nil) != tt.shared {
+			t.Errorf("%s: a shared line is %v, want %v", link.Name(), d.shared != nil, tt.shared)
+		}
+	}
+}
 
 // A party is one line that several devices share, in a bubble, with the test as the
 // gateway.
@@ -25,9 +47,11 @@ type party struct {
 	bus   *rs485.Bus
 	gw    *rs485.Link
 	start time.Time
-	heard []heardMessage // by the gateway
 	ended chan error
 	n     int // of goroutines to wait for
+
+	mu    sync.Mutex
+	heard []heardMessage // by the gateway
 }
 
 type heardMessage struct {
@@ -56,6 +80,8 @@ func onSharedLine(t *testing.T, test func(t *testing.T, p *party)) {
 				p.run(func() error {
 					return p.gw.Run(ctx, transport.Handler{Message: func(m transport.Message) {
 						if msg, err := cpns.ParseMessage(m.Data); err == nil {
+							p.mu.Lock()
+							defer p.mu.Unlock()
 							p.heard = append(p.heard, heardMessage{msg, time.Since(p.start)})
 						}
 					}})
@@ -106,7 +132,8 @@ func (p *party) say(m cpns.Message) {
 
 // hellos are those that the gateway heard.
 func (p *party) hellos() (hellos []heardMessage) {
-	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, m := range p.heard {
 		if _, ok := m.Message.(*cpns.Hello); ok {
 			hellos = append(hellos, m)

@@ -107,6 +107,7 @@ func (s *Schedule) Hello(now time.Time) ([]byte, error) {
 // Unsent is called where a hello could not be made or sent. It is said again
 // later, also by a device that holds an EUKey.
 func (s *Schedule) Unsent(now time.Time) {
+	s.made = time.Time{} // nobody has heard it, so the next need not wait for an answer to it
 	if s.next.IsZero() {
 		s.pause = 0
 		s.goOn(now)

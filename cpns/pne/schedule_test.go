@@ -311,7 +311,15 @@ func TestUnsent(t *testing.T) {
 	c.until(time.Hour)
 	c.wantSaid(0, 5*s)
 
+	c.Begin(c.now) // the link is down again while that is said, and comes up at once
+	c.until(time.Hour)
+	c.Unsent(c.now)
+	c.Begin(c.now.Add(s / 10))
+	c.until(time.Hour + s/2)
+	c.wantSaid(0, 5*s, time.Hour, time.Hour+s/10)
+
 	c.rand.Reset()
+	c.now = c.now.Add(2 * s)
 	c.Begin(c.now)
 	if _, err := c.Schedule.Hello(c.now); err == nil {
 		t.Fatal("a hello without randomness")
