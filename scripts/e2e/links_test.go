@@ -106,8 +106,10 @@ func flood(ts *testscript.TestScript, r *rig, args []string) {
 	client := r.connect(ts, "flood")
 	defer client.Disconnect(1000)
 	for i := from; i < to; i++ {
-		h := &cpns.Hello{Entity: cpns.EntityID(fmt.Sprintf("invented-%08d", i)), Algs: []int64{24}}
-		rand.Read(h.Nonce[:])
+		invented := cpns.Hello{Entity: cpns.EntityID(fmt.Sprintf("invented-%08d", i)), Algs: []int64{24}}
+		rand.Read(invented.Nonce[:])
+		h, err := cpns.NewHello(make(cpns.TK, 16), invented)
+		ts.Check(err)
 		message, err := h.Marshal()
 		ts.Check(err)
 		topic := fmt.Sprintf("cpns/%s/up", h.Entity)
