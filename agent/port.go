@@ -29,6 +29,7 @@ type port struct {
 	in   chan transport.Message
 	out  chan life.Outgoing
 	up   chan struct{}
+	junk chan struct{} // something came in that was no message
 
 	polled time.Time // the agent's goroutine's: when everybody was last asked
 }
@@ -42,7 +43,7 @@ type inbound struct {
 }
 
 func newPort(l transport.Link) *port {
-	return &port{link: l, in: make(chan transport.Message, inLength), out: make(chan life.Outgoing, outLength), up: make(chan struct{}, 1)}
+	return &port{link: l, in: make(chan transport.Message, inLength), out: make(chan life.Outgoing, outLength), up: make(chan struct{}, 1), junk: make(chan struct{}, 1)}
 }
 
 // run keeps the link alive until ctx ends.
@@ -54,13 +55,17 @@ func (p *port) run(ctx context.Context) error {
 			case <-ctx.Done():
 			}
 		},
-		Up: func() {
-			select {
-			case p.up <- struct{}{}:
-			default: // one is waiting already
-			}
-		},
+		Up:    func() { signal(p.up) },
+		Noise: func() { signal(p.junk) },
 	})
+}
+
+// signal wakes who waits on c, unless that is done already.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // work answers what comes up and sends what is due, one after the other.
@@ -89,6 +94,7 @@ func (p *port) work(ctx context.Context, a *Agent) {
 // converse is work on a byte stream, where one speaks at a time.
 func (p *port) converse(ctx context.Context, a *Agent) {
 	var x exchanges
+	var n noise
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -100,7 +106,7 @@ func (p *port) converse(ctx context.Context, a *Agent) {
 			p.send(ctx, m, a)
 			x.sent(m, time.Now(), p.link.RetryInterval())
 		}
-		timer.Reset(x.pause(time.Now()))
+		timer.Reset(min(x.pause(time.Now()), n.pause(time.Now())))
 		out := p.out
 		if x.crowded() {
 			out = nil // the rest waits where commands see it
@@ -116,7 +122,12 @@ func (p *port) converse(ctx context.Context, a *Agent) {
 			}
 		case m := <-out:
 			x.begin(m)
+		case <-p.junk:
+			n.heard(time.Now(), p.link.RetryInterval())
 		case <-timer.C:
+			if n.due(time.Now()) {
+				x.begin(whoIsThere)
+			}
 		case <-ctx.Done():
 			return
 		}

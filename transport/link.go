@@ -57,6 +57,10 @@ type Handler struct {
 	// Message is called for each message received. It must not be nil.
 	Message func(Message)
 
+	// Noise is called when something came in on a byte stream that was no message: what two
+	// who spoke at once have left, say. Nil is allowed.
+	Noise func()
+
 	// Up is called each time that the link has come up, before the first Message
 	// of that connection. Nil is allowed.
 	Up func()

@@ -89,5 +89,10 @@ func (d *Deframer) Deliver(ctx context.Context, p []byte, h Handler, t *Tally) {
 			h.Message(Message{Data: slices.Clone(msg)})
 		}
 	})
-	t.AddDropped(d.Dropped() - before)
+	if dropped := d.Dropped() - before; dropped > 0 {
+		t.AddDropped(dropped)
+		if h.Noise != nil && ctx.Err() == nil {
+			h.Noise()
+		}
+	}
 }

@@ -101,7 +101,12 @@ func (p *party) run(f func() error) {
 // switchOn puts one more device on the line. It holds an EUKey where held is not zero.
 func (p *party) switchOn(e cpns.EntityID, held pne.State) {
 	p.t.Helper()
-	device, err := pne.New(pne.Config{Entity: e, TK: testTK, Storage: kept{held}, Rand: cryptorand.Reader})
+	p.switchOnWith(testTK, e, held)
+}
+
+func (p *party) switchOnWith(tk cpns.TK, e cpns.EntityID, held pne.State) {
+	p.t.Helper()
+	device, err := pne.New(pne.Config{Entity: e, TK: tk, Storage: kept{held}, Rand: cryptorand.Reader})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func newHost(t *testing.T, devices ...string) *host {
 	h.cpns("gateway add --data server "+gateway+" --psk-out psk1", "")
 	h.cpns("pne import --data server tks.csv", "")
 	port := freePort(t)
-	h.start("./cpns-server", "run", "--data", "server", "--listen", "127.0.0.1:"+port)
+	h.start("./cpns-server", "run", "--data", "server", "--listen", "127.0.0.1:"+port, "--daily-claims", "10000")
 	h.server = "10.0.2.2:" + port
 	h.listens(port)
 

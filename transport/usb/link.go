@@ -64,7 +64,7 @@ func (l *Link) absent(detail string) {
 func (l *Link) receive(ctx context.Context, s *stream, h transport.Handler) error {
 	var d transport.Deframer
 	var f fruitless
-	fruitful := transport.Handler{Message: func(m transport.Message) {
+	fruitful := transport.Handler{Noise: h.Noise, Message: func(m transport.Message) {
 		f.reset()
 		h.Message(m)
 	}}
