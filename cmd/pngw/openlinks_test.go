@@ -54,6 +54,7 @@ func TestLinksInEachOthersWay(t *testing.T) {
 		{"another spelling", broker + "mqtt://H/\n", "pngw:7: this link and 'a', line 4, would both use client ID"},
 		{"two brokers", broker + "mqtt://h:1884\n", ""},
 		{"two prefixes", broker + "mqtt://h:1883\n option prefix other\n", ""},
+		{"one client ID", strings.Replace(broker, "url mqtt://h\n", "url mqtt://h\n option client_id mine\n", 1) + "mqtt://h\n option prefix other\n option client_id mine\n", "pngw:8: this link and 'a', line 4, would both use client ID mine at the broker h:1883"},
 		{"switched off", broker + "mqtt://h:1883\n option enabled 0\n", ""},
 		{"one line", line + "/dev/ttyS1\n", "pngw:7: this link and 'a', line 4, would both use device /dev/ttyS1"},
 		{"one line, in other words", line + "/dev//./ttyS1\n", "pngw:7: this link and 'a', line 4, would both use device /dev/ttyS1"},
