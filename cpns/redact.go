@@ -38,6 +38,12 @@ func (SessionKey) GoString() string             { return redacted }
 func (SessionKey) LogValue() slog.Value         { return slog.StringValue(redacted) }
 func (SessionKey) MarshalText() ([]byte, error) { return nil, errSecret }
 
+func (EnrolmentSecret) Format(s fmt.State, _ rune)   { redact(s) }
+func (EnrolmentSecret) String() string               { return redacted }
+func (EnrolmentSecret) GoString() string             { return redacted }
+func (EnrolmentSecret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (EnrolmentSecret) MarshalText() ([]byte, error) { return nil, errSecret }
+
 func (ApplicationKey) Format(s fmt.State, _ rune)   { redact(s) }
 func (ApplicationKey) String() string               { return redacted }
 func (ApplicationKey) GoString() string             { return redacted }

@@ -19,12 +19,15 @@ func secrets() map[string]any {
 	fill := bytes.Repeat([]byte{0xab}, 32)
 	key, hash, session, application := EUKey(fill), PasswordHash(fill), SessionKey(fill), ApplicationKey(fill)
 	pair := X25519Pair{private: [32]byte(fill)}
+	enrolment := EnrolmentSecret(fill[:16])
 	tk, psk := TK(fill), PSK1(fill)
 	return map[string]any{
 		"EUKey": key, "*EUKey": &key, "[]EUKey": []EUKey{key}, "map": map[int]EUKey{1: key},
 		"PasswordHash": hash, "*PasswordHash": &hash,
 		"SessionKey": session, "*SessionKey": &session,
 		"ApplicationKey": application, "*ApplicationKey": &application,
+		"EnrolmentSecret": enrolment, "*EnrolmentSecret": &enrolment,
+		"code":       &EnrolmentCode{Secret: &enrolment},
 		"X25519Pair": pair, "*X25519Pair": &pair,
 		"TK": tk, "*TK": &tk,
 		"PSK1": psk, "*PSK1": &psk,
@@ -94,7 +97,7 @@ func TestSecretsOwnMethods(t *testing.T) {
 		slog.LogValuer
 		MarshalText() ([]byte, error)
 	}
-	for _, name := range []string{"EUKey", "PasswordHash", "SessionKey", "ApplicationKey", "X25519Pair", "TK", "PSK1"} {
+	for _, name := range []string{"EUKey", "PasswordHash", "SessionKey", "ApplicationKey", "EnrolmentSecret", "X25519Pair", "TK", "PSK1"} {
 		secret := secrets()[name].(secretType)
 		text, err := secret.MarshalText()
 		if len(text) != 0 || err == nil {
