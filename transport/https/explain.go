@@ -79,6 +79,7 @@ func (c *Client) explainNetwork(err error) (reason, advice string, again bool) {
 func (c *Client) explainTLS(err error) (reason, advice string, again bool) {
 	var (
 		pin     *pinError
+		pins    *pinsError
 		untrust *tls.CertificateVerificationError
 		notTLS  tls.RecordHeaderError
 		remote  *net.OpError
@@ -87,6 +88,9 @@ func (c *Client) explainTLS(err error) (reason, advice string, again bool) {
 	case errors.As(err, &pin):
 		return "the server's key is not the pinned one",
 			"if the operator changed the key, configure the pin that the operator names; if not, somebody may be in between", false
+	case errors.As(err, &pins):
+		return c.host + " does not have a key that enrolment left, so it is not this gateway's server",
+			"somebody may be in between, or the server's key was changed, or the code was an old one: ask the server's operator for a new code, and compare the pin", false
 	case errors.As(err, &untrust):
 		reason, advice = c.explainCertificate(untrust)
 		return reason, advice, false

@@ -53,6 +53,9 @@ type Config struct {
 	// SubjectPublicKeyInfo. It is checked besides the certificate chain, never
 	// in its place.
 	PinSPKI string
+	// Pins, where there are any, are what enrolment left: the server is verified
+	// against them, and against no CA file and no root of the system.
+	Pins []Pin
 
 	// Proxy is the HTTP proxy to ask through, http://host:port, "" for none.
 	Proxy string
@@ -93,6 +96,8 @@ type Client struct {
 	proxyIgnored bool
 
 	caFile, pinSPKI string
+	hostname        string // of host, without the port
+	pins            []Pin
 	mu              sync.Mutex
 	caText          []byte // of the CA file when transport was made
 	transport       *http.Transport
@@ -140,6 +145,8 @@ func New(cfg Config) (*Client, error) {
 		backoff:     transport.Backoff{Min: minBackoff, Max: maxBackoff},
 		caFile:      cfg.CAFile,
 		pinSPKI:     cfg.PinSPKI,
+		hostname:    server.Hostname(),
+		pins:        cfg.Pins,
 
 		proxy:        proxy,
 		proxyIgnored: cfg.ProxyIgnored && proxy == nil,

@@ -42,6 +42,9 @@ func (c *Client) trusting() (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(c.pins) > 0 {
+		pinned(cfg, c.pins, c.hostname, c.now)
+	}
 	c.caText, c.transport = text, newTransport(cfg)
 	c.useProxy(c.transport)
 	return c.transport, nil

@@ -1,0 +1,77 @@
+package https
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"time"
+)
+
+// A Pin is the first 16 bytes of SHA-256 of a SubjectPublicKeyInfo, as enrolment
+// leaves it (docs/protocol.md, step 0).
+type Pin [16]byte
+
+func shortPin(c *x509.Certificate) Pin {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return Pin(sum[:len(Pin{})])
+}
+
+// pinsError says that no key that was shown, or that vouches for one, is pinned.
+type pinsError struct {
+	got   Pin   // of the server's own certificate
+	chain error // why a pinned authority does not vouch for it, nil where none was sent along
+}
+
+func (e *pinsError) Error() string {
+	if e.chain != nil {
+		return "the pinned authority does not vouch for its certificate: " + e.chain.Error()
+	}
+	return "its public key has the pin " + base64.RawURLEncoding.EncodeToString(e.got[:]) + ", which is not one that enrolment left"
+}
+
+func (e *pinsError) Unwrap() error { return e.chain }
+
+// checkPins holds a connection against pins, in place of roots. A pin holds if the
+// server's own certificate has that key, whatever its dates say: the key is what is
+// known, and a router's clock may be wrong. Or if that certificate verifies, for the
+// host and at the time, up to one that has it; one that is merely sent along
+// counts for nothing.
+func checkPins(pins []Pin, host string, now func() time.Time, cs tls.ConnectionState) error {
+	if len(cs.PeerCertificates) == 0 {
+		return errors.New("it shows no certificate")
+	}
+	own, others := cs.PeerCertificates[0], cs.PeerCertificates[1:]
+	if slices.Contains(pins, shortPin(own)) {
+		return nil
+	}
+	failure := &pinsError{got: shortPin(own)}
+	intermediates := x509.NewCertPool()
+	for _, c := range others {
+		intermediates.AddCert(c)
+	}
+	for _, authority := range others {
+		if !slices.Contains(pins, shortPin(authority)) {
+			continue
+		}
+		roots := x509.NewCertPool()
+		roots.AddCert(authority)
+		_, err := own.Verify(x509.VerifyOptions{
+			DNSName: host, Roots: roots, Intermediates: intermediates, CurrentTime: now(),
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		})
+		if err == nil {
+			return nil
+		}
+		failure.chain = err
+	}
+	return failure
+}
+
+// pinned makes cfg verify against pins alone.
+func pinned(cfg *tls.Config, pins []Pin, host string, now func() time.Time) {
+	cfg.InsecureSkipVerify = true // VerifyConnection does it; it also runs when a session is resumed
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error { return checkPins(pins, host, now, cs) }
+}
