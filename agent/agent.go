@@ -27,6 +27,7 @@ type Agent struct {
 	calls     chan func()
 	inbound   chan inbound
 	stopped   chan struct{} // closed when Run serves nobody any more
+	psk       *pskKeeper
 	renewTick time.Duration // how often sets are looked at that may run out
 	asking    chan struct{} // a place for each request that may be on its way to the server at once
 
@@ -78,6 +79,7 @@ func New(cfg Config) (*Agent, error) {
 		asking: make(chan struct{}, maxAsking), renewTick: renewTick,
 		pnes: map[cpns.EntityID]*entry{}, faults: map[string]string{}, unwritten: map[cpns.EntityID]string{},
 	}
+	a.psk = newPSKKeeper(cfg.PSK, func() time.Time { now, _ := cfg.Clock.Now(); return now }, cfg.Log)
 	for _, l := range cfg.Links {
 		a.ports = append(a.ports, newPort(l))
 	}
@@ -135,6 +137,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		})
 	}
 	running.Go(func() { a.renew(ctx) })
+	running.Go(func() { a.psk.run(ctx) })
 	a.loop(ctx)
 	// Before the others are waited for: they may be waiting for the loop.
 	close(a.stopped)

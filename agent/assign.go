@@ -20,49 +20,110 @@ func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
 	if o := p.waitForClock(ctx, id); o != nil {
 		return *o
 	}
+	psk, o := p.waitForPSK(ctx, id)
+	if o != nil {
+		return *o
+	}
+	defer func() { psk.wipe() }()
 	select {
 	case a.asking <- struct{}{}:
 		defer func() { <-a.asking }()
 	case <-ctx.Done():
-		return failed(id, ctx.Err())
+		return failed(id, context.Cause(ctx))
 	}
-	identity, psk, err := a.cfg.PSK.PSK1(ctx)
-	if err != nil {
-		return failed(id, fmt.Errorf("reading PSK1: %w", err))
-	}
-	defer clear(psk)
 	if err := a.begin(ctx, id, &p.r); err != nil {
 		return failed(id, err)
 	}
 	defer a.end(id)
 
+	outcome, err := p.ask(ctx, id, psk)
+	if !unknownPSK(err) {
+		return outcome
+	}
+	// The server does not know this key: one other is tried, once.
+	next, err := a.psk.refused(ctx, psk)
+	if err != nil || next == nil {
+		return outcome
+	}
+	psk.wipe()
+	psk = next
+	outcome, _ = p.ask(ctx, id, psk)
+	return outcome
+}
+
+// unknownPSK says that the server refused a request before it opened it.
+func unknownPSK(err error) bool {
+	var no *transport.RefusedError
+	return errors.As(err, &no) && no.Status == 401
+}
+
+// ask sends one request under a PSK1 and takes its answer; the error is the
+// server's refusal in plain HTTP, nil where there was none.
+func (p *provision) ask(ctx context.Context, id cpns.EntityID, psk *PSK) (Outcome, error) {
+	a := p.a
 	now, _ := a.cfg.Clock.Now()
 	at := now
 	for try := 0; ; try++ {
-		req, err := a.request(ctx, id, p.r.User, &p.r.PasswordHash, identity, psk, at, try == 0)
+		req, err := a.request(ctx, id, p.r.User, &p.r.PasswordHash, psk.Identity, psk.Key, at, try == 0)
 		if err != nil {
-			return failed(id, err)
+			return failed(id, err), nil
 		}
 		p.progress(Step{Entity: id, Kind: StepRequestSent})
 		answer, retryAfter, err := a.cfg.Server.Assign(ctx, req.Body)
 		if err != nil {
-			return a.notAsked(ctx, id, err)
+			return a.notAsked(ctx, id, err), err
 		}
-		resp, err := cpns.OpenResponse(psk, identity, req.Body, answer)
+		resp, err := cpns.OpenResponse(psk.Key, psk.Identity, req.Body, answer)
 		if err != nil {
 			return Outcome{Entity: id, Result: ResultFailed, Detail: "the server's answer was refused: " + err.Error(),
-				Advice: "nothing was changed; give the same command again within 5 minutes and the server answers with the same keys; if it happens again, something between router and server changes what they send, or the server is not this gateway's"}
+				Advice: "nothing was changed; give the same command again within 5 minutes and the server answers with the same keys; if it happens again, something between router and server changes what they send, or the server is not this gateway's"}, nil
 		}
+		a.psk.used(psk)
 		if resp.Status == cpns.TimeOutOfWindow && try == 0 {
 			at = clock(resp.ServerTime)
 			continue
 		}
 		if resp.Status != cpns.Success {
-			return a.refusedBy(ctx, id, resp, retryAfter, now)
+			return a.refusedBy(ctx, id, resp, retryAfter, now), nil
 		}
-		return p.take(ctx, id, resp, now)
+		return p.take(ctx, id, resp, now), nil
 	}
 }
+
+// waitForPSK holds a request back while there is no PSK1.
+func (p *provision) waitForPSK(ctx context.Context, id cpns.EntityID) (*PSK, *Outcome) {
+	tick := time.NewTicker(pskTick)
+	defer tick.Stop()
+	for told := ""; ; {
+		psk, err := p.a.psk.get(ctx)
+		switch {
+		case err == nil:
+			return psk, nil
+		case ctx.Err() != nil:
+			o := failed(id, context.Cause(ctx))
+			return nil, &o
+		case !waitsForPSK(err):
+			o := failed(id, fmt.Errorf("getting PSK1: %w", err))
+			return nil, &o
+		case p.late:
+			o := noPSK(id, err)
+			return nil, &o
+		case told != err.Error():
+			told = err.Error()
+			p.progress(Step{Entity: id, Kind: StepPSKWait, Detail: told})
+		}
+		select {
+		case <-tick.C:
+		case <-p.enough:
+			p.late = true
+		case <-ctx.Done():
+		}
+	}
+}
+
+// pskTick is how often a request that waits for PSK1 looks again: each look may ask
+// the server.
+const pskTick = 5 * time.Second
 
 // waitForClock holds a request back while the router does not know the time:
 // TLS would fail first, and then the server.

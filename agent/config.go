@@ -31,12 +31,6 @@ type Server interface {
 	Assign(ctx context.Context, body []byte) (answer []byte, retryAfter time.Duration, err error)
 }
 
-// PSKSource gives the PSK1 of step 0 with its identity: from a file today, from
-// a 3GPP GBA run another time, when both change at each bootstrapping.
-type PSKSource interface {
-	PSK1(ctx context.Context) (cpns.PSKIdentity, cpns.PSK1, error)
-}
-
 // Clock tells the time, and whether it can be believed: a router without a
 // battery starts in the past. Raise tells it of a moment that has certainly
 // passed.

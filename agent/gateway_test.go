@@ -147,8 +147,10 @@ type filePSK struct {
 	psk cpns.PSK1
 }
 
-func (f *filePSK) PSK1(context.Context) (cpns.PSKIdentity, cpns.PSK1, error) {
-	return f.id, slices.Clone(f.psk), nil
+func (f *filePSK) Name() string { return "file" }
+
+func (f *filePSK) PSK1(context.Context) (*PSK, error) {
+	return &PSK{Identity: f.id, Key: slices.Clone(f.psk)}, nil
 }
 
 type poster struct{ *https.Client }

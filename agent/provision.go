@@ -39,10 +39,11 @@ type Step struct {
 // StepKind names a step for scripts.
 type StepKind string
 
-// The steps, in their order; clock_wait and device_refused only where they
-// happen.
+// The steps, in their order; clock_wait, psk1_wait and device_refused only where
+// they happen.
 const (
 	StepClockWait     StepKind = "clock_wait"     // the router's clock is not set yet
+	StepPSKWait       StepKind = "psk1_wait"      // there is no PSK1 yet; Detail says what is waited for
 	StepRequestSent   StepKind = "request_sent"   // EUKey Assignment Request
 	StepUserAccepted  StepKind = "user_accepted"  // the answer is genuine, its status is Success
 	StepKeysChecked   StepKind = "keys_checked"   // every link of the chain holds

@@ -53,7 +53,7 @@ type fusedPSK struct {
 	*fuse
 }
 
-func (s fusedPSK) PSK1(ctx context.Context) (cpns.PSKIdentity, cpns.PSK1, error) {
+func (s fusedPSK) PSK1(ctx context.Context) (*PSK, error) {
 	s.step()
 	return s.PSKSource.PSK1(ctx)
 }

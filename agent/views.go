@@ -51,7 +51,8 @@ type Status struct {
 	Time       string         `json:"time"` // what the router thinks the time is, RFC 3339 UTC
 	PNEs       map[State]int  `json:"pnes"`
 	Discovered int            `json:"discovered"`
-	Faults     []string       `json:"faults,omitempty"`    // records that do not open, by name, with the reason
+	Faults     []string       `json:"faults,omitempty"` // records that do not open, by name, with the reason
+	PSK1       PSKStatus      `json:"psk1"`
 	Unwritten  []string       `json:"unwritten,omitempty"` // records that could not be written the last time, by Entity ID, with the reason
 	Dropped    Dropped        `json:"dropped"`
 }

@@ -96,7 +96,7 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 	d.hooks = hooks.New(hooks.Config{Dir: g.HookDir, Gateway: g.ID, SessionKey: g.HookSessionKey, Timeout: g.HookTimeout, Log: log})
 	d.agent, err = agent.New(agent.Config{
 		Gateway: g.ID,
-		PSK:     p.psk,
+		PSK:     fileSource{p.psk},
 		Server:  assigner{p.server},
 		Store:   d.store,
 		Clock:   p.clock,

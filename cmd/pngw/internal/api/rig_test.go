@@ -164,8 +164,10 @@ func (s slowStore) Delete(name string) error {
 
 type psk struct{}
 
-func (psk) PSK1(context.Context) (cpns.PSKIdentity, cpns.PSK1, error) {
-	return "gw-0001", append(cpns.PSK1(nil), psk1...), nil
+func (psk) Name() string { return "file" }
+
+func (psk) PSK1(context.Context) (*agent.PSK, error) {
+	return &agent.PSK{Identity: "gw-0001", Key: append(cpns.PSK1(nil), psk1...)}, nil
 }
 
 type clock struct{}

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"context"
+
+	"cpns.example.net/pngw/agent"
+)
+
+// fileSource is PSK1 from a file as the agent asks for it.
+type fileSource struct{ file *pskFile }
+
+// Name is part of agent.PSKSource.
+func (fileSource) Name() string { return "file" }
+
+// PSK1 is part of agent.PSKSource. The key is read anew each time, and never over.
+func (s fileSource) PSK1(ctx context.Context) (*agent.PSK, error) {
+	identity, key, err := s.file.PSK1(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &agent.PSK{Identity: identity, Key: key}, nil
+}
