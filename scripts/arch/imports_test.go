@@ -35,6 +35,9 @@ var rules = []struct {
 	{"transport/linktest", []string{"transport"}},
 	{"transport/mqtt/mosquitto", nil}, // starts a broker for tests
 
+	// 3GPP GBA knows nothing of what its keys are for.
+	{"gba", nil},
+
 	// What several programs and packages share, and knows none of them.
 	{"internal/...", []string{"internal/...", "golang.org/x/..."}},
 
