@@ -28,7 +28,7 @@ func withPassword(t *testing.T) func(dir string) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
 		}
-		for name, password := range map[string]string{"good": "s3cret\n", "wrong": "s3cret\n\n"} {
+		for name, password := range map[string]string{"good": "s3cret\n", "wrong": "s3cret2\n"} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(password), 0o600); err != nil {
 				t.Fatal(err)
 			}
