@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -147,6 +153,57 @@ func TestStateFileFails(t *testing.T) {
 			}
 			f.want(t, stateB)
 		})
+	}
+}
+
+// saverEnv makes the test binary a second process that saves to this file until killed.
+const saverEnv = "PNE_TEST_SAVER"
+
+// saveForEver takes a device from index to index, and prints each once it is saved.
+func saveForEver(path string) error {
+	f := &stateFile{path: path, entity: testEntity}
+	for index := cpns.Index(1); index <= cpns.MaxSetLength; index++ {
+		if err := f.Save(&pne.State{Gateway: testGateway, Epoch: 1, Index: index, EUKey: cpns.EUKey{byte(index), byte(index >> 8)}}); err != nil {
+			return err
+		}
+		fmt.Println(index)
+	}
+	return nil
+}
+
+// TestStateFileKilled kills a program in the midst of saving, time and again: what it
+// has said to be saved is there, or the one after it, whole.
+func TestStateFileKilled(t *testing.T) {
+	for range 20 {
+		f := newStateFile(t)
+		saver := exec.Command(os.Args[0])
+		saver.Env = append(os.Environ(), saverEnv+"="+f.path)
+		out, err := saver.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := saver.Start(); errors.Is(err, syscall.ENOEXEC) && os.Getenv("CI") == "" {
+			t.Skipf("the test binary cannot run itself here: %v", err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		lines, last := bufio.NewScanner(out), 0
+		for lines.Scan() {
+			if last, err = strconv.Atoi(lines.Text()); err != nil {
+				t.Error(lines.Text())
+			}
+			if last == 5 {
+				time.AfterFunc(rand.N(5*time.Millisecond), func() { saver.Process.Kill() })
+			}
+		}
+		saver.Wait()
+		got, err := f.Load()
+		if err != nil {
+			t.Fatalf("killed after %d: %v", last, err)
+		}
+		if n := int(got.Index); last < 5 || n != last && n != last+1 || got.EUKey != (cpns.EUKey{byte(n), byte(n >> 8)}) {
+			t.Errorf("killed after %d: index %d is there, or another's key", last, got.Index)
+		}
 	}
 }
 
