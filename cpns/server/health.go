@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -20,20 +19,30 @@ type look struct {
 	kept time.Duration
 	look func(context.Context) error
 
-	mu  sync.Mutex // held while looking: who asks meanwhile gets the same
-	at  time.Time
-	err error
+	turn chan struct{} // holds one: who looks; who asks meanwhile gets the same
+	at   time.Time     // when it ended
+	err  error
 }
 
-// result looks at the store, unless that was done just now.
-func (l *look) result(now time.Time) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if since := now.Sub(l.at); l.at.IsZero() || since < 0 || since >= l.kept {
-		// Not the context of who asks: the result is the others' too.
-		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+func newLook(kept time.Duration, f func(context.Context) error) *look {
+	return &look{kept: kept, look: f, turn: make(chan struct{}, 1)}
+}
+
+// result looks at the store, unless that was done just now. Whoever asks while a
+// look takes long waits for that one and no other.
+func (l *look) result(ctx context.Context, now func() time.Time) error {
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if since := now().Sub(l.at); l.at.IsZero() || since < 0 || since >= l.kept {
+		// Not as long as who asks stays: the result is the others' too.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 		defer cancel()
-		l.at, l.err = now, l.look(ctx)
+		l.err = l.look(ctx)
+		l.at = now()
 	}
 	return l.err
 }
@@ -60,7 +69,7 @@ func (s *Server) isReady(ctx context.Context) error {
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request, l *look) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	if err := l.result(s.now()); err != nil {
+	if err := l.result(r.Context(), s.now); err != nil {
 		s.logNoise(noiseHealth, "error", err, "path", r.URL.Path)
 		errUnavailable.write(w)
 		return

@@ -29,8 +29,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc(cpns.AssignmentPath, s.serveAssignment)
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, &s.health) })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, &s.ready) })
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, s.health) })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, s.ready) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, s.visitOf(r), &problem{status: http.StatusNotFound, detail: "EUKey Assignment Requests go to " + cpns.AssignmentPath})
 	})

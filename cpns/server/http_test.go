@@ -165,6 +165,16 @@ func TestSealedNonsense(t *testing.T) {
 	r := newRig(t)
 	good, err := cbor.Marshal([]any{"pne-1", "alice", make([]byte, 32), r.clock.Now().Unix(), make([]byte, 32)})
 	must(t, err)
+	hello, err := r.hello("pne-1", r.pnes["pne-1"]).Marshal()
+	must(t, err)
+	others, err := r.hello("pne-2", r.pnes["pne-2"]).Marshal()
+	must(t, err)
+	withHello := func(hello any) []byte {
+		req := r.request("alice", "pne-1")
+		b, err := cbor.Marshal([]any{"pne-1", "alice", req.RandPNGW[:], req.Time, req.UserAuthenticationData[:], hello})
+		must(t, err)
+		return b
+	}
 	tests := []struct {
 		name      string
 		plaintext []byte
@@ -175,6 +185,13 @@ func TestSealedNonsense(t *testing.T) {
 		{"no CBOR", []byte("hello"), 400},
 		{"one byte more", append(bytes.Clone(good), 0), 400},
 		{"a map", []byte{0xa0}, 400},
+		{"a hello", withHello(hello), 200},
+		{"a hello that is none", withHello([]byte("hello")), 400},
+		{"a hello with one byte more", withHello(append(bytes.Clone(hello), 0)), 400},
+		{"an empty hello", withHello([]byte{}), 400},
+		{"another message for a hello", withHello([]byte{0x83, 0x00, 0x01, 0xf6}), 400}, // identify
+		{"another PNE's hello", withHello(others), 400},
+		{"a number for a hello", withHello(5), 400},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -97,7 +97,7 @@ type Server struct {
 
 	proxyProtocol, forwarders proxies
 
-	health, ready look
+	health, ready *look
 
 	sources  *limiter[netip.Prefix]
 	gateways *limiter[cpns.GatewayID]
@@ -174,8 +174,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		proxyProtocol: c.ProxyProtocol,
 		forwarders:    c.ForwardedFor,
 	}
-	s.health = look{kept: healthKept, look: s.isHealthy}
-	s.ready = look{kept: readyKept, look: s.isReady}
+	s.health, s.ready = newLook(healthKept, s.isHealthy), newLook(readyKept, s.isReady)
 	if err := s.makeStandIns(); err != nil {
 		return nil, err
 	}
