@@ -185,8 +185,10 @@ func newAssigner(t *testing.T, password cpns.PasswordHash, devices int) *assigne
 	return a
 }
 
-func (a *assigner) PSK1(context.Context) (cpns.PSKIdentity, cpns.PSK1, error) {
-	return cpns.PSKIdentity(testGateway), slices.Clone(a.psk), nil
+func (a *assigner) Name() string { return "file" }
+
+func (a *assigner) PSK1(context.Context) (*agent.PSK, error) {
+	return &agent.PSK{Identity: cpns.PSKIdentity(testGateway), Key: slices.Clone(a.psk)}, nil
 }
 
 // Assign asks the server without a network between: a bubble's clock would not wait for one.
