@@ -18,6 +18,11 @@ const raceOptions = "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", raceOptions)
+	// What tryMemLimit starts is this program by its own name, or by that of an
+	// emulator.
+	if len(os.Args) == 2 && os.Args[1] == "version" {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"pngw": main})
 }
 

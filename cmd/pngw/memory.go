@@ -53,7 +53,6 @@ func tryMemLimit(ctx context.Context, limit string) error {
 	ctx, cancel := context.WithTimeout(ctx, memLimitTrial)
 	defer cancel()
 	trial := exec.CommandContext(ctx, self, "version")
-	trial.Args[0] = "pngw"
 	trial.Env = []string{"GOMEMLIMIT=" + limit}
 	trial.WaitDelay = time.Second
 	said, err := trial.CombinedOutput()

@@ -200,7 +200,6 @@ func TestTryMemLimit(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), memLimitTrial)
 		cmd := exec.CommandContext(ctx, os.Args[0], "version")
-		cmd.Args[0] = "pngw"
 		cmd.Env = []string{"GOMEMLIMIT=" + limit}
 		cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 		if err := cmd.Run(); (err == nil) != good {

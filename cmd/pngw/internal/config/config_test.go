@@ -233,7 +233,7 @@ func TestFault(t *testing.T) {
 		{link.OptionFault("device", errors.New("moved")), "pngw:21: option device: moved"},
 		{c.Gateway.Fault("psk_file", errors.New("too short")), "pngw:8: option psk_file: too short"},
 		{c.Gateway.Fault("server", noSpeed), "pngw:2: option baud: no such speed"},
-		{c.Service.Fault("gomemlimit", errors.New("too much")), "pngw:43: option gomemlimit: too much"},
+		{c.Service.Fault("gomemlimit", errors.New("too much")), "pngw:44: option gomemlimit: too much"},
 	} {
 		if tt.got.Error() != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)
