@@ -309,7 +309,8 @@ func (a *Agent) refusedBy(ctx context.Context, id cpns.EntityID, resp *cpns.EUKe
 	case cpns.UnknownPNE:
 		o.Detail, o.Advice = "the server knows no Temporary Key for this device", "check the Entity ID on the device's label; the server's operator adds devices with cpns-server pne import"
 	case cpns.PNEOwnedByAnotherUser:
-		o.Detail, o.Advice = "the device belongs to another user", "its owner, or the server's operator, must release it first (cpns-server pne release)"
+		o.Detail = "the device belongs to another user, or the server's rule for devices without an owner forbids it"
+		o.Advice = "its owner, or the server's operator, must release it first (cpns-server pne release); cpns-server audit shows which of the two it is, and where the rule is that the device is heard first, switch it on and give the command again"
 	case cpns.UserLocked:
 		o.Detail, o.Advice = "the user is locked at this gateway after too many wrong passwords", "the password was not looked at"+later(retryAfter)
 	default:
