@@ -16,23 +16,34 @@ import (
 	"cpns.example.net/pngw/cpns/pne"
 )
 
-// world is a gateway and its devices on one shared line that loses, repeats and
-// reorders, with power cuts and failing stores on both sides, driven at random.
-// Beside the real code runs what must hold whatever happens, told by facts that
-// the code under test has no say in: which keys exist, and what was ever saved.
+// world is a gateway and its devices on two shared lines that lose, repeat and
+// reorder, with power cuts and failing stores on both sides, devices that are
+// rolled back, forgotten and assigned anew, a clock that is not always set, and
+// somebody on the lines who forges, replays and drops, driven at random. Beside the
+// real code runs what must hold whatever happens, told by facts that the code
+// under test has no say in: which keys exist, what was ever saved, and how many
+// reasons there were for another key.
 type world struct {
 	t     *rapid.T
 	now   time.Time
 	seed  uint64
 	air   []airborne
+	unset bool // the gateway's clock
 	ends  []*end
-	heard [][]byte // messages of devices, for replay
+	heard []airborne // all that was ever said, for replay
 }
 
 type airborne struct {
 	down bool
+	link string
 	wire []byte
 }
+
+// The two lines.
+const (
+	lineA = "line"
+	lineB = "radio"
+)
 
 // end is one device with the gateway's state of it.
 type end struct {
@@ -49,6 +60,10 @@ type end struct {
 	sets     map[cpns.Epoch]*Set // every set that ever was
 	everHeld map[cpns.Epoch]cpns.Index
 	epoch    cpns.Epoch
+	link     string     // where the device is
+	old      pne.State  // what its flash had before
+	rolled   bool       // it was rolled back, and nobody has dealt with that
+	reasons  int        // why it may have another key of this epoch than the first
 	proved   cpns.Index // the gateway's, as last seen
 	provedOf cpns.Epoch
 }
@@ -83,7 +98,7 @@ func newWorld(t *rapid.T) *world {
 	w := &world{t: t, now: time.Unix(1763800000, 0)}
 	for _, id := range []cpns.EntityID{"a", "b", "c"} {
 		e := &end{
-			id: id, tk: make(cpns.TK, 16), volatile: id == "c",
+			id: id, tk: make(cpns.TK, 16), volatile: id == "c", link: lineA,
 			sets: map[cpns.Epoch]*Set{}, everHeld: map[cpns.Epoch]cpns.Index{},
 		}
 		w.Read(e.tk)
@@ -98,6 +113,7 @@ func newWorld(t *rapid.T) *world {
 func (w *world) powerUp(e *end) {
 	if e.volatile {
 		e.mem.s = pne.State{}
+		e.reasons++
 	}
 	d, err := pne.New(pne.Config{Entity: e.id, TK: e.tk, Storage: &e.mem, Rand: w})
 	if err != nil {
@@ -109,23 +125,31 @@ func (w *world) powerUp(e *end) {
 // assign is the server's and the user's part: a new set, one epoch on.
 func (w *world) assign(e *end) {
 	e.epoch++
-	s := &Set{Epoch: e.epoch, Length: cpns.Index(rapid.IntRange(2, 6).Draw(w.t, "length")), TK: e.tk}
+	s := &Set{Epoch: e.epoch, Length: cpns.Index(rapid.IntRange(2, 6).Draw(w.t, "length")), TK: e.tk, Taken: w.now.Unix()}
 	w.Read(s.Last[:])
+	if err := e.p.Refuses(s); err != nil {
+		w.t.Fatalf("%s: the server's next set is refused: %v", e.id, err)
+	}
 	e.sets[e.epoch] = s
-	w.gateway(e, Requested{&Request{User: "alice"}})
-	w.gateway(e, Assigned{User: "alice", Set: s})
+	w.gateway(e, Requested{&Request{User: "alice"}}, "")
+	w.gateway(e, Assigned{User: "alice", Set: s, Reassign: true}, "")
 	if !e.broken && !e.p.rec.target().same(s) {
 		w.t.Fatalf("%s: the new set is not the one to be delivered", e.id)
 	}
 	if e.broken { // the user was told, and gives the command again
 		e.epoch--
 		delete(e.sets, s.Epoch)
+		return
 	}
+	e.rolled, e.reasons = false, 0
 }
 
 // gateway is what Agent.apply does, with a store that may fail.
-func (w *world) gateway(e *end, ev Event) {
-	a := World{Now: w.now, ClockSet: true, Gateway: testGateway, Link: "line", Wait: func(string) time.Duration { return time.Second }, Reauth: time.Hour, Chance: w.seed * 0x9e3779b97f4a7c15}
+func (w *world) gateway(e *end, ev Event, link string) {
+	a := World{
+		Now: w.now, ClockSet: !w.unset, Gateway: testGateway, Link: link, Reauth: modelPeriod, Chance: w.seed * 0x9e3779b97f4a7c15,
+		Wait: func(string) time.Duration { return time.Second },
+	}
 	w.Read(a.RandGW[:])
 	w.Read(a.IV[:])
 	next, effects := Apply(e.p, ev, a)
@@ -140,16 +164,37 @@ func (w *world) gateway(e *end, ev Event) {
 	}
 	e.p = next
 	for _, f := range effects {
-		if m, ok := f.(Outgoing); ok {
-			w.air = append(w.air, airborne{true, m.Wire})
+		m, ok := f.(Outgoing)
+		if !ok {
+			continue
+		}
+		for _, l := range []string{lineA, lineB} {
+			if m.Link == "" || m.Link == l {
+				w.put(airborne{true, l, m.Wire})
+			}
 		}
 	}
 	w.check(e)
 }
 
+// modelPeriod is long beside what the random part of a run takes, so that a key
+// used up by it counts.
+const modelPeriod = 24 * time.Hour
+
+// restart is the gateway's: what was in memory is gone.
+func (w *world) restart(e *end) {
+	p, err := Parse(string(e.id), e.sealed)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	e.p = p
+	e.reasons++ // the schedule's first turn is drawn anew
+	w.gateway(e, Started{}, "")
+}
+
 // check is what must hold after every move.
 func (w *world) check(e *end) {
-	if e.p.rec.alarm != nil {
+	if e.p.rec.alarm != nil && !e.rolled {
 		w.t.Fatalf("%s: alarm without a roll-back: %v", e.id, e.p.rec.alarm)
 	}
 	g, epoch, index := e.dev.Held()
@@ -166,9 +211,15 @@ func (w *world) check(e *end) {
 			w.t.Fatalf("%s holds another key than its own %d of epoch %d", e.id, index, epoch)
 		}
 	}
+	if epoch == e.epoch && int(index) > 1+e.reasons {
+		w.t.Fatalf("%s is at key %d, with %d reasons for another than the first", e.id, index, e.reasons)
+	}
 	cur := e.p.rec.current
 	if cur == nil {
 		return
+	}
+	if epoch == cur.Epoch && index > cur.Proved+1 {
+		w.t.Fatalf("%s is at key %d, the gateway at %d", e.id, index, cur.Proved)
 	}
 	if cur.Epoch < e.provedOf || cur.Epoch == e.provedOf && cur.Proved < e.proved {
 		w.t.Fatalf("%s: the gateway went back from %d/%d to %d/%d", e.id, e.provedOf, e.proved, cur.Epoch, cur.Proved)
@@ -181,45 +232,55 @@ func (w *world) check(e *end) {
 	}
 }
 
-// land brings one message to everybody on the line.
+// land brings one message to everybody on its line.
 func (w *world) land(m airborne) {
 	if m.down {
 		for _, e := range w.ends {
+			if e.link != m.link {
+				continue
+			}
+			before := e.mem.s
 			out, ev := e.dev.Handle(m.wire)
+			if e.mem.s != before {
+				e.old = before
+			}
 			if ev.Kind == pne.Identify {
 				w.hello(e)
 			}
-			w.say(out)
+			w.say(e, out)
 			w.check(e)
 		}
 		return
 	}
 	msg, err := cpns.ParseMessage(m.wire)
 	if err != nil {
-		return
+		w.t.Fatal(err)
+	}
+	var id cpns.EntityID
+	switch msg := msg.(type) {
+	case *cpns.Hello:
+		id = msg.Entity
+	case *cpns.Acknowledgement:
+		id = msg.Entity
+	case *cpns.AuthResponse:
+		id = msg.Entity
 	}
 	for _, e := range w.ends {
-		switch msg := msg.(type) {
-		case *cpns.Hello:
-			if msg.Entity == e.id {
-				w.gateway(e, msg)
-			}
-		case *cpns.Acknowledgement:
-			if msg.Entity == e.id {
-				w.gateway(e, msg)
-			}
-		case *cpns.AuthResponse:
-			if msg.Entity == e.id {
-				w.gateway(e, msg)
-			}
+		if e.id == id {
+			w.gateway(e, msg, m.link)
 		}
 	}
 }
 
-func (w *world) say(wire []byte) {
+// put brings a message onto a line.
+func (w *world) put(m airborne) {
+	w.air = append(w.air, m)
+	w.heard = append(w.heard, m)
+}
+
+func (w *world) say(e *end, wire []byte) {
 	if wire != nil {
-		w.air = append(w.air, airborne{false, wire})
-		w.heard = append(w.heard, wire)
+		w.put(airborne{false, e.link, wire})
 	}
 }
 
@@ -228,7 +289,40 @@ func (w *world) hello(e *end) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.say(wire)
+	w.say(e, wire)
+}
+
+// forge says what needs no key, in a device's name or in the gateway's.
+func (w *world) forge(t *rapid.T) {
+	e := w.pick()
+	epoch, index := cpns.Epoch(rapid.IntRange(0, 4).Draw(t, "epoch")), cpns.Index(rapid.IntRange(1, 6).Draw(t, "index"))
+	if epoch == 0 {
+		index = 0
+	}
+	var m cpns.Message
+	down := false
+	switch rapid.IntRange(0, 3).Draw(t, "what") {
+	case 0:
+		h := cpns.Hello{Entity: e.id, Epoch: epoch, Index: index, Algs: []int64{24}}
+		w.Read(h.Nonce[:])
+		var err error
+		if m, err = cpns.NewHello(make(cpns.TK, 16), h); err != nil {
+			t.Fatal(err)
+		}
+	case 1:
+		m = cpns.NewFailedAcknowledgement(cpns.AckStatus(rapid.IntRange(1, 4).Draw(t, "status")), e.id, max(epoch, 1), max(index, 1))
+	case 2:
+		c := &cpns.AuthChallenge{Entity: e.id, Gateway: testGateway}
+		w.Read(c.RandGW[:])
+		m, down = c, true
+	case 3:
+		m, down = &cpns.Identify{Entity: e.id}, true
+	}
+	wire, err := m.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.land(airborne{down, rapid.SampledFrom([]string{lineA, lineB}).Draw(t, "line"), wire})
 }
 
 func (w *world) pick() *end { return w.ends[rapid.IntRange(0, len(w.ends)-1).Draw(w.t, "device")] }
@@ -272,59 +366,85 @@ func TestAnything(t *testing.T) {
 			"time": func(t *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 40000).Draw(t, "ms")) * time.Millisecond)
 				for _, e := range w.ends {
-					w.gateway(e, Timeout{})
+					w.gateway(e, Timeout{}, "")
+				}
+			},
+			"the schedule's period": func(*rapid.T) {
+				w.now = w.now.Add(modelPeriod)
+				for _, e := range w.ends {
+					e.reasons += 2 // it may be due by its turn, and by a hello
+					w.gateway(e, Timeout{}, "")
 				}
 			},
 			"device power cut": func(*rapid.T) { w.powerUp(w.pick()) },
-			"gateway power cut": func(t *rapid.T) {
+			"gateway power cut": func(*rapid.T) {
 				for _, e := range w.ends {
-					p, err := Parse(string(e.id), e.sealed)
-					if err != nil {
-						t.Fatal(err)
-					}
-					e.p = p
+					w.restart(e)
 				}
 			},
-			"authenticate":   func(*rapid.T) { w.gateway(w.pick(), Authenticate{}) },
-			"identify":       func(*rapid.T) { w.gateway(w.pick(), AskForHello{}) },
-			"new set":        func(*rapid.T) { w.assign(w.pick()) },
+			"authenticate":  func(*rapid.T) { e := w.pick(); e.reasons++; w.gateway(e, Authenticate{}, "") },
+			"ask for hello": func(*rapid.T) { w.gateway(w.pick(), AskForHello{}, "") },
+			"new set":       func(*rapid.T) { w.assign(w.pick()) },
+			"forget": func(*rapid.T) {
+				e := w.pick()
+				if e.broken {
+					return
+				}
+				e.p, e.proved, e.provedOf = New(e.id, "alice"), 0, 0
+				w.assign(e)
+			},
 			"device's flash": func(*rapid.T) { e := w.pick(); e.mem.broken = !e.mem.broken && !e.volatile },
 			"gateway's flash": func(*rapid.T) {
 				e := w.pick()
 				e.broken = !e.broken
 			},
+			"rolled back": func(*rapid.T) {
+				e := w.pick()
+				if e.volatile || e.old.Index == 0 {
+					return
+				}
+				e.rolled, e.mem.s = true, e.old
+				w.powerUp(e)
+			},
+			"readmit": func(*rapid.T) { w.readmit(w.pick()) },
+			"clock":   func(*rapid.T) { w.unset = !w.unset },
+			"another line": func(*rapid.T) {
+				e := w.pick()
+				e.link = map[string]string{lineA: lineB, lineB: lineA}[e.link]
+			},
 			"replay": func(t *rapid.T) {
 				if len(w.heard) > 0 {
-					w.land(airborne{false, w.heard[rapid.IntRange(0, len(w.heard)-1).Draw(t, "old")]})
+					w.land(w.heard[rapid.IntRange(0, len(w.heard)-1).Draw(t, "old")])
 				}
 			},
-			"claim": func(t *rapid.T) { // somebody speaks in a device's name
-				h := cpns.Hello{Entity: w.pick().id, Algs: []int64{24}}
-				w.Read(h.Nonce[:])
-				if rapid.Bool().Draw(t, "holds") {
-					h.Epoch, h.Index = cpns.Epoch(rapid.IntRange(1, 4).Draw(t, "epoch")), cpns.Index(rapid.IntRange(1, 6).Draw(t, "index"))
-				}
-				m, err := cpns.NewHello(make(cpns.TK, 16), h)
-				if err != nil {
-					t.Fatal(err)
-				}
-				wire, err := m.Marshal()
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.land(airborne{false, wire})
-			},
+			"drop all": func(*rapid.T) { w.air = nil },
+			"forge":    w.forge,
 		})
 		w.settle(t)
 	})
 }
 
+// readmit is a person's answer to an alarm.
+func (w *world) readmit(e *end) {
+	if e.p.rec.alarm == nil || e.broken {
+		return
+	}
+	e.reasons++
+	if e.p.UsedUp() { // there is no next key to give
+		w.assign(e)
+		return
+	}
+	e.rolled = false // what it holds by now raises no second alarm
+	w.gateway(e, Readmit{}, "")
+}
+
 // interleave has rapid try thousands of interleavings, unless the command line
-// gives a number; hundreds where the processor may be an emulated one.
+// gives a number; hundreds where the processor may be an emulated one, or the race
+// detector watches.
 func interleave(t *testing.T) {
 	t.Helper()
 	checks, steps := "2000", "60"
-	if runtime.GOARCH != "amd64" {
+	if underRace || runtime.GOARCH != "amd64" {
 		checks = "300"
 	}
 	for name, value := range map[string]string{"rapid.checks": checks, "rapid.steps": steps} {
@@ -339,13 +459,14 @@ func interleave(t *testing.T) {
 // settle lets everything work again, and wants each device to hold the key that
 // the gateway counts.
 func (w *world) settle(t *rapid.T) {
-	w.air = nil
-	for range 3 {
+	w.air, w.unset = nil, false
+	for range 4 {
 		w.now = w.now.Add(25 * time.Hour) // whatever was paced is due again
 		for _, e := range w.ends {
-			e.broken, e.mem.broken = false, false
+			e.broken, e.mem.broken, e.reasons = false, false, e.reasons+100
+			w.readmit(e)
 			for range sends + 2 { // what was under way is given up
-				w.gateway(e, Timeout{})
+				w.gateway(e, Timeout{}, "")
 				w.now = w.now.Add(time.Minute)
 			}
 			w.air = nil
