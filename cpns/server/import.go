@@ -60,9 +60,11 @@ func (o *Operator) ImportPNEs(ctx context.Context, r io.Reader, opts ImportOptio
 	if rows, err = o.refuseSharedTKs(ctx, rows, bad); err != nil {
 		return result, err
 	}
-	refused, err := o.addPNEs(ctx, rows, func(refused int) bool {
-		return opts.DryRun || (result.Bad+refused > 0 && !opts.Partial)
-	})
+	add := o.addPNEs
+	if opts.DryRun {
+		add = o.checkPNEs
+	}
+	refused, err := add(ctx, rows, func(refused int) bool { return result.Bad+refused > 0 && !opts.Partial })
 	if err != nil && !errors.Is(err, errNotWanted) {
 		return result, err
 	}
@@ -76,7 +78,7 @@ func (o *Operator) ImportPNEs(ctx context.Context, r io.Reader, opts ImportOptio
 	return result, nil
 }
 
-// errNotWanted rolls an import back that was only a check, or that failed it.
+// errNotWanted rolls an import back that failed its check, or was only one.
 var errNotWanted = errors.New("import not wanted")
 
 // addPNEs adds the rows whose PNE the store does not know yet and whose owner it
@@ -103,8 +105,35 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, unwanted func(
 	return refused, err
 }
 
+// checkPNEs says which rows addPNEs would refuse. It only reads: gateways do not
+// wait for a check.
+func (o *Operator) checkPNEs(ctx context.Context, rows []importRow, _ func(int) bool) (refused []*RowError, err error) {
+	err = o.store.View(ctx, func(tx Tx) error {
+		refused = nil
+		for _, row := range rows {
+			reason, err := refusal(tx, row)
+			if err != nil {
+				return err
+			}
+			if reason != "" {
+				refused = append(refused, &RowError{row.line, reason})
+			}
+		}
+		return errNotWanted
+	})
+	return refused, err
+}
+
 // addPNE adds one row, or says why the store does not take it.
 func addPNE(tx Tx, row importRow) (refused string, err error) {
+	if refused, err := refusal(tx, row); refused != "" || err != nil {
+		return refused, err
+	}
+	return "", tx.AddPNE(row.pne)
+}
+
+// refusal is why the store does not take a row, "" where it does.
+func refusal(tx Tx, row importRow) (string, error) {
 	if owner := row.pne.Owner; owner != "" {
 		if _, err := tx.User(owner); errors.Is(err, ErrNotFound) {
 			return fmt.Sprintf("owner: there is no user %s", owner), nil
@@ -112,11 +141,12 @@ func addPNE(tx Tx, row importRow) (refused string, err error) {
 			return "", err
 		}
 	}
-	err = tx.AddPNE(row.pne)
-	if errors.Is(err, ErrExists) {
+	if _, err := tx.PNE(row.pne.Entity); err == nil {
 		return fmt.Sprintf("PNE %s is known already", row.pne.Entity), nil
+	} else if !errors.Is(err, ErrNotFound) {
+		return "", err
 	}
-	return "", err
+	return "", nil
 }
 
 // refuseSharedTKs returns the rows whose TK no other PNE in the store has, and tells

@@ -264,3 +264,16 @@ func TestImportTooMany(t *testing.T) {
 		t.Error("some were imported")
 	}
 }
+
+// A check only reads: whoever writes meanwhile does not wait for it.
+func TestDryRunOnlyReads(t *testing.T) {
+	r := newRig(t)
+	op, err := server.NewOperator(t.Context(), &readOnlyStore{Store: r.store}, r.key, "tester")
+	must(t, err)
+	var bad []string
+	got, err := op.ImportPNEs(t.Context(), strings.NewReader("entity_id,tk\npne-x,"+goodTK+"\npne-1,0"+goodTK[1:31]+"1\n"),
+		server.ImportOptions{DryRun: true, Bad: func(e *server.RowError) { bad = append(bad, e.Error()) }})
+	if err != nil || got.Good != 1 || got.Bad != 1 || got.Imported != 0 || len(bad) != 1 || !strings.Contains(bad[0], "known already") {
+		t.Errorf("got %+v, %q, %v", got, bad, err)
+	}
+}
