@@ -28,8 +28,8 @@ var auditCommand = command.Command{
 				return err
 			}
 			if *asJSON {
-				t := newTable(c.Stdout, true, "")
-				show = func(e server.Event) error { return t.row(e, "") }
+				t := newTable(c.Stdout, true)
+				show = func(e server.Event) error { return t.row(e) }
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error { return op.Audit(ctx, from, show) })
 		}

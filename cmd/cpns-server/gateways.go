@@ -119,9 +119,9 @@ var gatewayListCommand = command.Command{
 				Created  time.Time        `json:"created"`
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.Stdout, *asJSON, "GATEWAY\tPSK IDENTITY\tCREATED")
+				t := newTable(c.Stdout, *asJSON, "GATEWAY", "PSK IDENTITY", "CREATED")
 				return t.end(op.Gateways(ctx, func(g server.Gateway) error {
-					return t.row(line{g.ID, g.Identity, g.Created}, "%s\t%s\t%s", g.ID, g.Identity, day(g.Created))
+					return t.row(line{g.ID, g.Identity, g.Created}, string(g.ID), string(g.Identity), day(g.Created))
 				}))
 			})
 		}

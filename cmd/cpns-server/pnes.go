@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -74,12 +75,12 @@ var pneListCommand = command.Command{
 				Created time.Time     `json:"created"`
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.Stdout, *asJSON, "ENTITY ID\tOWNER\tEPOCH\tCREATED")
+				t := newTable(c.Stdout, *asJSON, "ENTITY ID", "OWNER", "EPOCH", "CREATED")
 				return t.end(op.PNEs(ctx, func(p server.PNE) error {
 					if *owner != "" && string(p.Owner) != *owner {
 						return nil
 					}
-					return t.row(line{p.Entity, p.Owner, p.Epoch, p.Created}, "%s\t%s\t%d\t%s", p.Entity, orDash(p.Owner), p.Epoch, day(p.Created))
+					return t.row(line{p.Entity, p.Owner, p.Epoch, p.Created}, string(p.Entity), string(p.Owner), strconv.FormatUint(uint64(p.Epoch), 10), day(p.Created))
 				}))
 			})
 		}

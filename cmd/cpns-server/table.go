@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
+
+	"cpns.example.net/pngw/internal/display"
 )
 
 // jsonFlag declares --json.
@@ -18,42 +18,33 @@ func jsonFlag(fs *flag.FlagSet) *bool {
 // A table prints a listing for people, in columns, or for programs, one JSON
 // object a line.
 type table struct {
-	columns *tabwriter.Writer // nil for JSON
-	json    *json.Encoder
+	w    io.Writer
+	json *json.Encoder // nil for people
+	rows [][]string
 }
 
-func newTable(w io.Writer, asJSON bool, header string) *table {
+func newTable(w io.Writer, asJSON bool, names ...string) *table {
 	if asJSON {
 		return &table{json: json.NewEncoder(w)}
 	}
-	t := &table{columns: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	fmt.Fprintln(t.columns, header)
-	return t
+	return &table{w: w, rows: [][]string{names}}
 }
 
-// row prints one row: object as JSON, or the columns of format, tab-separated.
-func (t *table) row(object any, format string, args ...any) error {
-	if t.columns == nil {
+// row adds one row: object as JSON, or a cell for each column.
+func (t *table) row(object any, cells ...string) error {
+	if t.json != nil {
 		return t.json.Encode(object)
 	}
-	_, err := fmt.Fprintf(t.columns, format+"\n", args...)
-	return err
+	t.rows = append(t.rows, cells)
+	return nil
 }
 
 // end ends the table of a listing that ended with err.
 func (t *table) end(err error) error {
-	if t.columns == nil {
+	if t.json != nil {
 		return err
 	}
-	return errors.Join(err, t.columns.Flush())
+	return errors.Join(err, display.Table(t.w, t.rows))
 }
 
 func day(t time.Time) string { return t.Local().Format(time.DateOnly) }
-
-// orDash stands for what there is none of.
-func orDash[T ~string](s T) string {
-	if s == "" {
-		return "-"
-	}
-	return string(s)
-}

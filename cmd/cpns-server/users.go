@@ -78,9 +78,9 @@ var userListCommand = command.Command{
 				Created time.Time   `json:"created"`
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.Stdout, *asJSON, "USER\tCREATED")
+				t := newTable(c.Stdout, *asJSON, "USER", "CREATED")
 				return t.end(op.Users(ctx, func(u server.User) error {
-					return t.row(line{u.ID, u.Created}, "%s\t%s", u.ID, day(u.Created))
+					return t.row(line{u.ID, u.Created}, string(u.ID), day(u.Created))
 				}))
 			})
 		}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"strconv"
+	"time"
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
@@ -39,15 +40,24 @@ func showList(ctx context.Context, c *command.Console, client *api.Client, pnes 
 }
 
 func pneRows(pnes []agent.PNE) [][]string {
-	rows := [][]string{{"ENTITY ID", "USER", "STATE", "EPOCH", "KEY", "LINK", "LAST SEEN", "NOTE"}}
+	rows := [][]string{{"ENTITY ID", "USER", "STATE", "KEY", "LINK", "LAST SEEN", "NOTE"}}
 	for _, p := range pnes {
-		row := []string{string(p.Entity), string(p.User), string(p.State), "", "", p.Link, p.LastSeen, p.Note}
+		row := []string{string(p.Entity), string(p.User), string(p.State), "", p.Link, shortTime(p.LastSeen), p.Note}
 		if p.Epoch != 0 {
-			row[3], row[4] = strconv.FormatUint(uint64(p.Epoch), 10), keyOf(p)
+			row[3] = keyOf(p)
 		}
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// shortTime is a time for a list: to the minute, in UTC, as the agent tells it.
+func shortTime(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return s
+	}
+	return t.UTC().Format("2006-01-02 15:04Z")
 }
 
 func keyOf(p agent.PNE) string {
@@ -100,31 +110,42 @@ func show(ctx context.Context, c *command.Console, args []string, asJSON bool) e
 			pairs = append(pairs, [2]string{"Delivered", "under X25519: who listened cannot read it, though they learn the Temporary Key later"})
 		}
 	}
-	pairs = append(pairs, [2]string{"Next", next(p)})
-	return display.Sheet(c.Stdout, pairs)
+	todo, commands := next(p)
+	if err := display.Sheet(c.Stdout, append(pairs, [2]string{"Next", todo})); err != nil {
+		return err
+	}
+	for _, line := range commands { // each on a line, however long, to be copied
+		c.Printf("  %s\n", line)
+	}
+	return nil
 }
 
-// next is what a person can do about a device, "" where all is well.
-func next(p agent.PNE) string {
-	entity := command.Quote(string(p.Entity))
-	provision := fmt.Sprintf("pngw provision --user %s %s", command.Quote(string(p.User)), entity)
+// next is what a person can do about a device, and by which commands; "" where all
+// is well.
+func next(p agent.PNE) (todo string, commands []string) {
+	entity, user := command.Quote(string(p.Entity)), command.Quote(string(p.User))
+	provision := fmt.Sprintf("pngw provision --user %s %s", user, entity)
 	switch p.TagFault {
 	case agent.TagNeverGood:
-		return "have the server's operator compare its Temporary Key with the manufacturer's list and set it (cpns-server pne set-tk), then " + provision + "; if they are the same, look for another device of this name on that link"
+		return "have the server's operator compare its Temporary Key with the manufacturer's list and set it (cpns-server pne set-tk), then provision it again; if they are the same, look for another device of this name on that link",
+			[]string{provision}
 	case agent.TagForeign:
-		return "look for another device of this name on that link; its own key is safe"
+		return "look for another device of this name on that link; its own key is safe", nil
 	}
 	switch p.State {
 	case agent.StateRequested:
-		return "no keys have come: " + provision
+		return "no keys have come: ask again", []string{provision}
 	case agent.StateAssigned:
-		return "the device gets its key at its next hello: switch it on, and see pngw links"
+		return "the device gets its key at its next hello: switch it on, and see pngw links", nil
 	case agent.StateAlarm:
-		return fmt.Sprintf("see whether there are two devices of this name, exchange or reset the wrong one, then pngw resolve --readmit %s, or --reassign --user %s for a new set", entity, command.Quote(string(p.User)))
+		return "see whether there are two devices of this name, exchange or reset the wrong one, then give it the next key of its set, or a new set", []string{
+			fmt.Sprintf("pngw resolve --readmit %s", entity),
+			fmt.Sprintf("pngw resolve --reassign --user %s %s", user, entity),
+		}
 	case agent.StateUsedUp:
-		return provision + ", for a new set; with --remember the gateway renews it by itself from then on"
+		return "get a new set; with --remember the gateway renews it by itself from then on", []string{provision}
 	}
-	return ""
+	return "", nil
 }
 
 var discoveredCommand = command.Command{
@@ -150,7 +171,7 @@ func discoveredRows(found []agent.Discovered) [][]string {
 		if d.Epoch != 0 {
 			holds = fmt.Sprintf("key %d of epoch %d", d.Index, d.Epoch)
 		}
-		rows = append(rows, []string{string(d.Entity), d.Link, d.LastSeen, holds})
+		rows = append(rows, []string{string(d.Entity), d.Link, shortTime(d.LastSeen), holds})
 	}
 	return rows
 }
