@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo bench fuzz search cross package release repro size qemu powercut setup clean
+.PHONY: help build test demo bench fuzz search man cross package release repro size qemu powercut setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -22,6 +22,9 @@ fuzz: ## every fuzz target for FUZZTIME seconds (default 300)
 
 search: ## the attacker's search, through STATES states of each scenario (default 200000)
 	@scripts/search.sh
+
+man: ## the programs' manual pages, into build/out/man
+	@scripts/man.sh
 
 cross: ## static pngw for six kinds of router, into build/out; USB=0 without USB
 	@scripts/cross.sh

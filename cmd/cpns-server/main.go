@@ -5,11 +5,14 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"syscall"
 	"time"
 
+	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/buildinfo"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/hardening"
 )
@@ -31,6 +34,7 @@ func program(now func() time.Time) *command.Program {
 	return &command.Program{
 		Name:    "cpns-server",
 		Summary: "gives gateways the EUKeys of their users' PNEs",
+		Date:    buildinfo.Date(buildTime),
 		Commands: []command.Command{
 			initCommand(now), runCommand(now),
 			userAddCommand, userPasswdCommand, userListCommand, userRemoveCommand,
@@ -39,5 +43,24 @@ func program(now func() time.Time) *command.Program {
 			auditCommand, versionCommand,
 		},
 		Notes: "First: init, user add, gateway add, pne import; then run.",
+		Lists: []command.List{
+			{Name: "users", Word: "USER", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+				return op.Users(ctx, func(u server.User) error { tell(string(u.ID)); return nil })
+			})},
+			{Name: "gateways", Word: "GATEWAY", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+				return op.Gateways(ctx, func(g server.Gateway) error { tell(string(g.ID)); return nil })
+			})},
+			{Name: "ids", Word: "ENTITY_ID", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+				return op.PNEs(ctx, func(p server.PNE) error { tell(string(p.Entity)); return nil })
+			})},
+		},
+		ListOptions: func(fs *flag.FlagSet) { dataFlag(fs) },
+	}
+}
+
+// listed makes a list for a shell of what is in the folder that --data names.
+func listed(each func(context.Context, *server.Operator, func(string)) error) func(context.Context, *command.Console, func(string)) error {
+	return func(ctx context.Context, c *command.Console, tell func(string)) error {
+		return withOperator(ctx, c.Value("data"), func(op *server.Operator) error { return each(ctx, op, tell) })
 	}
 }

@@ -50,6 +50,7 @@ func commandLine() *command.Program {
 	return &command.Program{
 		Name:     "pne",
 		Summary:  "is a headless device of CPNS, in a program",
+		Date:     buildinfo.Date(buildTime),
 		Commands: []command.Command{pneCommand, buildinfo.Command("pne", version, buildTime)},
 	}
 }

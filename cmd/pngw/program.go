@@ -9,6 +9,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/buildinfo"
 	"cpns.example.net/pngw/internal/command"
 )
 
@@ -24,6 +25,7 @@ func program() *command.Program {
 	return &command.Program{
 		Name:    "pngw",
 		Summary: "assigns EUKeys to headless devices behind this gateway",
+		Date:    buildinfo.Date(buildTime),
 		Common: func(f *flag.FlagSet) {
 			file := config.DefaultFile
 			f.Var((*configFile)(&file), "config", "the configuration `FILE`")

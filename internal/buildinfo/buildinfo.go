@@ -79,3 +79,9 @@ func Moment(linked string) (t time.Time, known bool) {
 	}
 	return sourceTime, false
 }
+
+// Date is the day of Moment.
+func Date(linked string) string {
+	t, _ := Moment(linked)
+	return t.UTC().Format(time.DateOnly)
+}

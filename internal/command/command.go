@@ -26,6 +26,7 @@ type Program struct {
 	Summary string // one sentence, without a full stop: "assigns keys"
 	About   string // more, in paragraphs; see [Command.About]
 	Notes   string // what stands below the list of commands, like About
+	Date    string // of the manual page, as in 2026-03-01
 
 	// Common declares the options that all commands have. They may stand in
 	// front of the command's name too.

@@ -105,10 +105,7 @@ const bashScript = `FUNCTION() {
 	COMPREPLY=()
 	while IFS= read -r candidate; do
 		if [ "$candidate" = / ]; then
-			compopt -o filenames
-			while IFS= read -r candidate; do
-				COMPREPLY+=("$candidate")
-			done < <(compgen -f -- "${word#"$front"}")
+			compopt -o default # files, by readline
 			return
 		fi
 		printf -v candidate %q "$candidate"
@@ -124,6 +121,7 @@ FUNCTION() {
 	local -a candidates
 	candidates=("${(@f)$(PROGRAM completion words "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)}")
 	if [[ $candidates[1] == / ]]; then
+		compset -P '--*='
 		_files
 	elif [[ -n $candidates[1] ]]; then
 		compadd -Q -- "${(@q)candidates}"

@@ -26,7 +26,7 @@ func (p *Program) manual() Command {
 
 // man writes the program's manual page in the macros of man(7).
 func (p *Program) man(w io.Writer) {
-	fmt.Fprintf(w, ".TH %s 1 \"\" \"\" \"\"\n", strings.ToUpper(p.Name))
+	fmt.Fprintf(w, ".TH %s 1 %s\n", roff(strings.ToUpper(p.Name)), p.Date)
 	fmt.Fprintf(w, ".SH NAME\n%s \\- %s\n", roff(p.Name), roff(p.Summary))
 	fmt.Fprintln(w, ".SH SYNOPSIS")
 	alone := p.find("")
@@ -95,7 +95,7 @@ func manUsage(w io.Writer, usage string) {
 
 func (p *Program) manExample(w io.Writer, heading string, cmd *Command) {
 	if cmd.Example != "" {
-		fmt.Fprintf(w, "%s\n.PP\n.RS\n.nf\n%s\n.fi\n.RE\n", heading, roff(cmd.Example))
+		fmt.Fprintf(w, "%s\n.RS\n.nf\n%s\n.fi\n.RE\n", heading, roff(cmd.Example))
 	}
 }
 

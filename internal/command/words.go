@@ -65,7 +65,7 @@ func (t *typed) take(word string) {
 	option, value, hasValue := strings.Cut(word, "=")
 	switch {
 	case t.pending != nil:
-		t.pending.Value.Set(word) // a mistake in it shows when the command runs
+		t.c.flags.Set(t.pending.Name, word) // a mistake in it shows when the command runs
 		t.pending = nil
 	case t.ended:
 		t.positional = append(t.positional, word)
@@ -76,7 +76,7 @@ func (t *typed) take(word string) {
 		switch {
 		case f == nil || isBool(f) && !hasValue:
 		case hasValue:
-			f.Value.Set(value)
+			t.c.flags.Set(f.Name, value)
 		default:
 			t.pending = f
 		}

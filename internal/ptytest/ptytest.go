@@ -43,6 +43,9 @@ func New(t testing.TB) *Terminal {
 			if err == nil {
 				number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
 			}
+			if err == nil { // wide, so that no shell breaks a line
+				err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 500})
+			}
 		})
 	}
 	if err != nil {
@@ -115,17 +118,25 @@ func (term *Terminal) ShellEchoes(t testing.TB) bool {
 // the last time.
 func (term *Terminal) Until(t testing.TB, text string) string {
 	t.Helper()
-	term.far.SetReadDeadline(time.Now().Add(patience))
-	var shown strings.Builder
-	for b := make([]byte, 1); !strings.Contains(shown.String(), text); {
+	shown, ok := term.Shows(text, patience)
+	if !ok {
+		t.Fatalf("the terminal shows %q, want %q", shown, text)
+	}
+	return shown
+}
+
+// Shows is Until for what may not come within a time.
+func (term *Terminal) Shows(text string, within time.Duration) (shown string, ok bool) {
+	term.far.SetReadDeadline(time.Now().Add(within))
+	for b := make([]byte, 1); !strings.Contains(shown, text); {
 		n, err := term.far.Read(b)
-		shown.Write(b[:n])
+		shown += string(b[:n])
 		term.Seen.Write(b[:n])
 		if err != nil {
-			t.Fatalf("the terminal shows %q, want %q: %v", shown.String(), text, err)
+			return shown, false
 		}
 	}
-	return shown.String()
+	return shown, true
 }
 
 // Type types text.
