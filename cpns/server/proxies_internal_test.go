@@ -176,7 +176,9 @@ func crowd() (l *limitListener, come func(from string) *limitedConn) {
 			panic(err)
 		}
 		if lc := c.(*limitedConn); lc.Conn.(pipe).from == from && from != "10.0.0.1" {
-			c, _ = l.Accept()
+			if _, err := l.Accept(); err != nil { // the marker
+				panic(err)
+			}
 			<-l.pending
 			return lc
 		}
