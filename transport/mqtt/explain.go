@@ -2,8 +2,6 @@ package mqtt
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +12,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"cpns.example.net/pngw/internal/tlsfault"
 )
 
 // A refusedTopic says that the broker does not let us subscribe.
@@ -61,31 +61,17 @@ func (b *broker) explainMQTT(err error) string {
 }
 
 func (b *broker) explainTLS(err error) string {
-	var unknownCA x509.UnknownAuthorityError
-	var wrongHost x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var notTLS tls.RecordHeaderError
-	var remote *net.OpError
-	switch {
-	case errors.As(err, &unknownCA):
-		return fmt.Sprintf("certificate of %s is signed by an unknown CA: set ca to the file of the broker's CA", b.addr)
-	case errors.As(err, &wrongHost):
-		return fmt.Sprintf("certificate of %s is not for this name: %v", b.addr, wrongHost)
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		now := time.Now().UTC()
-		if now.Before(invalid.Cert.NotBefore) {
-			return fmt.Sprintf("certificate of %s is not yet valid: the clock here says %s, is that right?", b.addr, now.Format(time.RFC3339))
-		}
-		return fmt.Sprintf("certificate of %s has expired on %s: renew it on the broker (the clock here says %s)",
-			b.addr, invalid.Cert.NotAfter.UTC().Format(time.DateOnly), now.Format(time.RFC3339))
-	case errors.As(err, &invalid):
-		return fmt.Sprintf("certificate of %s is not valid: %v", b.addr, invalid)
-	case errors.As(err, &notTLS):
-		return fmt.Sprintf("%s does not speak TLS: use mqtt:// or the broker's TLS port", b.addr)
-	case errors.As(err, &remote) && remote.Op == "remote error":
-		return fmt.Sprintf("%s refuses our side of TLS (%v): check cert and key", b.addr, remote.Err)
+	f, ok := tlsfault.Explain(err, tlsfault.Peer{Addr: b.addr, Role: "broker"}, time.Now())
+	if !ok {
+		return ""
 	}
-	return ""
+	switch f.Kind {
+	case tlsfault.NotTLS:
+		f.Advice = "use mqtt:// or the broker's TLS port"
+	case tlsfault.Refused:
+		f.Advice = "check cert and key"
+	}
+	return f.Reason + ": " + f.Advice
 }
 
 func (b *broker) explainNet(err error) string {

@@ -98,9 +98,9 @@ func TestTLS(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{"other CA", secure(gatewayConfig(m), "mqtts", "other-ca.pem"), "signed by an unknown CA: set ca"},
-		{"system roots", secure(gatewayConfig(m), "mqtts", ""), "signed by an unknown CA: set ca"},
-		{"other name", localhost, "is not for this name"},
+		{"other CA", secure(gatewayConfig(m), "mqtts", "other-ca.pem"), "an authority that this router does not know: configure the CA certificate"},
+		{"system roots", secure(gatewayConfig(m), "mqtts", ""), "an authority that this router does not know: configure the CA certificate"},
+		{"other name", localhost, "is for another host name"},
 		{"no TLS", secure(gatewayConfig(m), "mqtt", ""), "closed the connection"},
 	}
 	for _, tt := range tests {
@@ -118,8 +118,8 @@ func TestTLSCertificateTimes(t *testing.T) {
 		edit func(*x509.Certificate)
 		want string
 	}{
-		{"expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }, "has expired on"},
-		{"not yet valid", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }, "not yet valid: the clock here says"},
+		{"expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }, "certificate expired at"},
+		{"not yet valid", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }, "is not valid before"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
