@@ -312,6 +312,43 @@ func TestInitJudgesAsRun(t *testing.T) {
 	}
 }
 
+// TestInitJudgesStateAsRun is the same for the root key and the store.
+func TestInitJudgesStateAsRun(t *testing.T) {
+	program := programForAll(t)
+	for _, tt := range []struct {
+		name  string
+		spoil func(w *workshop) error
+		want  string
+	}{
+		{"root key gone", func(w *workshop) error { return os.Remove(w.path("state/root.key")) }, "root key"},
+		{"root key's binding gone", func(w *workshop) error { return os.Remove(w.path("state/root.key.board")) }, "root.key.board is missing"},
+		{"root key open to others", func(w *workshop) error { return os.Chmod(w.path("state/root.key"), 0o444) }, "run chmod 400"},
+		{"root key cut", func(w *workshop) error { return os.Truncate(w.path("state/root.key"), 16) }, "is not a root key"},
+		{"store without its header", func(w *workshop) error { return os.Rename(w.path("state/keys/header"), w.path("state/keys/a.rec")) }, "key store"},
+		{"store with another header", func(w *workshop) error { return os.Truncate(w.path("state/keys/header"), 8) }, "key store"},
+		{"store is a file", func(w *workshop) error {
+			return errors.Join(os.RemoveAll(w.path("state/keys")), os.WriteFile(w.path("state/keys"), nil, 0o600))
+		}, "store"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkshop(t, program)
+			w.configure(t, partsGateway)
+			if code, says := w.init(t); code != 0 {
+				t.Fatalf("init: %d\n%s", code, says)
+			}
+			if err := tt.spoil(w); err != nil {
+				t.Fatal(err)
+			}
+			for what, do := range map[string]func(*testing.T) (int, string){"init": w.init, "run": w.daemon} {
+				if code, says := do(t); code != 1 || !strings.Contains(says, tt.want) {
+					t.Errorf("%s: exit code %d, says %swant 1 and %q", what, code, says, tt.want)
+				}
+			}
+		})
+	}
+}
+
 // TestInitWhileRunning: a check beside a running agent finds everything in order, and
 // leaves the agent and its socket as they are.
 func TestInitWhileRunning(t *testing.T) {
