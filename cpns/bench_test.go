@@ -144,3 +144,44 @@ func BenchmarkHashPassword(b *testing.B) {
 		HashPassword("alice", []byte("correct horse"))
 	}
 }
+
+// BenchmarkHello is what a hello costs the gateway: to see that its tag is wrong, to
+// answer it, and to answer it under X25519.
+func BenchmarkHello(b *testing.B) {
+	tk, key := make(TK, 32), &EUKey{1}
+	pne, gateway := NewX25519Pair([X25519Size]byte{1: 1}), NewX25519Pair([X25519Size]byte{1: 2})
+	public := pne.Public()
+	hello := func(x25519 *[X25519Size]byte) *Hello {
+		h, err := NewHello(tk, Hello{Entity: "urn:dev:mac:0024befffe804ff1", Algs: []int64{AlgChaCha20Poly1305}, X25519: x25519})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return h
+	}
+	answer := func(h *Hello) {
+		if err := h.Verify(tk); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := SealNotification(tk, h, gateway, "gw-0001", 1, 1, key, [IVSize]byte{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	plain, x25519 := hello(nil), hello(&public)
+	b.Run("refused", func(b *testing.B) {
+		for b.Loop() {
+			if x25519.Verify(make(TK, 16)) == nil {
+				b.Fatal("a hello under another TK verifies")
+			}
+		}
+	})
+	b.Run("answered", func(b *testing.B) {
+		for b.Loop() {
+			answer(plain)
+		}
+	})
+	b.Run("answered-x25519", func(b *testing.B) {
+		for b.Loop() {
+			answer(x25519)
+		}
+	})
+}
