@@ -49,7 +49,7 @@ var (
 // stands for what varies.
 func TestMessages(t *testing.T) {
 	var source strings.Builder
-	for _, folder := range []string{"cmd", "agent", "cpns", "transport", "keystore", "board"} {
+	for _, folder := range []string{"cmd", "agent", "cpns", "transport", "keystore", "board", "internal"} {
 		walk(t, filepath.Join(root(t), folder), func(path string) {
 			if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
 				source.Write(read(t, path))
