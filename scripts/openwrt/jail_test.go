@@ -232,7 +232,7 @@ func newNetwork(t *testing.T, devices ...string) *network {
 	}
 	check(t, os.WriteFile(filepath.Join(n.dir, "tks.csv"), []byte(csv), 0o600))
 	n.run("", "./cpns-server", "init", "--data", "server", "--host", "127.0.0.1")
-	n.run(alicesPassword+"\n", "./cpns-server", "user", "add", "--data", "server", alice)
+	n.run(alicesPassword+"\n", "./cpns-server", "user", "add", "--data", "server", "--password-file", "-", alice)
 	n.run("", "./cpns-server", "gateway", "add", "--data", "server", "gw-0001", "--psk-out", "psk1")
 	n.run("", "./cpns-server", "pne", "import", "--data", "server", "tks.csv")
 	n.server, n.broker = freeAddress(t), freeAddress(t)
