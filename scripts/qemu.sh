@@ -6,6 +6,8 @@
 #   scripts/qemu.sh usb        only the second: scripts/qemu.sh usb -test.run TestGuestStalls
 #   scripts/qemu.sh system     only the third, and what they write to flash:
 #                              TESTFLAGS='-run TestMalta'
+#   scripts/qemu.sh openwrt    the package on OpenWrt itself: OPENWRT_IMAGE is an image
+#                              of its own that you have downloaded, see docs/testing.md
 #   scripts/qemu.sh powercut   routers without power at random moments, ROUNDS times
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,12 +34,22 @@ usb)
 	shift
 	scripts/qemu-usb.sh "$@"
 	;;
-system) systems '^Test(Malta|Virt|FlashWear)$' ;;
+system) systems '^Test(Malta|Virt|OpenWrtStandIn|FlashWear)$' ;;
+openwrt)
+	if [ -z "${OPENWRT_IMAGE:-}" ]; then
+		echo 'qemu: OPENWRT_IMAGE=FILE names an image of OpenWrt: see docs/testing.md' >&2
+		exit 2
+	fi
+	OPENWRT_IMAGE=$(realpath "$OPENWRT_IMAGE")
+	OPENWRT_ROOTFS=${OPENWRT_ROOTFS:+$(realpath "$OPENWRT_ROOTFS")}
+	export OPENWRT_IMAGE OPENWRT_ROOTFS
+	systems '^TestOpenWrt$'
+	;;
 powercut) systems '^TestPowerCut$' ;;
 all)
 	scripts/qemu-user.sh
 	scripts/qemu-usb.sh
-	systems '^Test(Malta|Virt|FlashWear)$'
+	systems '^Test(Malta|Virt|OpenWrtStandIn|FlashWear)$'
 	;;
 *)
 	echo "qemu: unknown: $1" >&2

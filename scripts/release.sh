@@ -69,9 +69,12 @@ for arch in amd64 arm64; do
 done
 
 scripts/package.sh
-cp build/out/packages/*.ipk build/out/packages/*.apk "$out/"
+# A folder for each architecture: apk's packages do not have it in their names.
+for folder in build/out/packages/*/; do
+	cp -R "$folder" "$out/$(basename "$folder")"
+done
 cd "$out"
 # shellcheck disable=SC2035 # the names are ours
-sha256sum -- *.tar.gz *.ipk *.apk NOTES.md >SHA256SUMS
+sha256sum -- *.tar.gz */*.ipk */*.apk NOTES.md >SHA256SUMS
 echo "released into $out:"
 ls -l

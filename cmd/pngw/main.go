@@ -13,6 +13,9 @@
 //     authentication, and what a person does about a device that was cloned
 //   - list.go, forget.go, links.go, status.go, version.go are the other
 //     commands
+//   - procd.go tells OpenWrt's init script what it has to know; actas.go makes
+//     root the agent's user; log.go is the agent's log, for people and for
+//     service managers
 //   - program.go lists them, and says which exit code means what; memory.go
 //     says how much memory a command may take
 //   - internal/config reads /etc/config/pngw; internal/api is what commands

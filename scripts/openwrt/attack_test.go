@@ -17,9 +17,7 @@ import (
 // for links to root's files while root starts and reloads the service. Nothing of
 // root's is given away, opened, or waited for.
 func TestAgentsUserAttacks(t *testing.T) {
-	if !asRoot {
-		t.Skip("without root there is nobody to give anything to")
-	}
+	needsRoot(t)
 	r := newGateway(t, "rootfs-openwrt-mips")
 	r.starts()
 	r.write("etc/shadow", "root:secret", 0o600)

@@ -211,12 +211,7 @@ const alice, alicesPassword = "alice", "correct horse"
 
 func newNetwork(t *testing.T, devices ...string) *network {
 	t.Helper()
-	if !asRoot {
-		if os.Getenv("CI") != "" {
-			t.Fatal("a jail takes root")
-		}
-		t.Skip("a jail takes root")
-	}
+	needsRoot(t)
 	n := &network{t: t, dir: t.TempDir()}
 	build := exec.Command("go", "build", "-o", n.dir+"/", "./cmd/cpns-server", "./cmd/pne")
 	build.Dir = "../.."

@@ -66,6 +66,18 @@ var (
 	dialout = map[bool]string{true: "20", false: "0"}[asRoot]
 )
 
+// needsRoot is for tests that mean nothing without.
+func needsRoot(t *testing.T) {
+	t.Helper()
+	switch {
+	case asRoot:
+	case os.Getenv("CI") != "":
+		t.Fatal("has to run as root")
+	default:
+		t.Skip("has to run as root")
+	}
+}
+
 func (r *router) path(name string) string { return filepath.Join(r.root, name) }
 
 func (r *router) write(name, text string, mode fs.FileMode) {

@@ -144,15 +144,22 @@ func withUSB() bool { return os.Getenv("USB") != "0" }
 // building is held where scripts write to build/out, for tests run side by side.
 var building sync.Mutex
 
-// ipk builds pngw as make cross does, packs it as make package does, and returns
-// the package's file.
+// ipk is the package for opkg.
 func (b *board) ipk(t *testing.T) string {
+	t.Helper()
+	folder, name := b.packages(t)
+	return single(t, folder+"/"+name+"_*.ipk")
+}
+
+// packages builds pngw as make cross does, packs it as make package does, and returns
+// the folder with the packages, and what they are called.
+func (b *board) packages(t *testing.T) (folder, name string) {
 	t.Helper()
 	target, name := b.target, "pngw-nousb"
 	if withUSB() {
 		target, name = target+"-usb", "pngw"
 	}
-	folder := t.TempDir()
+	folder = t.TempDir()
 	building.Lock()
 	defer building.Unlock()
 	script(t, "cross.sh", target)
@@ -162,7 +169,7 @@ func (b *board) ipk(t *testing.T) string {
 		}
 	}
 	script(t, "package.sh", "-d", folder, b.arch)
-	return single(t, folder+"/packages/"+b.arch+"/"+name+"_*.ipk")
+	return folder + "/packages/" + b.arch, name
 }
 
 // helper builds a program of the tests for the guest.

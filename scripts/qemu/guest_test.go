@@ -49,6 +49,7 @@ type guest struct {
 	cmd     *exec.Cmd
 	console io.Writer
 	started time.Time
+	log     string // the command that shows the agent's
 	line    string // this machine's end of the second serial line
 	ended   chan struct{}
 
@@ -71,7 +72,17 @@ func (r *router) boot(t *testing.T, args ...string) *guest {
 		all = append(all, "-dtb", single(t, b.root(t)+"/usr/lib/linux-image-*/"+b.dtb))
 	}
 	all = append(append(append(all, b.serials...), b.flash.args(r.flash)...), args...)
-	g := &guest{t: t, cmd: exec.Command(b.program, all...), started: time.Now(), ended: make(chan struct{})}
+	g := power(t, b.program, all)
+	g.log = "cat /tmp/pngw.log"
+	g.expect(regexp.MustCompile(`guest: up\r?\n`))
+	g.findLine()
+	return g
+}
+
+// power starts QEMU, with the guest's console at its standard input and output.
+func power(t *testing.T, program string, args []string) *guest {
+	t.Helper()
+	g := &guest{t: t, cmd: exec.Command(program, args...), started: time.Now(), ended: make(chan struct{})}
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdin, err := g.cmd.StdinPipe()
 	if err != nil {
@@ -87,11 +98,16 @@ func (r *router) boot(t *testing.T, args ...string) *guest {
 		close(g.ended)
 	}()
 	t.Cleanup(g.cut)
-	g.expect(regexp.MustCompile(`guest: up\r?\n`))
+	return g
+}
+
+// findLine finds this machine's end of the second serial line in what QEMU has said.
+func (g *guest) findLine() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if at := regexp.MustCompile(`redirected to (/dev/pts/\d+)`).FindStringSubmatch(g.said.String()); at != nil {
 		g.line = at[1]
 	}
-	return g
 }
 
 // Write takes what the console says.
@@ -192,7 +208,7 @@ func (g *guest) exits(want int, format string, args ...any) string {
 	g.t.Helper()
 	text, code := g.run(format, args...)
 	if code != want {
-		log, _ := g.run("cat /tmp/pngw.log")
+		log, _ := g.run("%s", g.log)
 		g.t.Fatalf("%s: exit code %d, want %d:\n%s\nthe agent's log:\n%s", fmt.Sprintf(format, args...), code, want, text, log)
 	}
 	return text
@@ -208,7 +224,7 @@ func (g *guest) until(format string, args ...any) string {
 			return text
 		}
 		if time.Now().After(deadline) {
-			log, _ := g.run("cat /tmp/pngw.log; pngw links; pngw list")
+			log, _ := g.run("%s; pngw links; pngw list", g.log)
 			g.t.Fatalf("%s: not in %v:\n%s\n%s", line, patience, text, log)
 		}
 		g.run("usleep 100000")
@@ -218,7 +234,7 @@ func (g *guest) until(format string, args ...any) string {
 // ready waits for the agent, which the router's init script has started.
 func (g *guest) ready() {
 	g.t.Helper()
-	g.until("grep msg=ready /tmp/pngw.log")
+	g.until("%s | grep msg=ready", g.log)
 }
 
 // setClock sets it as the router's NTP client does, and says so as that does.

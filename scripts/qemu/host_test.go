@@ -20,7 +20,8 @@ import (
 type host struct {
 	t            *testing.T
 	folder       string
-	server, mqtt string // addresses as the guest has them
+	address      string // this machine's, as the guest has it
+	server, mqtt string // the same, with their ports
 }
 
 const (
@@ -32,7 +33,13 @@ const (
 // newHost starts server and broker, the former knowing the devices.
 func newHost(t *testing.T, devices ...string) *host {
 	t.Helper()
-	h := &host{t: t, folder: t.TempDir()}
+	return newHostAt(t, "10.0.2.2", devices...)
+}
+
+// newHostAt is newHost for a guest that has this machine at another address.
+func newHostAt(t *testing.T, address string, devices ...string) *host {
+	t.Helper()
+	h := &host{t: t, folder: t.TempDir(), address: address}
 	build := exec.Command("go", "build", "-o", h.folder+"/", "../../cmd/cpns-server", "../../cmd/pne")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -46,13 +53,13 @@ func newHost(t *testing.T, devices ...string) *host {
 	}
 	h.write("tks.csv", csv)
 
-	h.cpns("init --data server --host 10.0.2.2", "")
+	h.cpns("init --data server --host "+address, "")
 	h.cpns("user add --password-file - --data server "+user, password+"\n")
 	h.cpns("gateway add --data server "+gateway+" --psk-out psk1", "")
 	h.cpns("pne import --data server tks.csv", "")
 	port := freePort(t)
 	h.start("./cpns-server", "run", "--data", "server", "--listen", "127.0.0.1:"+port, "--daily-claims", "10000")
-	h.server = "10.0.2.2:" + port
+	h.server = net.JoinHostPort(address, port)
 	h.listens(port)
 
 	port = freePort(t)
@@ -62,7 +69,7 @@ func newHost(t *testing.T, devices ...string) *host {
 		broker = "/usr/sbin/mosquitto" // which a user's PATH may lack
 	}
 	h.start(broker, "-c", "mosquitto.conf")
-	h.mqtt = "10.0.2.2:" + port
+	h.mqtt = net.JoinHostPort(address, port)
 	h.listens(port)
 	return h
 }
@@ -107,7 +114,7 @@ func (h *host) pne(device string, link ...string) *exec.Cmd {
 
 // overMQTT is pne's link to the broker.
 func (h *host) overMQTT() []string {
-	return []string{"--mqtt", "mqtt://" + strings.Replace(h.mqtt, "10.0.2.2", "127.0.0.1", 1)}
+	return []string{"--mqtt", "mqtt://" + strings.Replace(h.mqtt, h.address, "127.0.0.1", 1)}
 }
 
 func (h *host) cpns(line, input string) {
