@@ -38,7 +38,7 @@ func (x *exchanges) begin(m life.Outgoing) { x.add(m, len(x.waiting)) }
 func (x *exchanges) add(m life.Outgoing, place int) bool {
 	for i := range x.waiting {
 		if w := &x.waiting[i]; w.To == m.To && (m.To != "" || bytes.Equal(w.Wire, m.Wire)) {
-			w.Wire = m.Wire
+			*w = m
 			return false
 		}
 	}

@@ -49,7 +49,7 @@ const (
 	StepKeysChecked   StepKind = "keys_checked"   // every link of the chain holds
 	StepSealed        StepKind = "sealed"         // set and TK are in the store
 	StepWaiting       StepKind = "waiting"        // for the device's hello
-	StepDeviceRefused StepKind = "device_refused" // the device says that it could not take the key
+	StepDeviceRefused StepKind = "device_refused" // the device says that it could not take the key, or its hello is not under its Temporary Key
 	StepDelivered     StepKind = "delivered"      // the device has proved the key
 	StepFailed        StepKind = "failed"         // the last of this device; Detail says why
 )
@@ -220,6 +220,12 @@ func (p *provision) hear(ctx context.Context, n news) error {
 		return p.look(ctx, n.entity, false)
 	case n.Kind == life.Refused:
 		p.progress(Step{Entity: n.entity, Kind: StepDeviceRefused, Detail: life.Refusal(n.Status)})
+	case n.Kind == life.TagFails:
+		v, err := p.a.Show(ctx, n.entity)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		p.progress(Step{Entity: n.entity, Kind: StepDeviceRefused, Detail: v.Note})
 	}
 	return nil
 }
@@ -240,6 +246,8 @@ func (p *provision) look(ctx context.Context, id cpns.EntityID, last bool) error
 		p.progress(Step{Entity: id, Kind: StepDelivered, Epoch: v.Epoch, Index: v.Index, Keys: v.Length, Link: v.Link})
 	case last && p.unstored[id] != nil:
 		o.Detail, o.Advice = unstoredProof(p.unstored[id]), "once it can be, the device gets its key at its next hello"
+	case last && v.TagFault != "":
+		o.Detail, o.Advice = v.Note, "compare the Temporary Key on the device's label with the server's (cpns-server pne set-tk), and see whether there is another device of this name; pngw show tells more"
 	case last:
 		o.Detail, o.Advice = v.Note, "the device has not answered; it gets its key when it next says hello: switch it on, check its cable or its broker, and see pngw list"
 		if v.LastSeen != "" {

@@ -117,6 +117,9 @@ func (p PNE) assigned(ev Assigned, w World) (PNE, []Effect) {
 		p.endExchanges()
 		p.mem.tag = tagging{}
 	}
+	if was == nil { // what was heard so far nobody could verify
+		p.mem.link, p.mem.seen = "", time.Time{}
+	}
 	p.mem.remark = ""
 	p.pollNext(pollFirst, w)
 	return p, effects
