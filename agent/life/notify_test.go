@@ -125,6 +125,9 @@ func TestStatusIsBelieved(t *testing.T) {
 	if blamed(b) {
 		t.Errorf("the note is %q", b.p.View().Note)
 	}
+	b.asked(b.hello(1, 1)) // it has said hello since: it opens no update of before
+	b.none(cannot(1))
+	b.told(Unproved)
 	for _, status := range []cpns.AckStatus{cpns.AckStale, cpns.AckChainBroken, cpns.AckNotStored} {
 		b.none(cpns.NewFailedAcknowledgement(status, testEntity, 1, 1))
 		b.told(Refused)
