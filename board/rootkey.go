@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"cpns.example.net/pngw/internal/durable"
 )
 
 // RootKeySize is the size of the root key's file in bytes.
@@ -207,13 +209,7 @@ func (osDisk) link(from, to string) error { return os.Link(from, to) }
 
 func (osDisk) remove(path string) error { return os.Remove(path) }
 
-func (osDisk) syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
+func (osDisk) syncDir(path string) error { return durable.SyncDir(path) }
 
 // lockDir waits for the lock of a folder.
 func lockDir(dir string) (unlock func() error, err error) {
