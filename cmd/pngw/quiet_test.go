@@ -1,6 +1,7 @@
 package main
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,26 +9,26 @@ import (
 
 func TestQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told := 0
-		q := tellOfQuiet(func() { told++ })
+		var told atomic.Int32
+		q := tellOfQuiet(func() { told.Add(1) })
 		for range 10 { // something happens often
 			time.Sleep(quietTime - time.Second)
 			q.broken(func() {})
 		}
 		synctest.Wait()
-		if told != 0 {
-			t.Errorf("told %d times of a quiet that there was not", told)
+		if n := told.Load(); n != 0 {
+			t.Errorf("told %d times of a quiet that there was not", n)
 		}
 		time.Sleep(3*quietTime + time.Second)
 		synctest.Wait()
-		if told != 3 {
-			t.Errorf("told %d times in three times the quiet, want 3", told)
+		if n := told.Load(); n != 3 {
+			t.Errorf("told %d times in three times the quiet, want 3", n)
 		}
 		q.end()
 		time.Sleep(10 * quietTime)
 		synctest.Wait()
-		if told != 3 {
-			t.Errorf("told %d times at the end, want 3", told)
+		if n := told.Load(); n != 3 {
+			t.Errorf("told %d times at the end, want 3", n)
 		}
 	})
 }
