@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Width is what help is made for, and lists where no terminal says that it is
-// wider.
+// Width is what help is made for, and lists for a terminal that does not say how
+// wide it is.
 const Width = 80
 
 // Fill writes head, and behind it text in lines of at most Width characters, all

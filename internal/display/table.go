@@ -3,6 +3,7 @@ package display
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"unicode/utf8"
@@ -16,8 +17,7 @@ const gap = "  "
 // Table writes rows in columns, the first row being the columns' names. Cells
 // are made plain; empty ones become "-".
 //
-// What does not fit the width of the terminal, or [Width] where there is none,
-// goes on below: the last column first, which is the one with text, and if that
+// What does not fit the width of the terminal goes on below: the last column first, which is the one with text, and if that
 // is not enough all columns but the first, each cell behind its column's name.
 func Table(w io.Writer, rows [][]string) error {
 	if len(rows) == 0 {
@@ -93,12 +93,18 @@ func writeRecord(b *strings.Builder, names, row []string, width int) {
 	fill(b, gap, strings.Join(parts, ", "), len(gap), width)
 }
 
-// widthOf is the width of the terminal that w is, or else Width.
+// widthOf is the width of the terminal that w is, or Width where it does not say.
+// A file or a pipe has none: whoever searches a list wants a row on a line.
 func widthOf(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return max(width, Width/2)
-		}
+	f, ok := w.(*os.File)
+	if !ok {
+		return Width
+	}
+	if !term.IsTerminal(int(f.Fd())) {
+		return math.MaxInt
+	}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		return max(width, Width/2)
 	}
 	return Width
 }
