@@ -85,11 +85,11 @@ func Manual(t *testing.T, p *command.Program) {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	render := func(args ...string) string {
-		cmd := exec.Command("mandoc", args...)
+		cmd := exec.Command(ptytest.Need(t, "mandoc"), args...)
 		cmd.Stdin = strings.NewReader(page)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Fatalf("mandoc %v: %v (scripts/setup.sh installs it)\n%s", args, err, out)
+			t.Fatalf("mandoc %v: %v\n%s", args, err, out)
 		}
 		return string(out)
 	}
