@@ -160,7 +160,6 @@ func TestScheduleBegins(t *testing.T) {
 	c := newClockwork(t, pne.State{}, least)
 	c.Begin(c.now)
 	c.until(0)
-	late := c.notify(c.said[0], offer{index: 1})
 	c.until(100 * s)
 	c.Begin(c.now)
 	c.until(106 * s)
@@ -169,7 +168,7 @@ func TestScheduleBegins(t *testing.T) {
 	c = newClockwork(t, pne.State{}, least)
 	c.Begin(c.now)
 	c.until(0)
-	late = c.notify(c.said[0], offer{index: 1})
+	late := c.notify(c.said[0], offer{index: 1})
 	c.now = c.now.Add(2 * s)
 	c.Begin(c.now)
 	if ev := c.hear(late); ev.Kind != pne.Stored {

@@ -9,13 +9,9 @@ import (
 	"cpns.example.net/pngw/internal/display"
 )
 
-const (
-	// width is how wide help is: what any terminal has.
-	width = display.Width
-	// Options whose name and value are no longer than this have their text beside
-	// them.
-	maxBeside = 22
-)
+// maxBeside is how long an option's name and value may be to have their text
+// beside them.
+const maxBeside = 22
 
 // help is the list of commands.
 func (p *Program) help(w io.Writer) {
