@@ -13,6 +13,27 @@ import (
 // (RFC 8446 section 7.5). The gateway shows a certificate of a key pair of its own,
 // and the server knows it by the fingerprint of that.
 
+// Paths under the server's address, both POST.
+const (
+	PSK1Path      = "/cpns/v1/psk1"
+	EnrolmentPath = "/cpns/v1/enrolments"
+)
+
+// Types of the problem details that a gateway tells apart: 403 from PSK1Path and from
+// EnrolmentPath.
+const (
+	ProblemGatewayUnknown = "urn:cpns:gateway-unknown"
+	ProblemGatewayPending = "urn:cpns:gateway-pending"
+	ProblemGatewayRemoved = "urn:cpns:gateway-removed"
+
+	ProblemCodeUsed         = "urn:cpns:code-used"
+	ProblemCodeExpired      = "urn:cpns:code-expired"
+	ProblemEnrolmentRefused = "urn:cpns:enrolment-refused"
+)
+
+// MaxEnrolmentBody is how long the body of an enrolment may be, in bytes.
+const MaxEnrolmentBody = 4096
+
 // Labels of the TLS exporter, and how much is exported, in bytes.
 const (
 	ExporterPSK1      = "EXPERIMENTAL CPNS PSK1"

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -110,22 +111,47 @@ func readPSK(path string) (cpns.PSK1, error) {
 var gatewayListCommand = command.Command{
 	Name: "gateway list", Options: "--data DIR [--json]",
 	Summary: "list the gateways",
+	About:   "Lists the gateways: by what PSK1 they ask, where that comes from (file or tls), the fingerprint of their key, and when they were last there.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			type line struct {
-				Gateway  cpns.GatewayID   `json:"gateway"`
-				Identity cpns.PSKIdentity `json:"psk_identity"`
-				Created  time.Time        `json:"created"`
-			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.Stdout, *asJSON, "GATEWAY", "PSK IDENTITY", "CREATED")
-				return t.end(op.Gateways(ctx, func(g server.Gateway) error {
-					return t.row(line{g.ID, g.Identity, g.Created}, string(g.ID), string(g.Identity), day(g.Created))
+				t := newTable(c.Stdout, *asJSON, "GATEWAY", "PSK IDENTITY", "SOURCE", "FINGERPRINT", "LAST SEEN", "CREATED")
+				return t.end(op.Gateways(ctx, func(g server.Gateway, keys []server.PSK1) error {
+					l := gatewayLineOf(g, keys)
+					return t.row(l, string(l.Gateway), string(l.Identity), string(l.Source), l.Fingerprint, minute(g.Seen), day(g.Created))
 				}))
 			})
 		}
 	},
+}
+
+// A gatewayLine is a gateway in a listing.
+type gatewayLine struct {
+	Gateway     cpns.GatewayID   `json:"gateway"`
+	Identity    cpns.PSKIdentity `json:"psk_identity"`
+	Source      server.Source    `json:"source"`
+	GoodUntil   *time.Time       `json:"good_until"`
+	Fingerprint string           `json:"fingerprint"`
+	Model       string           `json:"model"`
+	Serial      string           `json:"serial"`
+	Seen        *time.Time       `json:"last_seen"`
+	Created     time.Time        `json:"created"`
+}
+
+// gatewayLineOf shows the PSK1 that the gateway used last, or else the newest; keys
+// are the newest first.
+func gatewayLineOf(g server.Gateway, keys []server.PSK1) gatewayLine {
+	l := gatewayLine{Gateway: g.ID, Model: g.Model, Serial: g.Serial, Created: g.Created, Seen: orNil(g.Seen)}
+	if g.Key != (cpns.SPKIHash{}) {
+		l.Fingerprint, l.Source = g.Key.Fingerprint(), server.SourceTLS
+	}
+	if len(keys) == 0 {
+		return l
+	}
+	shown := slices.MaxFunc(keys, func(a, b server.PSK1) int { return a.Used.Compare(b.Used) })
+	l.Identity, l.Source, l.GoodUntil = shown.Identity, shown.Source, orNil(shown.Ends)
+	return l
 }
 
 var gatewayRemoveCommand = command.Command{

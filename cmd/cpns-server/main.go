@@ -48,7 +48,7 @@ func program(now func() time.Time) *command.Program {
 				return op.Users(ctx, func(u server.User) error { tell(string(u.ID)); return nil })
 			})},
 			{Name: "gateways", Word: "GATEWAY", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
-				return op.Gateways(ctx, func(g server.Gateway) error { tell(string(g.ID)); return nil })
+				return op.Gateways(ctx, func(g server.Gateway, _ []server.PSK1) error { tell(string(g.ID)); return nil })
 			})},
 			{Name: "ids", Word: "ENTITY_ID", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
 				return op.PNEs(ctx, func(p server.PNE) error { tell(string(p.Entity)); return nil })

@@ -48,3 +48,19 @@ func (t *table) end(err error) error {
 }
 
 func day(t time.Time) string { return t.Local().Format(time.DateOnly) }
+
+// minute is a time to the minute, "" for none.
+func minute(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+// orNil is a time that JSON shows as null where it is none.
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -27,7 +26,7 @@ type answer struct {
 //
 // The checks stand in this order, each of them before anything changes:
 //
-//	gateway          still the one whose PSK1 opened the request
+//	PSK1             still the gateway's that opened the request
 //	lock-out         a locked user's password is not even tried
 //	user             steps 1 and 2; whatever comes below is told to an
 //	                 authenticated user only
@@ -38,18 +37,19 @@ type answer struct {
 // try the tenth password at the same time, the same request sent twice at once
 // makes one assignment, and ownership, epoch, chain, replay record and audit
 // event become durable together or not at all.
-func (s *Server) assign(ctx context.Context, g Gateway, source string, req *cpns.EUKeyAssignmentRequest) (*answer, error) {
-	if ok, err := s.slowDown(ctx, g.ID, req.UserID); err != nil {
+func (s *Server) assign(ctx context.Context, under PSK1, source string, req *cpns.EUKeyAssignmentRequest) (*answer, error) {
+	if ok, err := s.slowDown(ctx, under.Gateway, req.UserID); err != nil {
 		return nil, err
 	} else if !ok {
-		return nil, &problem{status: http.StatusTooManyRequests, detail: "too many requests of this gateway are waiting", retryAfter: slowestDelay, gateway: g.ID}
+		return nil, &problem{status: http.StatusTooManyRequests, detail: "too many requests of this gateway are waiting", retryAfter: slowestDelay, gateway: under.Gateway}
 	}
 	var ans *answer
 	err := s.store.Update(ctx, func(tx Tx) (err error) {
-		if err := stillThere(tx, g); err != nil {
+		now := s.now()
+		if err := s.usePSK1(tx, under, now); err != nil {
 			return err
 		}
-		p := procedure{Server: s, tx: tx, gateway: g.ID, source: source, req: req, now: s.now()}
+		p := procedure{Server: s, tx: tx, gateway: under.Gateway, source: source, req: req, now: now}
 		ans, err = p.run()
 		return err
 	})
@@ -60,16 +60,6 @@ func (s *Server) assign(ctx context.Context, g Gateway, source string, req *cpns
 		return nil, ans.problem
 	}
 	return ans, nil
-}
-
-// stillThere says whether the gateway whose PSK1 opened the request is still the
-// one that the store has: it may have been removed, or got another PSK1, since.
-func stillThere(tx Tx, g Gateway) error {
-	now, err := tx.GatewayByIdentity(g.Identity)
-	if errors.Is(err, ErrNotFound) || err == nil && (now.ID != g.ID || !bytes.Equal(now.PSK1, g.PSK1)) {
-		return errUnauthorized
-	}
-	return err
 }
 
 // slowDown lets a request wait whose user failed at many gateways. It says false

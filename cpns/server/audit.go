@@ -22,17 +22,28 @@ const (
 	EventRandomReused EventKind = "random_reused"  // a RAND_PNGW seen before with a different request
 )
 
+// What gateways did to become one (step 0).
+const (
+	EventGatewayEnrolled EventKind = "gateway_enrolled" // by the secret of an invitation
+	EventPSK1Given       EventKind = "psk1_given"       // a PSK1 from TLS
+	EventPSK1Ended       EventKind = "psk1_file_ended"  // the first PSK1 from TLS was used
+)
+
 // What the operator did.
 const (
-	EventUserAdded      EventKind = "user_added"
-	EventPasswordSet    EventKind = "password_set"
-	EventUserRemoved    EventKind = "user_removed"
-	EventGatewayAdded   EventKind = "gateway_added"
-	EventGatewayRemoved EventKind = "gateway_removed"
-	EventPNEsImported   EventKind = "pnes_imported"
-	EventPNEReleased    EventKind = "pne_released"
-	EventPNERemoved     EventKind = "pne_removed"
-	EventTKSet          EventKind = "tk_set" // the Temporary Key was replaced
+	EventUserAdded       EventKind = "user_added"
+	EventPasswordSet     EventKind = "password_set"
+	EventUserRemoved     EventKind = "user_removed"
+	EventGatewayAdded    EventKind = "gateway_added"
+	EventGatewayRemoved  EventKind = "gateway_removed"
+	EventGatewayInvited  EventKind = "gateway_invited"
+	EventGatewayApproved EventKind = "gateway_approved"
+	EventGatewayReplaced EventKind = "gateway_replaced" // approved under the ID of one with another key
+	EventGatewayRefused  EventKind = "gateway_refused"
+	EventPNEsImported    EventKind = "pnes_imported"
+	EventPNEReleased     EventKind = "pne_released"
+	EventPNERemoved      EventKind = "pne_removed"
+	EventTKSet           EventKind = "tk_set" // the Temporary Key was replaced
 )
 
 // An Event is one line of the audit log: who, which PNE, which gateway, what,

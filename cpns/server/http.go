@@ -29,6 +29,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc(cpns.AssignmentPath, s.serveAssignment)
+	if s.anchors != nil {
+		mux.HandleFunc(cpns.PSK1Path, s.servePSK1)
+		mux.HandleFunc(cpns.EnrolmentPath, s.serveEnrolment)
+	}
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, s.health) })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, s.ready) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -97,19 +101,19 @@ func (s *Server) serveAssignment(w http.ResponseWriter, r *http.Request) {
 		log = func(_ string, args ...any) { s.logNoise(noiseOutOfWindow, args...) }
 	}
 	log("EUKey assignment", "status", out.response.Status.String(), "user", in.request.UserID,
-		"entity_id", in.request.EntityID, "gateway", in.gateway.ID, "epoch", out.response.Epoch, "remote", v.from)
+		"entity_id", in.request.EntityID, "gateway", in.under.Gateway, "epoch", out.response.Epoch, "remote", v.from)
 }
 
 // assignWithin answers a request within its gateway's budget, which pays for a
 // failed user authentication until it is known to be none.
 func (s *Server) assignWithin(ctx context.Context, v *visit, in *received) (*answer, error) {
-	budget, wait := s.gateways.reserveOrWait(ctx, in.gateway.ID, s.now, failureCost, gatewayWaiting)
+	budget, wait := s.gateways.reserveOrWait(ctx, in.under.Gateway, s.now, failureCost, gatewayWaiting)
 	if budget == nil {
-		return nil, &problem{status: http.StatusTooManyRequests, detail: "this gateway sends too many requests", retryAfter: wait, gateway: in.gateway.ID}
+		return nil, &problem{status: http.StatusTooManyRequests, detail: "this gateway sends too many requests", retryAfter: wait, gateway: in.under.Gateway}
 	}
 	price := 1.0
 	defer func() { budget.settle(s.now(), price) }()
-	out, err := s.assign(ctx, in.gateway, v.from.String(), in.request)
+	out, err := s.assign(ctx, in.under, v.from.String(), in.request)
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +126,8 @@ func (s *Server) assignWithin(ctx context.Context, v *visit, in *received) (*ans
 
 // received is a request that its gateway has sealed under its PSK1.
 type received struct {
-	gateway Gateway
-	psk     cpns.PSK1
+	under   PSK1
+	psk     cpns.PSK1 // its key
 	body    []byte
 	request *cpns.EUKeyAssignmentRequest
 }
@@ -142,7 +146,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) (*received, err
 	if err != nil {
 		return nil, &problem{status: http.StatusBadRequest, detail: "the body is not an EUKey Assignment Request"}
 	}
-	gateway, psk, err := s.gatewayOf(r.Context(), sealed.Identity)
+	under, psk, err := s.psk1Of(r.Context(), sealed.Identity)
 	if err != nil {
 		return nil, err
 	}
@@ -154,28 +158,28 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) (*received, err
 	if err != nil {
 		return nil, errUnauthorized
 	}
-	return &received{gateway: gateway, psk: psk, body: body, request: request}, nil
+	return &received{under: under, psk: psk, body: body, request: request}, nil
 }
 
-// gatewayOf finds the gateway and the PSK1 that an identity names. One that is
-// not known gets a PSK1 that nobody has, so that both are refused alike.
-func (s *Server) gatewayOf(ctx context.Context, id cpns.PSKIdentity) (Gateway, cpns.PSK1, error) {
-	var g Gateway
+// psk1Of finds the PSK1 that an identity names. One that is not known, or is over,
+// is replaced by one that nobody has, so that all are refused alike.
+func (s *Server) psk1Of(ctx context.Context, id cpns.PSKIdentity) (PSK1, cpns.PSK1, error) {
+	var p PSK1
 	err := s.store.View(ctx, func(tx Tx) (err error) {
-		g, err = tx.GatewayByIdentity(id)
+		p, err = tx.PSK1(id)
 		return err
 	})
-	if errors.Is(err, ErrNotFound) {
-		g, err = s.nowhere, nil
+	if errors.Is(err, ErrNotFound) || err == nil && !p.good(s.now()) {
+		p, err = s.nowhere, nil
 	}
 	if err != nil {
-		return Gateway{}, nil, fmt.Errorf("finding the gateway: %w", err)
+		return PSK1{}, nil, fmt.Errorf("finding the PSK1: %w", err)
 	}
-	psk, err := s.vault.open(columnPSK1, string(g.ID), g.PSK1)
+	psk, err := s.vault.open(columnPSK1, psk1Row(p.Gateway, p.Identity), p.Key)
 	if err != nil {
-		return Gateway{}, nil, err
+		return PSK1{}, nil, err
 	}
-	return g, psk, nil
+	return p, psk, nil
 }
 
 // respond seals and sends the answer to in.
@@ -186,7 +190,7 @@ func (s *Server) respond(w http.ResponseWriter, in *received, out *answer) error
 	if _, err := io.ReadFull(s.rand, iv[:]); err != nil {
 		return fmt.Errorf("drawing an initialisation vector: %w", err)
 	}
-	body, err := cpns.SealResponse(in.psk, in.gateway.Identity, in.body, iv, &out.response)
+	body, err := cpns.SealResponse(in.psk, in.under.Identity, in.body, iv, &out.response)
 	if err != nil {
 		return fmt.Errorf("sealing the response: %w", err)
 	}

@@ -24,6 +24,7 @@ import (
 
 // details are problem details (RFC 9457).
 type details struct {
+	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`

@@ -108,32 +108,44 @@ func (e *SamePSK1Error) Error() string { return fmt.Sprintf("gateway %s has the 
 // with ErrExists where a gateway has that ID or that identity, and with a
 // *SamePSK1Error where another has that PSK1.
 func (o *Operator) AddGateway(ctx context.Context, id cpns.GatewayID, identity cpns.PSKIdentity, psk cpns.PSK1) error {
-	sealed, err := o.vault.seal(columnPSK1, string(id), psk)
+	sealed, err := o.vault.seal(columnPSK1, psk1Row(id, identity), psk)
 	if err != nil {
 		return err
 	}
 	tag := o.vault.psk1Tag(psk)
 	return o.store.Update(ctx, func(tx Tx) error {
 		_, byID := tx.Gateway(id)
-		_, byIdentity := tx.GatewayByIdentity(identity)
-		other, byPSK1 := tx.GatewayByPSK1(tag)
+		_, byIdentity := tx.PSK1(identity)
+		other, byPSK1 := tx.PSK1ByTag(tag)
 		switch {
 		case byID == nil || byIdentity == nil:
 			return ErrExists
 		case byPSK1 == nil:
-			return &SamePSK1Error{other.ID}
+			return &SamePSK1Error{other.Gateway}
 		}
-		if err := tx.AddGateway(Gateway{ID: id, Identity: identity, PSK1: sealed, PSK1Tag: tag, Created: time.Now()}); err != nil {
+		now := time.Now()
+		if err := tx.AddGateway(Gateway{ID: id, Created: now}); err != nil {
+			return err
+		}
+		if err := tx.AddPSK1(PSK1{Identity: identity, Gateway: id, Source: SourceFile, Key: sealed, Tag: tag, Created: now}); err != nil {
 			return err
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventGatewayAdded, Gateway: id}))
 	})
 }
 
-// RemoveGateway removes a gateway: its next request is refused. What was
-// assigned through it stays. It fails with ErrNotFound where there is none.
+// RemoveGateway removes a gateway with its PSK1s: its next request is refused, and
+// its key enrols nothing without a person. What was assigned through it stays. It
+// fails with ErrNotFound where there is none.
 func (o *Operator) RemoveGateway(ctx context.Context, id cpns.GatewayID) error {
 	return o.store.Update(ctx, func(tx Tx) error {
+		g, err := tx.Gateway(id)
+		if err != nil {
+			return err
+		}
+		if err := dropKey(tx, g, time.Now()); err != nil {
+			return err
+		}
 		if err := tx.RemoveGateway(id); err != nil {
 			return err
 		}
@@ -207,9 +219,20 @@ func (o *Operator) Users(ctx context.Context, f func(User) error) error {
 	return each(ctx, o.store, Tx.UsersAfter, func(u User) cpns.UserID { return u.ID }, f)
 }
 
-// Gateways calls f with every gateway, in the order of their IDs, until f fails.
-func (o *Operator) Gateways(ctx context.Context, f func(Gateway) error) error {
-	return each(ctx, o.store, Tx.GatewaysAfter, func(g Gateway) cpns.GatewayID { return g.ID }, f)
+// Gateways calls f with every gateway and its PSK1s, the newest first, in the order
+// of the gateways' IDs, until f fails.
+func (o *Operator) Gateways(ctx context.Context, f func(Gateway, []PSK1) error) error {
+	return each(ctx, o.store, Tx.GatewaysAfter, func(g Gateway) cpns.GatewayID { return g.ID }, func(g Gateway) error {
+		var keys []PSK1
+		err := o.store.View(ctx, func(tx Tx) (err error) {
+			keys, err = tx.PSK1sOf(g.ID)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return f(g, keys)
+	})
 }
 
 // PNEs calls f with every PNE, in the order of their Entity IDs, until f fails.

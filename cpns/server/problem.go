@@ -18,6 +18,7 @@ import (
 // goes to whoever sent the request and holds nothing that is not in the protocol.
 type problem struct {
 	status     int
+	kind       string // a URN that programs tell it by, "" for none
 	detail     string
 	retryAfter time.Duration
 	gateway    cpns.GatewayID // whose request it was, where PSK1 has shown that
@@ -41,10 +42,11 @@ func (p *problem) write(w http.ResponseWriter) {
 	}
 	w.WriteHeader(p.status)
 	json.NewEncoder(w).Encode(struct {
+		Type   string `json:"type,omitempty"`
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
-	}{http.StatusText(p.status), p.status, p.detail})
+	}{p.kind, http.StatusText(p.status), p.status, p.detail})
 }
 
 // What is told in more than one place.

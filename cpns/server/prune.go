@@ -38,7 +38,10 @@ func (s *Server) prune(ctx context.Context) error {
 			if err := tx.PruneFailures(now.Add(-failuresKept)); err != nil {
 				return err
 			}
-			return tx.PruneClaims(now.Add(-claimDay))
+			if err := tx.PruneClaims(now.Add(-claimDay)); err != nil {
+				return err
+			}
+			return pruneStep0(tx, now)
 		})
 		if err != nil {
 			return err

@@ -44,7 +44,8 @@ type column struct{ table, name string }
 
 var (
 	columnPasswordHash = column{"users", "password_hash"}
-	columnPSK1         = column{"gateways", "psk1"}
+	columnPSK1         = column{"psk1s", "psk1"}
+	columnInvitation   = column{"invitations", "secret"}
 	columnTK           = column{"pnes", "tk"}
 	columnRandSVR      = column{"assignments", "rand_svr"}
 	columnKeyCheck     = column{"settings", "value"}

@@ -13,8 +13,11 @@ import (
 // Nothing secret lies in the clear in the database, its log or the server's log,
 // whatever has been asked.
 func TestSecretsNowhere(t *testing.T) {
-	r := newRig(t)
-	secrets := map[string][]byte{"master key": r.key[:]}
+	site := newSite(t)
+	r, u := site.rig, newUnit(t)
+	invitation := site.invite(t, "", 2)
+	site.enrol(t, u, invitation, nil).wantApproved(t)
+	secrets := map[string][]byte{"master key": r.key[:], "PSK1 from TLS": site.psk1(t, u).psk, "secret of an invitation": invitation[:]}
 	for id, hash := range r.users {
 		secrets["Hash(Password) of "+string(id)] = hash[:]
 	}

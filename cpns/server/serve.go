@@ -39,7 +39,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          log.New(noiseWriter{s}, "", 0),
 		ConnContext:       withConn,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert},
+		TLSConfig:         tlsConfig(cert),
 		Protocols:         new(http.Protocols),
 	}
 	hs.Protocols.SetHTTP1(true)
@@ -69,4 +69,20 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 		s.log.Warn("requests under way were cut off", "error", err)
 	}
 	return nil
+}
+
+// tlsConfig asks for a client certificate, which step 0 needs and nothing else. What a
+// gateway exports from a connection of step 0 is that connection's alone: a session
+// on which a certificate was shown is not resumed. All others are, which spares a
+// router's processor. There is no early data in crypto/tls.
+func tlsConfig(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert, ClientAuth: tls.RequestClientCert}
+	c.WrapSession = func(cs tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
+		if len(cs.PeerCertificates) > 0 {
+			return []byte("not resumed"), nil // a ticket that opens nothing
+		}
+		return c.EncryptTicket(cs, session)
+	}
+	c.UnwrapSession = c.DecryptTicket
+	return c
 }

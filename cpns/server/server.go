@@ -24,8 +24,12 @@
 // changes holds for the next request. store.go is the contract of a store,
 // package storetest its test, package sqlite the store that is used by default.
 //
-// Left to others: where the master key and the certificate come from, and step 0,
-// by which the gateway got its PSK1.
+// Step 0 by TLS, by which a gateway gets its PSK1, has files of its own: step0.go
+// (who is at the other end), psk1.go (a PSK1 for a gateway), enrol.go and
+// enroljson.go (a gateway that is not known yet), invite.go and approve.go (what the
+// operator does about it), keyuse.go (which PSK1s of a gateway are good).
+//
+// Left to others: where the master key and the certificate come from.
 package server
 
 import (
@@ -63,6 +67,12 @@ type Config struct {
 	// proxies whose X-Forwarded-For says where a request came from.
 	ProxyProtocol, ForwardedFor []netip.Prefix
 
+	// Anchors say what gateways know this server by; without them there is no
+	// step 0 by TLS, neither enrolment nor PSK1. PSK1Lifetime is how long a PSK1
+	// from there is good; 0 means DefaultPSK1Lifetime.
+	Anchors      func() Anchors
+	PSK1Lifetime time.Duration
+
 	// Now is the clock, time.Now where it is nil.
 	Now func() time.Time
 
@@ -90,8 +100,12 @@ type Server struct {
 	dailyClaims int
 	nextEpoch   func(cpns.Epoch, time.Time) (cpns.Epoch, bool)
 
-	passed     func() time.Duration // since the server was made, whatever the clock says
-	clock      clockWatch
+	passed func() time.Duration // since the server was made, whatever the clock says
+	clock  clockWatch
+
+	anchors      func() Anchors
+	psk1Lifetime time.Duration
+
 	pruneEvery time.Duration
 	auditRows  int
 
@@ -107,7 +121,7 @@ type Server struct {
 	// What stands in for a user and a gateway that do not exist, so that
 	// refusing them takes the same steps as refusing a wrong key.
 	nobody  User
-	nowhere Gateway
+	nowhere PSK1
 }
 
 // New makes a Server. It fails with ErrWrongMasterKey where the store was
@@ -135,6 +149,12 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("%d first claims a day: at least 1", c.DailyClaims)
 	}
 	if err := checkProxies(c.ProxyProtocol, c.ForwardedFor); err != nil {
+		return nil, err
+	}
+	if c.PSK1Lifetime == 0 {
+		c.PSK1Lifetime = DefaultPSK1Lifetime
+	}
+	if err := CheckPSK1Lifetime(c.PSK1Lifetime); err != nil {
 		return nil, err
 	}
 	if c.NextEpoch == nil {
@@ -171,6 +191,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		pruneEvery: pruneEvery,
 		auditRows:  AuditRows,
 
+		anchors:      c.Anchors,
+		psk1Lifetime: c.PSK1Lifetime,
+
 		proxyProtocol: c.ProxyProtocol,
 		forwarders:    c.ForwardedFor,
 	}
@@ -196,7 +219,7 @@ func (s *Server) makeStandIns() error {
 	if s.nobody.PasswordHash, err = hashes.seal(s.vault, ""); err != nil {
 		return err
 	}
-	s.nowhere.PSK1, err = s.vault.seal(columnPSK1, "", psk)
+	s.nowhere.Key, err = s.vault.seal(columnPSK1, psk1Row("", ""), psk)
 	return err
 }
 

@@ -46,9 +46,9 @@ func (t countingTx) User(u cpns.UserID) (server.User, error) {
 	return t.Tx.User(u)
 }
 
-func (t countingTx) GatewayByIdentity(id cpns.PSKIdentity) (server.Gateway, error) {
-	t.s.add("GatewayByIdentity")
-	return t.Tx.GatewayByIdentity(id)
+func (t countingTx) PSK1(id cpns.PSKIdentity) (server.PSK1, error) {
+	t.s.add("PSK1")
+	return t.Tx.PSK1(id)
 }
 
 func (t countingTx) PNE(e cpns.EntityID) (server.PNE, error) {
@@ -110,7 +110,7 @@ func TestSameSteps(t *testing.T) {
 	r.gateways["gw-1"] = random(t, 32)
 	wrongPSK := r.seal("gw-1", r.request("alice", "pne-1"))
 	a, b = trace(wrongPSK), trace(unknownIdentity)
-	if !slices.Equal(a, b) || !slices.Contains(a, "open gateways.psk1") {
+	if !slices.Equal(a, b) || !slices.Contains(a, "open psk1s.psk1") {
 		t.Errorf("wrong PSK1:       %v\nunknown identity: %v", a, b)
 	}
 }

@@ -41,6 +41,9 @@ type Tx interface {
 	Settings
 	Users
 	Gateways
+	PSK1s
+	Enrolments
+	Invitations
 	PNEs
 	Assignments
 	Claims
@@ -82,23 +85,63 @@ type Users interface {
 	UsersAfter(id cpns.UserID, limit int) ([]User, error) // in the order of their IDs
 }
 
-// A Gateway is a PN GW that shares a PSK1 with the server (step 0).
+// A Gateway is a PN GW that the server knows.
 type Gateway struct {
-	ID       cpns.GatewayID
-	Identity cpns.PSKIdentity // names the PSK1; no two gateways have the same
-	PSK1     Sealed           // 16 to 64 bytes
-	PSK1Tag  Tag              // of the PSK1; no two gateways have the same
-	Created  time.Time
+	ID         cpns.GatewayID
+	Key        cpns.SPKIHash // of the key pair that it shows in TLS, zero for none; no two gateways have the same
+	Invitation string        // that approved it, "" for none
+	Fetched    bool          // it has had a PSK1 under Key
+	Model      string        // what the board says of itself
+	Serial     string
+	Created    time.Time
+	Seen       time.Time // when it last proved to be there, to the minute; zero for never
 }
 
-// Gateways are the PN GWs, by ID and by the identity of their PSK1.
+// Gateways are the PN GWs, by ID and by their key.
 type Gateways interface {
 	Gateway(cpns.GatewayID) (Gateway, error)
-	GatewayByIdentity(cpns.PSKIdentity) (Gateway, error)
-	GatewayByPSK1(Tag) (Gateway, error)
+	GatewayByKey(cpns.SPKIHash) (Gateway, error)
+	// GatewaysBySerial are those whose board says that serial number, at most limit.
+	GatewaysBySerial(serial string, limit int) ([]Gateway, error)
 	AddGateway(Gateway) error
-	RemoveGateway(cpns.GatewayID) error
+	// SetGateway replaces all that is known of a gateway but its ID and Created. It
+	// fails with ErrExists where another gateway has the key.
+	SetGateway(Gateway) error
+	RemoveGateway(cpns.GatewayID) error                            // with its PSK1s
 	GatewaysAfter(id cpns.GatewayID, limit int) ([]Gateway, error) // in the order of their IDs
+}
+
+// A Source is a mechanism of step 0.
+type Source string
+
+// Where a PSK1 comes from.
+const (
+	SourceFile Source = "file"
+	SourceTLS  Source = "tls"
+)
+
+// A PSK1 is one that a gateway shares with the server.
+type PSK1 struct {
+	Identity cpns.PSKIdentity // no two have the same
+	Gateway  cpns.GatewayID
+	Source   Source
+	Key      Sealed // 16 to 64 bytes
+	Tag      Tag    // of the key; no two have the same
+	Created  time.Time
+	Used     time.Time // when a request first opened under it, zero for not yet
+	Ends     time.Time // zero for never
+}
+
+// PSK1s are the PSK1s, by identity and by gateway.
+type PSK1s interface {
+	PSK1(cpns.PSKIdentity) (PSK1, error)
+	PSK1ByTag(Tag) (PSK1, error)
+	PSK1sOf(cpns.GatewayID) ([]PSK1, error) // the newest first
+	// AddPSK1 fails with ErrNotFound where there is no such gateway.
+	AddPSK1(PSK1) error
+	SetPSK1Times(id cpns.PSKIdentity, used, ends time.Time) error
+	RemovePSK1(cpns.PSKIdentity) error
+	PrunePSK1s(endedBefore time.Time) error
 }
 
 // A PNE is a device whose Temporary Key the server has.

@@ -51,45 +51,6 @@ func (t *tx) UsersAfter(id cpns.UserID, limit int) ([]server.User, error) {
 	return list(t, scanUser, userColumns+"WHERE id > ? ORDER BY id LIMIT ?", string(id), int64(limit))
 }
 
-// Gateways.
-
-const gatewayColumns = "SELECT id, identity, psk1, psk1_tag, created FROM gateways "
-
-func scanGateway(r *row) server.Gateway {
-	return server.Gateway{
-		ID:       cpns.GatewayID(r.text()),
-		Identity: cpns.PSKIdentity(r.text()),
-		PSK1:     r.blob(),
-		PSK1Tag:  r.bytes32(),
-		Created:  r.time(),
-	}
-}
-
-func (t *tx) Gateway(id cpns.GatewayID) (server.Gateway, error) {
-	return get(t, scanGateway, gatewayColumns+"WHERE id = ?", string(id))
-}
-
-func (t *tx) GatewayByIdentity(id cpns.PSKIdentity) (server.Gateway, error) {
-	return get(t, scanGateway, gatewayColumns+"WHERE identity = ?", string(id))
-}
-
-func (t *tx) GatewayByPSK1(tag server.Tag) (server.Gateway, error) {
-	return get(t, scanGateway, gatewayColumns+"WHERE psk1_tag = ?", tag[:])
-}
-
-func (t *tx) AddGateway(g server.Gateway) error {
-	return t.insert("INSERT INTO gateways (id, identity, psk1, psk1_tag, created) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		string(g.ID), string(g.Identity), []byte(g.PSK1), g.PSK1Tag[:], g.Created)
-}
-
-func (t *tx) RemoveGateway(id cpns.GatewayID) error {
-	return t.change("DELETE FROM gateways WHERE id = ?", string(id))
-}
-
-func (t *tx) GatewaysAfter(id cpns.GatewayID, limit int) ([]server.Gateway, error) {
-	return list(t, scanGateway, gatewayColumns+"WHERE id > ? ORDER BY id LIMIT ?", string(id), int64(limit))
-}
-
 // PNEs.
 
 const pneColumns = "SELECT entity, tk, owner, epoch, created FROM pnes "

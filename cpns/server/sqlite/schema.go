@@ -27,11 +27,53 @@ CREATE TABLE users (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE gateways (
-	id       TEXT PRIMARY KEY,
-	identity TEXT NOT NULL UNIQUE,
+	id         TEXT PRIMARY KEY,
+	key        BLOB NOT NULL, -- empty where it has none
+	invitation TEXT NOT NULL,
+	fetched    INTEGER NOT NULL,
+	model      TEXT NOT NULL,
+	serial     TEXT NOT NULL,
+	created    INTEGER NOT NULL,
+	seen       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX gateways_by_key ON gateways (key) WHERE key <> x'';
+CREATE INDEX gateways_by_serial ON gateways (serial) WHERE serial <> '';
+
+CREATE TABLE psk1s (
+	identity TEXT PRIMARY KEY,
+	gateway  TEXT NOT NULL REFERENCES gateways (id) ON DELETE CASCADE,
+	source   TEXT NOT NULL,
 	psk1     BLOB NOT NULL,
-	psk1_tag BLOB NOT NULL UNIQUE,
-	created  INTEGER NOT NULL
+	tag      BLOB NOT NULL UNIQUE,
+	created  INTEGER NOT NULL,
+	used     INTEGER NOT NULL,
+	ends     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX psk1s_by_gateway ON psk1s (gateway, created);
+
+CREATE TABLE enrolments (
+	key        BLOB PRIMARY KEY,
+	state      TEXT NOT NULL,
+	gateway    TEXT NOT NULL,
+	was        TEXT NOT NULL,
+	invitation TEXT NOT NULL,
+	model      TEXT NOT NULL,
+	serial     TEXT NOT NULL,
+	macs       TEXT NOT NULL,
+	source     TEXT NOT NULL,
+	first      INTEGER NOT NULL,
+	last       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX enrolments_by_source ON enrolments (source, first) WHERE state = 'pending' AND was = '';
+
+CREATE TABLE invitations (
+	id      TEXT PRIMARY KEY,
+	secret  BLOB NOT NULL,
+	gateway TEXT NOT NULL,
+	uses    INTEGER NOT NULL,
+	bound   INTEGER NOT NULL,
+	created INTEGER NOT NULL,
+	ends    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pnes (

@@ -30,6 +30,10 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"settings", testSettings},
 		{"users", testUsers},
 		{"gateways", testGateways},
+		{"PSK1s", testPSK1s},
+		{"enrolments", testEnrolments},
+		{"displaced enrolments", testDisplacePending},
+		{"invitations", testInvitations},
 		{"PNEs", testPNEs},
 		{"removed PNEs", testRemovePNE},
 		{"assignments", testAssignments},
@@ -173,47 +177,6 @@ func testUsers(t *testing.T, r Rig) {
 	view(t, r.Store, func(tx server.Tx) error {
 		want(t, "all but the removed", allUsers(t, tx), nil, []server.User{alice})
 		return nil
-	})
-}
-
-func testGateways(t *testing.T, r Rig) {
-	a := server.Gateway{ID: "gw-a", Identity: "z@bsf", PSK1: server.Sealed{1}, PSK1Tag: server.Tag{1}, Created: start}
-	b := server.Gateway{ID: "gw-b", Identity: "gw-b", PSK1: server.Sealed{2, 2}, PSK1Tag: server.Tag{31: 2}, Created: start}
-	update(t, r.Store, func(tx server.Tx) error {
-		_, err := tx.GatewayByIdentity("z@bsf")
-		wantErr(t, "unknown identity", err, server.ErrNotFound)
-		wantErr(t, "removing an unknown gateway", tx.RemoveGateway("gw-a"), server.ErrNotFound)
-		return errors.Join(tx.AddGateway(b), tx.AddGateway(a))
-	})
-	update(t, r.Store, func(tx server.Tx) error {
-		got, err := tx.GatewayByIdentity("z@bsf")
-		want(t, "by identity", got, err, a)
-		_, err = tx.GatewayByIdentity("gw-a")
-		wantErr(t, "the ID is not the identity", err, server.ErrNotFound)
-		got, err = tx.Gateway("gw-b")
-		want(t, "by ID", got, err, b)
-		_, err = tx.Gateway("z@bsf")
-		wantErr(t, "the identity is not the ID", err, server.ErrNotFound)
-		got, err = tx.GatewayByPSK1(server.Tag{31: 2})
-		want(t, "by PSK1", got, err, b)
-		_, err = tx.GatewayByPSK1(server.Tag{})
-		wantErr(t, "unknown PSK1", err, server.ErrNotFound)
-		for what, change := range map[string]func(*server.Gateway){
-			"ID":       func(g *server.Gateway) { g.ID = "gw-a" },
-			"identity": func(g *server.Gateway) { g.Identity = "gw-b" },
-			"PSK1":     func(g *server.Gateway) { g.PSK1Tag = server.Tag{1} },
-		} {
-			g := server.Gateway{ID: "gw-c", Identity: "new", PSK1: server.Sealed{3}, PSK1Tag: server.Tag{3}, Created: start}
-			change(&g)
-			wantErr(t, "the same "+what, tx.AddGateway(g), server.ErrExists)
-		}
-		want(t, "all", allGateways(t, tx), nil, []server.Gateway{a, b})
-		return tx.RemoveGateway("gw-a")
-	})
-	update(t, r.Store, func(tx server.Tx) error {
-		_, err := tx.GatewayByIdentity("z@bsf")
-		wantErr(t, "removed", err, server.ErrNotFound)
-		return tx.AddGateway(a)
 	})
 }
 

@@ -1,0 +1,164 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// A gateway has at most one PSK1 from TLS that it uses and one that it got since. An
+// answer that was lost costs nothing: the next one takes its place.
+const (
+	oldPSK1Kept = 10 * time.Minute // after the next one was first used
+	seenEvery   = time.Minute      // how exactly a gateway's last request is recorded
+)
+
+// good says whether a PSK1 is not over.
+func (p *PSK1) good(now time.Time) bool { return p.Ends.IsZero() || now.Before(p.Ends) }
+
+// psk1Row is the row key that a PSK1 is sealed for.
+func psk1Row(g cpns.GatewayID, id cpns.PSKIdentity) string { return string(g) + " " + string(id) }
+
+// usePSK1 records that a request opened under a PSK1, unless the gateway was removed
+// or has lost that PSK1 since: then it fails with errUnauthorized.
+func (s *Server) usePSK1(tx Tx, p PSK1, now time.Time) error {
+	has, err := tx.PSK1(p.Identity)
+	if errors.Is(err, ErrNotFound) || err == nil && (has.Gateway != p.Gateway || !bytes.Equal(has.Key, p.Key) || !has.good(now)) {
+		return errUnauthorized
+	}
+	if err != nil {
+		return err
+	}
+	if has.Used.IsZero() {
+		if err := s.firstUse(tx, has, now); err != nil {
+			return err
+		}
+	}
+	g, err := tx.Gateway(p.Gateway)
+	if err != nil {
+		return err
+	}
+	return setSeen(tx, g, now)
+}
+
+// setSeen records that a gateway was there.
+func setSeen(tx Tx, g Gateway, now time.Time) error {
+	if now.Sub(g.Seen).Abs() < seenEvery {
+		return nil
+	}
+	g.Seen = now
+	return tx.SetGateway(g)
+}
+
+// firstUse marks a PSK1 as used. One from TLS ends the gateway's PSK1 from a file,
+// and soon the one from TLS before it.
+func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
+	if err := tx.SetPSK1Times(p.Identity, now, p.Ends); err != nil || p.Source != SourceTLS {
+		return err
+	}
+	all, err := tx.PSK1sOf(p.Gateway)
+	if err != nil {
+		return err
+	}
+	for _, other := range all {
+		switch {
+		case other.Identity == p.Identity:
+			continue
+		case other.Source == SourceFile:
+			err = errors.Join(tx.RemovePSK1(other.Identity), tx.AddEvent(Event{Time: now, Kind: EventPSK1Ended, Gateway: p.Gateway, Source: "server"}))
+		case !other.Created.After(p.Created) && (other.Ends.IsZero() || other.Ends.After(now.Add(oldPSK1Kept))):
+			err = tx.SetPSK1Times(other.Identity, other.Used, now.Add(oldPSK1Kept))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addPSK1 gives a gateway a PSK1 from TLS. Beside it stays the newest that the gateway
+// has used, or else the newest; a PSK1 from a file stays until this one is used.
+func addPSK1(tx Tx, p PSK1) error {
+	all, err := tx.PSK1sOf(p.Gateway)
+	if err != nil {
+		return err
+	}
+	var kept *PSK1
+	for n := range all {
+		if all[n].Source == SourceTLS && (kept == nil || kept.Used.IsZero() && !all[n].Used.IsZero()) {
+			kept = &all[n]
+		}
+	}
+	for n := range all {
+		if all[n].Source == SourceTLS && &all[n] != kept {
+			if err := tx.RemovePSK1(all[n].Identity); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.AddPSK1(p)
+}
+
+// dropKey takes a gateway's key from it: its PSK1s end, and the key enrols nothing any
+// more without a person. An invitation whose gateway has had no PSK1 yet
+// gets its use back.
+func dropKey(tx Tx, g Gateway, now time.Time) error {
+	if g.Key == (cpns.SPKIHash{}) {
+		return nil
+	}
+	all, err := tx.PSK1sOf(g.ID)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if err := tx.RemovePSK1(p.Identity); err != nil {
+			return err
+		}
+	}
+	if !g.Fetched {
+		if err := bind(tx, g.Invitation, -1); err != nil {
+			return err
+		}
+	}
+	return tx.SetEnrolment(Enrolment{
+		Key: g.Key, State: EnrolmentRemoved, Was: g.ID, Model: g.Model, Serial: g.Serial, First: g.Created, Last: now,
+	})
+}
+
+// bind counts the gateways that an invitation, if any, has approved.
+func bind(tx Tx, invitation string, more int) error {
+	i, err := tx.Invitation(invitation)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return tx.SetBound(invitation, max(i.Bound+more, 0))
+}
+
+// What is kept of step 0, and for how long.
+const (
+	pendingKept     = 30 * 24 * time.Hour // since the gateway last asked
+	invitationsKept = 90 * 24 * time.Hour // after they ended, so that people are told so
+)
+
+func pruneStep0(tx Tx, now time.Time) error {
+	return errors.Join(
+		tx.PrunePSK1s(now.Add(-oldPSK1Kept)),
+		tx.PruneEnrolments(now.Add(-pendingKept), now.Add(-AuditKept)),
+		tx.PruneInvitations(now.Add(-invitationsKept)),
+	)
+}
+
+// gatewayOf finds the gateway that a key is known of.
+func (s *Server) gatewayOf(ctx context.Context, key cpns.SPKIHash) (g Gateway, err error) {
+	err = s.store.View(ctx, func(tx Tx) (err error) {
+		g, err = tx.GatewayByKey(key)
+		return err
+	})
+	return g, err
+}
