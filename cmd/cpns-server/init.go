@@ -189,7 +189,26 @@ func fillFolder(ctx context.Context, d dataFolder, opts *initOptions) (tls.Certi
 	if err != nil {
 		return cert, err
 	}
-	return cert, errors.Join(server.Initialize(ctx, store, &key), store.Close())
+	err = server.Initialize(ctx, store, &key)
+	if host := firstHost(opts, cert); err == nil && host != "" {
+		err = server.RememberHost(ctx, store, host)
+	}
+	return cert, errors.Join(err, store.Close())
+}
+
+// firstHost is the name by which gateways reach the server, as far as init was told:
+// the first --host, or the first of a certificate of the operator's own.
+func firstHost(opts *initOptions, cert tls.Certificate) string {
+	hosts := opts.hosts
+	if opts.own != nil {
+		hosts = hostsOf(cert.Leaf)
+	}
+	for _, host := range hosts {
+		if !strings.Contains(host, "*") {
+			return host
+		}
+	}
+	return ""
 }
 
 // firstCert writes the certificate that the options ask for, and the CA.
@@ -241,7 +260,7 @@ func report(c *command.Console, opts *initOptions, keeper owner, cert tls.Certif
 	sayRoot(c, opts.own)
 	c.Printf(`next:
   cpns-server user add --data %[1]s USER
-  cpns-server gateway add --data %[1]s ID --psk-out FILE
+  cpns-server gateway invite --data %[1]s
   cpns-server pne import --data %[1]s FILE
   cpns-server run --data %[1]s
 `, d)

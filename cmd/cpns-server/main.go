@@ -38,17 +38,21 @@ func program(now func() time.Time) *command.Program {
 		Commands: []command.Command{
 			initCommand(now), runCommand(now),
 			userAddCommand, userPasswdCommand, userListCommand, userRemoveCommand,
+			gatewayInviteCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
 			auditCommand, versionCommand,
 		},
-		Notes: "First: init, user add, gateway add, pne import; then run.",
+		Notes: "First: init, user add, gateway invite, pne import; then run.",
 		Lists: []command.List{
 			{Name: "users", Word: "USER", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
 				return op.Users(ctx, func(u server.User) error { tell(string(u.ID)); return nil })
 			})},
 			{Name: "gateways", Word: "GATEWAY", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
 				return op.Gateways(ctx, func(g server.Gateway, _ []server.PSK1) error { tell(string(g.ID)); return nil })
+			})},
+			{Name: "fingerprints", Word: "FINGERPRINT", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+				return op.Pending(ctx, func(e server.Enrolment, _ []server.Conflict) error { tell(e.Key.Fingerprint()); return nil })
 			})},
 			{Name: "ids", Word: "ENTITY_ID", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
 				return op.PNEs(ctx, func(p server.PNE) error { tell(string(p.Entity)); return nil })

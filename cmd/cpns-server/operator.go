@@ -30,6 +30,11 @@ func forOne[ID any](parse func(string) (ID, error), do func(context.Context, *co
 // withOperator runs f as the operator of the folder that --data names, with the
 // rights of the folder's owner: a file of the operator's is opened before.
 func withOperator(ctx context.Context, path string, f func(*server.Operator) error) error {
+	return inOperatorsFolder(ctx, path, func(_ dataFolder, op *server.Operator) error { return f(op) })
+}
+
+// inOperatorsFolder is withOperator for what needs the folder's other files as well.
+func inOperatorsFolder(ctx context.Context, path string, f func(dataFolder, *server.Operator) error) error {
 	return inFolder(path, func(d dataFolder) (err error) {
 		store, key, err := d.openStore(ctx)
 		if err != nil {
@@ -40,7 +45,7 @@ func withOperator(ctx context.Context, path string, f func(*server.Operator) err
 		if err != nil {
 			return d.explainMasterKey(err)
 		}
-		return f(op)
+		return f(d, op)
 	})
 }
 

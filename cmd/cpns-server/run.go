@@ -22,7 +22,7 @@ import (
 // runCommand serves; now is the clock by which requests and certificates are judged.
 func runCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
+		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
 		Summary: "answer gateways",
 		About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 		Setup: func(fs *flag.FlagSet) command.Run {
@@ -78,10 +78,17 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	config.Store, config.MasterKey, config.Log = store, key, log
+	config.Store, config.MasterKey, config.Log, config.Anchors = store, key, log, cert.anchors
 	s, err := server.New(ctx, *config)
 	if err != nil {
 		return d.explainMasterKey(err)
+	}
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	if err == nil {
+		err = server.RememberPort(ctx, store, port) // for the codes of gateway invite
+	}
+	if err != nil {
+		return err
 	}
 	c.Printf("listening on https://%s\n", ln.Addr())
 

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"flag"
 	"net/netip"
+	"strconv"
+	"strings"
+	"time"
 
 	"cpns.example.net/pngw/cpns/server"
 )
@@ -16,9 +19,29 @@ func configFlags(fs *flag.FlagSet) *server.Config {
 		return err
 	})
 	fs.IntVar(&c.DailyClaims, "daily-claims", server.DefaultDailyClaims, "at most `N` PNEs that nobody owned for one user through one gateway in a day")
+	fs.Func("psk1-lifetime", "a PSK1 that a gateway agrees on by TLS is good for `TIME`, such as 7d or 12h; gateways ask for another after two thirds of it (7d)", func(value string) (err error) {
+		if c.PSK1Lifetime, err = parseDays(value); err != nil {
+			return err
+		}
+		return server.CheckPSK1Lifetime(c.PSK1Lifetime)
+	})
 	fs.Func("proxy-protocol", "connections from `NETWORK`, such as 10.0.0.5 or 10.0.0.0/24, begin with the header of the PROXY protocol; may be given several times", networks(&c.ProxyProtocol))
 	fs.Func("forwarded-for", "believe the X-Forwarded-For of requests from `NETWORK`; may be given several times", networks(&c.ForwardedFor))
 	return c
+}
+
+// parseDays reads a time that may be in days.
+func parseDays(value string) (time.Duration, error) {
+	if text, ok := strings.CutSuffix(value, "d"); ok {
+		if n, err := strconv.ParseUint(text, 10, 16); err == nil {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 {
+		return 0, errors.New("want a time such as 14d, 12h or 30m")
+	}
+	return d, nil
 }
 
 // networks reads the values of a flag: addresses, and networks with a prefix length.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 
 	"cpns.example.net/pngw/cpns/server"
 )
@@ -29,6 +30,10 @@ func TestRunFlags(t *testing.T) {
 			FirstClaim: server.ClaimByAnyone, DailyClaims: server.DefaultDailyClaims,
 			ProxyProtocol: networks("10.0.0.5/32", "2001:db8::/32"), ForwardedFor: networks("192.0.2.1/32"),
 		}},
+		{[]string{"--psk1-lifetime", "2d"}, &server.Config{FirstClaim: server.ClaimByAnyone, DailyClaims: server.DefaultDailyClaims, PSK1Lifetime: 48 * time.Hour}},
+		{[]string{"--psk1-lifetime", "90m"}, &server.Config{FirstClaim: server.ClaimByAnyone, DailyClaims: server.DefaultDailyClaims, PSK1Lifetime: 90 * time.Minute}},
+		{[]string{"--psk1-lifetime", "366d"}, nil},
+		{[]string{"--psk1-lifetime", "-1h"}, nil},
 		{[]string{"--first-claim", ""}, nil},
 		{[]string{"--proxy-protocol", "fe80::1%eth0"}, nil},
 		{[]string{"--proxy-protocol", "10.0.0.0/33"}, nil},

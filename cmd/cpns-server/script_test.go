@@ -41,6 +41,8 @@ func TestMain(m *testing.M) {
 //	assign USER PASSWORDFILE GATEWAY PSKFILE PNE WANT   asks $URL for EUKeys as a gateway, wants a status or an HTTP code
 //	expired DIR                                  puts a server certificate into DIR that has ended
 //	mode FILE MODE                               wants a file's mode
+//
+// and those of step0_test.go.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -51,6 +53,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serving": serving, "until": until, "assign": assign, "expired": expired, "mode": mode,
+			"unit": unit, "enrol": enrol, "psk1": psk1,
 		},
 	})
 }

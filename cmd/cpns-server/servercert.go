@@ -1,13 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
 )
 
 // A certificate is the server certificate in use.
@@ -16,6 +25,7 @@ type certificate struct {
 	now     func() time.Time
 	log     *slog.Logger
 	current atomic.Pointer[tls.Certificate]
+	known   atomic.Pointer[server.Anchors]
 }
 
 // loadCertificate reads the server certificate. One that is not valid now is used all
@@ -23,26 +33,64 @@ type certificate struct {
 // that does not start tells nobody what it lacks.
 func loadCertificate(d dataFolder, now func() time.Time, log *slog.Logger) (*certificate, error) {
 	c := &certificate{folder: d, now: now, log: log}
-	cert, err := c.read()
+	cert, anchors, err := c.read()
 	if err != nil {
 		return nil, err
 	}
 	c.current.Store(cert)
+	c.known.Store(anchors)
 	c.warn()
 	return c, nil
 }
 
-func (c *certificate) read() (*tls.Certificate, error) {
+func (c *certificate) read() (*tls.Certificate, *server.Anchors, error) {
 	_, cert, err := readKeyPair(c.folder.serverCert(), c.folder.serverKey())
 	if err != nil {
-		return nil, fmt.Errorf("loading the server certificate: %w", err)
+		return nil, nil, fmt.Errorf("loading the server certificate: %w", err)
 	}
-	return &cert, nil
+	anchors, err := c.folder.anchorsOf(&cert)
+	if err != nil {
+		return nil, nil, fmt.Errorf("loading the server certificate: %w", err)
+	}
+	return &cert, anchors, nil
 }
+
+// anchorsOf is what gateways know the server by: the key of its certificate, and the
+// keys of all that vouch for it, so that a new key of the server's own locks nobody
+// out. A root that the folder has is sent along from now on: a gateway that pins its
+// key has no other way to it.
+func (d dataFolder) anchorsOf(cert *tls.Certificate) (*server.Anchors, error) {
+	root, err := readLeaf(d.caCert())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	sent := func(der []byte) bool { return bytes.Equal(der, root.Raw) }
+	if root != nil && !slices.ContainsFunc(cert.Certificate, sent) {
+		cert.Certificate = append(cert.Certificate, root.Raw)
+	}
+	anchors := new(server.Anchors)
+	top := root
+	for _, der := range cert.Certificate {
+		one, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		if pin := cpns.PinOf(one.RawSubjectPublicKeyInfo); !slices.Contains(anchors.Pins, pin) {
+			anchors.Pins = append(anchors.Pins, pin)
+		}
+		if root == nil {
+			top = one
+		}
+	}
+	anchors.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: top.Raw})
+	return anchors, nil
+}
+
+func (c *certificate) anchors() server.Anchors { return *c.known.Load() }
 
 // reload takes a new certificate, but not one that is not valid for one that is.
 func (c *certificate) reload() error {
-	cert, err := c.read()
+	cert, anchors, err := c.read()
 	if err != nil {
 		return err
 	}
@@ -50,6 +98,7 @@ func (c *certificate) reload() error {
 		return err
 	}
 	c.current.Store(cert)
+	c.known.Store(anchors)
 	c.log.Info("certificate loaded", "ends", cert.Leaf.NotAfter)
 	c.warn()
 	return nil
