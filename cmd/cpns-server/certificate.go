@@ -89,7 +89,10 @@ func newServerCert(ca keyPair, key *ecdsa.PrivateKey, hosts []string, now time.T
 	if template.NotAfter.After(issuer.Leaf.NotAfter) {
 		template.NotAfter = issuer.Leaf.NotAfter
 	}
-	for _, host := range hosts {
+	for i, host := range hosts {
+		if slices.Contains(hosts[:i], host) { // a --host that every certificate has
+			continue
+		}
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {

@@ -45,6 +45,7 @@ func statusPairs(s api.Status) [][2]string {
 	if n := len(s.Unwritten); n > 0 {
 		pairs[6][1] = fmt.Sprintf("records that cannot be written: %d", n)
 	}
+	pairs = append(pairs, [2]string{"PSK1", pskText(s.PSK1)})
 	for _, l := range s.Links {
 		pairs = append(pairs, [2]string{"Link " + l.Name, l.State + ", " + l.Detail})
 	}
@@ -55,6 +56,19 @@ func statusPairs(s api.Status) [][2]string {
 		pairs = append(pairs, [2]string{"Fault", "the record does not open and is left as it is: " + f})
 	}
 	return pairs
+}
+
+// pskText says where PSK1 comes from, which one it is and until when, or what is
+// waited for.
+func pskText(p agent.PSKStatus) string {
+	text := "from " + p.Source
+	if p.Identity != "" {
+		text += ", identity " + string(p.Identity) + ", good until " + p.Until
+	}
+	if p.Waiting != "" {
+		text += ", waiting: " + p.Waiting
+	}
+	return text
 }
 
 // counts gives "3 delivered, 1 assigned", in the order of a PNE's life.
