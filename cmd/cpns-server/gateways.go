@@ -23,24 +23,32 @@ import (
 )
 
 var gatewayAddCommand = command.Command{
-	Name: "gateway add", Options: "--data DIR --psk-out FILE|--psk-in FILE [--psk-identity ID]", Args: "GATEWAY",
+	Name: "gateway add", Options: "--data DIR --psk-out FILE|--psk-in FILE|--impi IMPI [--psk-identity ID]", Args: "GATEWAY",
 	Summary: "add a gateway and the PSK1 that it shares with the server",
+	About:   "Adds a gateway by the PSK1 that is brought to it in a file, or by the IMPI of its SIM: then it gets its PSK1s by 3GPP GBA (run --bsf-url). Others come in by gateway invite.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		out := fs.String("psk-out", "", "make a PSK1 and write it to a new `FILE` as hex, to be brought to the gateway")
 		in := fs.String("psk-in", "", "take the PSK1 from `FILE`: 16 to 64 bytes as hex")
+		impi := fs.String("impi", "", "its PSK1s come from 3GPP GBA, by the SIM with this `IMPI`")
 		identity := fs.String("psk-identity", "", "the `ID` by which the gateway names its PSK1; the gateway's ID if not given")
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			id, err := cpns.ParseGatewayID(args[0])
 			if err != nil {
 				return command.Misused("%v", err)
 			}
+			if *impi != "" {
+				if *out != "" || *in != "" || *identity != "" {
+					return command.Misused("--impi goes with no PSK1 of a file")
+				}
+				return addWithIMPI(ctx, c, *data, id, *impi)
+			}
 			pskID, err := cpns.ParsePSKIdentity(cmp.Or(*identity, string(id)))
 			if err != nil {
 				return command.Misused("%v", err)
 			}
 			if (*out == "") == (*in == "") {
-				return command.Misused("one of --psk-out and --psk-in has to be given")
+				return command.Misused("one of --psk-out, --psk-in and --impi has to be given")
 			}
 			if *in != "" {
 				return addWithPSK(ctx, c, *data, id, pskID, *in)
@@ -48,6 +56,21 @@ var gatewayAddCommand = command.Command{
 			return addWithNewPSK(ctx, c, *data, id, pskID, *out)
 		}
 	},
+}
+
+func addWithIMPI(ctx context.Context, c *command.Console, data string, id cpns.GatewayID, impi string) error {
+	if err := server.CheckIMPI(impi); err != nil {
+		return command.Misused("--impi: %v", err)
+	}
+	err := withOperator(ctx, data, func(op *server.Operator) error { return op.AddGatewayIMPI(ctx, id, impi) })
+	if errors.Is(err, server.ErrExists) {
+		return fmt.Errorf("there is a gateway %s, or one with the IMPI %s, already: cpns-server gateway list --json shows them", id, impi)
+	}
+	if err != nil {
+		return err
+	}
+	c.Printf("gateway %s added\n", id)
+	return nil
 }
 
 func addWithPSK(ctx context.Context, c *command.Console, data string, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
@@ -111,7 +134,7 @@ func readPSK(path string) (cpns.PSK1, error) {
 var gatewayListCommand = command.Command{
 	Name: "gateway list", Options: "--data DIR [--json]",
 	Summary: "list the gateways",
-	About:   "Lists the gateways: by what PSK1 they ask, where that comes from (file or tls), the fingerprint of their key, and when they were last there.",
+	About:   "Lists the gateways: by what PSK1 they ask, where that comes from (file, tls or gba), the fingerprint of their key, and when they were last there.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
@@ -133,6 +156,7 @@ type gatewayLine struct {
 	Source      server.Source    `json:"source"`
 	GoodUntil   *time.Time       `json:"good_until"`
 	Fingerprint string           `json:"fingerprint"`
+	IMPI        string           `json:"impi"`
 	Model       string           `json:"model"`
 	Serial      string           `json:"serial"`
 	Seen        *time.Time       `json:"last_seen"`
@@ -142,7 +166,10 @@ type gatewayLine struct {
 // gatewayLineOf shows the PSK1 that the gateway used last, or else the newest; keys
 // are the newest first.
 func gatewayLineOf(g server.Gateway, keys []server.PSK1) gatewayLine {
-	l := gatewayLine{Gateway: g.ID, Model: g.Model, Serial: g.Serial, Created: g.Created, Seen: orNil(g.Seen)}
+	l := gatewayLine{Gateway: g.ID, IMPI: g.IMPI, Model: g.Model, Serial: g.Serial, Created: g.Created, Seen: orNil(g.Seen)}
+	if g.IMPI != "" {
+		l.Source = server.SourceGBA
+	}
 	if g.Key != (cpns.SPKIHash{}) {
 		l.Fingerprint, l.Source = g.Key.Fingerprint(), server.SourceTLS
 	}

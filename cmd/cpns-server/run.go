@@ -22,7 +22,7 @@ import (
 // runCommand serves; now is the clock by which requests and certificates are judged.
 func runCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
+		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
 		Summary: "answer gateways",
 		About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 		Setup: func(fs *flag.FlagSet) command.Run {
@@ -30,6 +30,7 @@ func runCommand(now func() time.Time) command.Command {
 			listen := fs.String("listen", "127.0.0.1:8443", "the `ADDRESS` to listen on; port 0 takes a free one")
 			keys := fs.Int("keys", cpns.DefaultSetLength, "`N` EUKeys in a new set, 2 to 1024")
 			config := configFlags(fs)
+			operator := bsfFlags(fs)
 			return func(ctx context.Context, c *command.Console, args []string) error {
 				if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
 					return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
@@ -38,6 +39,10 @@ func runCommand(now func() time.Time) command.Command {
 					return command.Misused("--daily-claims %d: at least 1", config.DailyClaims)
 				}
 				config.SetLength, config.Now = *keys, now
+				var err error
+				if config.BSF, err = operator.client(); err != nil {
+					return err
+				}
 				return serve(ctx, c, *data, *listen, config)
 			}
 		},

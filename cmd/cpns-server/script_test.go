@@ -18,6 +18,7 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/durable"
+	"cpns.example.net/pngw/scripts/gbalab/lab"
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/https"
 )
@@ -42,18 +43,19 @@ func TestMain(m *testing.M) {
 //	expired DIR                                  puts a server certificate into DIR that has ended
 //	mode FILE MODE                               wants a file's mode
 //
-// and those of step0_test.go.
+// and those of step0_test.go and gba_test.go.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Values[simKey{}] = new(*lab.Subscriber)
 			env.Setenv("TODAY", day(time.Now()))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serving": serving, "until": until, "assign": assign, "expired": expired, "mode": mode,
-			"unit": unit, "enrol": enrol, "psk1": psk1,
+			"unit": unit, "enrol": enrol, "psk1": psk1, "operator": operator, "bootstrap": bootstrap,
 		},
 	})
 }

@@ -25,7 +25,7 @@ const (
 // What gateways did to become one (step 0).
 const (
 	EventGatewayEnrolled EventKind = "gateway_enrolled" // by the secret of an invitation
-	EventPSK1Given       EventKind = "psk1_given"       // a PSK1 from TLS
+	EventPSK1Given       EventKind = "psk1_given"       // a PSK1 from TLS or GBA
 	EventPSK1Ended       EventKind = "psk1_file_ended"  // the first PSK1 from TLS was used
 )
 

@@ -197,7 +197,7 @@ func TestApproveNames(t *testing.T) {
 	if conflict, ok := errors.AsType[*server.ConflictError](err); !ok || len(conflict.Conflicts) != 2 {
 		t.Errorf("taking the place of one of two: %v", err)
 	}
-	if _, err := s.op.Approve(ctx, server.Approval{Fingerprint: u.key.Fingerprint(), Serial: "other"}); err == nil {
+	if _, err := s.op.Approve(ctx, server.Approval{Fingerprint: u.key.Fingerprint(), ID: "new", Serial: "other"}); err == nil {
 		t.Error("approved with another serial number than the list's")
 	}
 }

@@ -73,7 +73,7 @@ func (s *Server) settle(v *visit, lost bool) {
 // problem where PSK1 did not authenticate a request that can be answered.
 func (s *Server) serveAssignment(w http.ResponseWriter, r *http.Request) {
 	v := s.visitOf(r)
-	in, err := s.receive(w, r)
+	in, err := s.receive(w, r, v)
 	if err != nil {
 		s.fail(w, v, err)
 		return
@@ -134,7 +134,7 @@ type received struct {
 
 // receive reads, parses and opens a request. Its errors are problems, or the
 // server's own.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request) (*received, error) {
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (*received, error) {
 	if err := checkHeader(r); err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) (*received, err
 	if err != nil {
 		return nil, &problem{status: http.StatusBadRequest, detail: "the body is not an EUKey Assignment Request"}
 	}
-	under, psk, err := s.psk1Of(r.Context(), sealed.Identity)
+	under, psk, err := s.psk1Of(r.Context(), v, sealed.Identity)
 	if err != nil {
 		return nil, err
 	}
@@ -162,17 +162,24 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) (*received, err
 }
 
 // psk1Of finds the PSK1 that an identity names. One that is not known, or is over,
-// is replaced by one that nobody has, so that all are refused alike.
-func (s *Server) psk1Of(ctx context.Context, id cpns.PSKIdentity) (PSK1, cpns.PSK1, error) {
+// is replaced by one that nobody has, so that all are refused alike. The operator's
+// bootstrapping server, where there is one, is asked for what may be its own.
+func (s *Server) psk1Of(ctx context.Context, v *visit, id cpns.PSKIdentity) (PSK1, cpns.PSK1, error) {
 	var p PSK1
 	err := s.store.View(ctx, func(tx Tx) (err error) {
 		p, err = tx.PSK1(id)
 		return err
 	})
+	if errors.Is(err, ErrNotFound) && s.bsf != nil && isBTID(id) {
+		p, err = s.bootstrapped(ctx, v, id)
+	}
 	if errors.Is(err, ErrNotFound) || err == nil && !p.good(s.now()) {
 		p, err = s.nowhere, nil
 	}
 	if err != nil {
+		if _, isProblem := errors.AsType[*problem](err); isProblem {
+			return PSK1{}, nil, err
+		}
 		return PSK1{}, nil, fmt.Errorf("finding the PSK1: %w", err)
 	}
 	psk, err := s.vault.open(columnPSK1, psk1Row(p.Gateway, p.Identity), p.Key)

@@ -9,8 +9,8 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// A gateway has at most one PSK1 from TLS that it uses and one that it got since. An
-// answer that was lost costs nothing: the next one takes its place.
+// A gateway has at most one PSK1 from TLS or GBA that it uses and one that it got since.
+// An answer that was lost costs nothing: the next one takes its place.
 const (
 	oldPSK1Kept = 10 * time.Minute // after the next one was first used
 	seenEvery   = time.Minute      // how exactly a gateway's last request is recorded
@@ -54,9 +54,9 @@ func setSeen(tx Tx, g Gateway, now time.Time) error {
 }
 
 // firstUse marks a PSK1 as used. One from TLS ends the gateway's PSK1 from a file,
-// and soon the one from TLS before it.
+// and, as one from GBA does, soon the one before it.
 func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
-	if err := tx.SetPSK1Times(p.Identity, now, p.Ends); err != nil || p.Source != SourceTLS {
+	if err := tx.SetPSK1Times(p.Identity, now, p.Ends); err != nil || p.Source == SourceFile {
 		return err
 	}
 	all, err := tx.PSK1sOf(p.Gateway)
@@ -66,6 +66,8 @@ func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
 	for _, other := range all {
 		switch {
 		case other.Identity == p.Identity:
+			continue
+		case other.Source == SourceFile && p.Source != SourceTLS:
 			continue
 		case other.Source == SourceFile:
 			err = errors.Join(tx.RemovePSK1(other.Identity), tx.AddEvent(Event{Time: now, Kind: EventPSK1Ended, Gateway: p.Gateway, Source: "server"}))
@@ -79,8 +81,8 @@ func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
 	return nil
 }
 
-// addPSK1 gives a gateway a PSK1 from TLS. Beside it stays the newest that the gateway
-// has used, or else the newest; a PSK1 from a file stays until this one is used.
+// addPSK1 gives a gateway a PSK1 from TLS or GBA. Beside it stays the newest that the
+// gateway has used, or else the newest; a PSK1 from a file stays.
 func addPSK1(tx Tx, p PSK1) error {
 	all, err := tx.PSK1sOf(p.Gateway)
 	if err != nil {
@@ -88,12 +90,12 @@ func addPSK1(tx Tx, p PSK1) error {
 	}
 	var kept *PSK1
 	for n := range all {
-		if all[n].Source == SourceTLS && (kept == nil || kept.Used.IsZero() && !all[n].Used.IsZero()) {
+		if all[n].Source != SourceFile && (kept == nil || kept.Used.IsZero() && !all[n].Used.IsZero()) {
 			kept = &all[n]
 		}
 	}
 	for n := range all {
-		if all[n].Source == SourceTLS && &all[n] != kept {
+		if all[n].Source != SourceFile && &all[n] != kept {
 			if err := tx.RemovePSK1(all[n].Identity); err != nil {
 				return err
 			}

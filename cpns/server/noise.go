@@ -10,11 +10,12 @@ const (
 	noiseGateway    = "gateway sends too many requests"
 	noiseConnection = "connection failed"
 	noiseHealth     = "health check failed"
+	noiseBSF        = "the bootstrapping server does not answer"
 	// An authentic request, and so perhaps anybody's copy of one.
 	noiseOutOfWindow = "request from another time"
 )
 
-var noises = [...]string{noiseRefused, noiseEnded, noiseGateway, noiseConnection, noiseHealth, noiseOutOfWindow}
+var noises = [...]string{noiseRefused, noiseEnded, noiseGateway, noiseConnection, noiseHealth, noiseBSF, noiseOutOfWindow}
 
 // logNoise logs a line of the kind unless there were too many.
 func (s *Server) logNoise(kind string, args ...any) {

@@ -134,6 +134,20 @@ func (o *Operator) AddGateway(ctx context.Context, id cpns.GatewayID, identity c
 	})
 }
 
+// AddGatewayIMPI adds a gateway whose PSK1s come from GBA: that of the SIM with an IMPI.
+// It fails with ErrExists where a gateway has that ID or that IMPI.
+func (o *Operator) AddGatewayIMPI(ctx context.Context, id cpns.GatewayID, impi string) error {
+	if err := CheckIMPI(impi); err != nil {
+		return err
+	}
+	return o.store.Update(ctx, func(tx Tx) error {
+		if err := tx.AddGateway(Gateway{ID: id, IMPI: impi, Created: time.Now()}); err != nil {
+			return err
+		}
+		return tx.AddEvent(o.event(Event{Kind: EventGatewayAdded, Gateway: id, Detail: "IMPI " + impi}))
+	})
+}
+
 // RemoveGateway removes a gateway with its PSK1s: its next request is refused, and
 // its key enrols nothing without a person. What was assigned through it stays. It
 // fails with ErrNotFound where there is none.

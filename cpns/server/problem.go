@@ -60,13 +60,15 @@ var (
 )
 
 // fail answers a request that an error ended. The sender's address pays for its
-// own errors, and is told no more than that where it owes; the server's own are
-// logged, and told as 503 only.
+// own errors, and is told no more than that where it owes; the server's own, and a
+// bootstrapping server's, are logged, and told as 503 only.
 func (s *Server) fail(w http.ResponseWriter, v *visit, err error) {
 	p, isProblem := errors.AsType[*problem](err)
+	own := isProblem && p.status == http.StatusServiceUnavailable
 	owed := v.stake == nil && v.owes > 0
-	s.settle(v, isProblem)
+	s.settle(v, isProblem && !own)
 	switch {
+	case own: // in the log already
 	case isProblem && p.gateway != "":
 		s.logNoise(noiseGateway, "status", p.status, "detail", p.detail, "gateway", p.gateway, "remote", v.from)
 	case isProblem && owed:

@@ -27,7 +27,8 @@
 // Step 0 by TLS, by which a gateway gets its PSK1, has files of its own: step0.go
 // (who is at the other end), psk1.go (a PSK1 for a gateway), enrol.go and
 // enroljson.go (a gateway that is not known yet), invite.go and approve.go (what the
-// operator does about it), keyuse.go (which PSK1s of a gateway are good).
+// operator does about it). By GBA it is gba.go, with package bsf. keyuse.go says which
+// PSK1s of a gateway are good.
 //
 // Left to others: where the master key and the certificate come from.
 package server
@@ -73,6 +74,9 @@ type Config struct {
 	Anchors      func() Anchors
 	PSK1Lifetime time.Duration
 
+	// BSF is the operator's bootstrapping server; nil where there is no GBA.
+	BSF BSF
+
 	// Now is the clock, time.Now where it is nil.
 	Now func() time.Time
 
@@ -103,6 +107,10 @@ type Server struct {
 	passed func() time.Duration // since the server was made, whatever the clock says
 	clock  clockWatch
 
+	bsf          BSF
+	bootstraps   *limiter[netip.Prefix]
+	unknown      unknown
+	asking       chan struct{}
 	anchors      func() Anchors
 	psk1Lifetime time.Duration
 
@@ -191,6 +199,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		pruneEvery: pruneEvery,
 		auditRows:  AuditRows,
 
+		bsf:          c.BSF,
+		bootstraps:   newLimiter[netip.Prefix](bootstrapRate, bootstrapBurst, sourcesKept),
+		asking:       make(chan struct{}, bootstrapsAtOnce),
 		anchors:      c.Anchors,
 		psk1Lifetime: c.PSK1Lifetime,
 

@@ -89,6 +89,7 @@ type Users interface {
 type Gateway struct {
 	ID         cpns.GatewayID
 	Key        cpns.SPKIHash // of the key pair that it shows in TLS, zero for none; no two gateways have the same
+	IMPI       string        // of its SIM, "" for none; no two gateways have the same
 	Invitation string        // that approved it, "" for none
 	Fetched    bool          // it has had a PSK1 under Key
 	Model      string        // what the board says of itself
@@ -101,10 +102,11 @@ type Gateway struct {
 type Gateways interface {
 	Gateway(cpns.GatewayID) (Gateway, error)
 	GatewayByKey(cpns.SPKIHash) (Gateway, error)
+	GatewayByIMPI(string) (Gateway, error)
 	// GatewaysBySerial are those whose board says that serial number, at most limit.
 	GatewaysBySerial(serial string, limit int) ([]Gateway, error)
 	AddGateway(Gateway) error
-	// SetGateway replaces all that is known of a gateway but its ID and Created. It
+	// SetGateway replaces all that is known of a gateway but its ID, IMPI and Created. It
 	// fails with ErrExists where another gateway has the key.
 	SetGateway(Gateway) error
 	RemoveGateway(cpns.GatewayID) error                            // with its PSK1s
@@ -118,6 +120,7 @@ type Source string
 const (
 	SourceFile Source = "file"
 	SourceTLS  Source = "tls"
+	SourceGBA  Source = "gba"
 )
 
 // A PSK1 is one that a gateway shares with the server.

@@ -11,12 +11,13 @@ import (
 
 // Gateways.
 
-const gatewayColumns = "SELECT id, key, invitation, fetched, model, serial, created, seen FROM gateways "
+const gatewayColumns = "SELECT id, key, impi, invitation, fetched, model, serial, created, seen FROM gateways "
 
 func scanGateway(r *row) server.Gateway {
 	return server.Gateway{
 		ID:         cpns.GatewayID(r.text()),
 		Key:        r.bytes32(),
+		IMPI:       r.text(),
 		Invitation: r.text(),
 		Fetched:    r.int() != 0,
 		Model:      r.text(),
@@ -49,13 +50,17 @@ func (t *tx) GatewayByKey(key cpns.SPKIHash) (server.Gateway, error) {
 	return get(t, scanGateway, gatewayColumns+"WHERE key = ? AND key <> x''", keyBlob(key))
 }
 
+func (t *tx) GatewayByIMPI(impi string) (server.Gateway, error) {
+	return get(t, scanGateway, gatewayColumns+"WHERE impi = ? AND impi <> ''", impi)
+}
+
 func (t *tx) GatewaysBySerial(serial string, limit int) ([]server.Gateway, error) {
 	return list(t, scanGateway, gatewayColumns+"WHERE serial = ? AND serial <> '' ORDER BY id LIMIT ?", serial, int64(limit))
 }
 
 func (t *tx) AddGateway(g server.Gateway) error {
-	return t.insert("INSERT INTO gateways (id, key, invitation, fetched, model, serial, created, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		string(g.ID), keyBlob(g.Key), g.Invitation, flag(g.Fetched), g.Model, g.Serial, g.Created, g.Seen)
+	return t.insert("INSERT INTO gateways (id, key, impi, invitation, fetched, model, serial, created, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		string(g.ID), keyBlob(g.Key), g.IMPI, g.Invitation, flag(g.Fetched), g.Model, g.Serial, g.Created, g.Seen)
 }
 
 func (t *tx) SetGateway(g server.Gateway) error {

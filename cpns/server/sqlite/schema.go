@@ -29,6 +29,7 @@ CREATE TABLE users (
 CREATE TABLE gateways (
 	id         TEXT PRIMARY KEY,
 	key        BLOB NOT NULL, -- empty where it has none
+	impi       TEXT NOT NULL,
 	invitation TEXT NOT NULL,
 	fetched    INTEGER NOT NULL,
 	model      TEXT NOT NULL,
@@ -37,6 +38,7 @@ CREATE TABLE gateways (
 	seen       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX gateways_by_key ON gateways (key) WHERE key <> x'';
+CREATE UNIQUE INDEX gateways_by_impi ON gateways (impi) WHERE impi <> '';
 CREATE INDEX gateways_by_serial ON gateways (serial) WHERE serial <> '';
 
 CREATE TABLE psk1s (

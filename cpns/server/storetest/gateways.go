@@ -11,7 +11,7 @@ import (
 )
 
 func testGateways(t *testing.T, r Rig) {
-	a := server.Gateway{ID: "gw-a", Key: cpns.SPKIHash{1}, Invitation: "i", Fetched: true, Model: "Box 1", Serial: "s/1", Created: start, Seen: start.Add(time.Hour)}
+	a := server.Gateway{ID: "gw-a", Key: cpns.SPKIHash{1}, IMPI: "1@ims", Invitation: "i", Fetched: true, Model: "Box 1", Serial: "s/1", Created: start, Seen: start.Add(time.Hour)}
 	b := server.Gateway{ID: "gw-b", Created: start}
 	c := server.Gateway{ID: "gw-c", Created: start, Serial: "s/1"} // neither it nor b has a key
 	update(t, r.Store, func(tx server.Tx) error {
@@ -30,6 +30,11 @@ func testGateways(t *testing.T, r Rig) {
 		want(t, "by key", got, err, a)
 		_, err = tx.GatewayByKey(cpns.SPKIHash{})
 		wantErr(t, "by no key", err, server.ErrNotFound)
+		got, err = tx.GatewayByIMPI("1@ims")
+		want(t, "by IMPI", got, err, a)
+		_, err = tx.GatewayByIMPI("")
+		wantErr(t, "by no IMPI", err, server.ErrNotFound)
+		wantErr(t, "the same IMPI", tx.AddGateway(server.Gateway{ID: "gw-d", IMPI: "1@ims", Created: start}), server.ErrExists)
 		some, err := tx.GatewaysBySerial("s/1", 5)
 		want(t, "by serial number", some, err, []server.Gateway{a, c})
 		some, err = tx.GatewaysBySerial("s/1", 1)
@@ -42,7 +47,7 @@ func testGateways(t *testing.T, r Rig) {
 		want(t, "all", allGateways(t, tx), nil, []server.Gateway{a, b, c})
 		return nil
 	})
-	changed := server.Gateway{ID: "gw-a", Key: cpns.SPKIHash{31: 9}, Model: "Box 2", Serial: "s/2", Created: start, Seen: start}
+	changed := server.Gateway{ID: "gw-a", Key: cpns.SPKIHash{31: 9}, IMPI: "1@ims", Model: "Box 2", Serial: "s/2", Created: start, Seen: start}
 	update(t, r.Store, func(tx server.Tx) error {
 		change := changed
 		change.Created = start.Add(time.Minute)
