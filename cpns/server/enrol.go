@@ -19,7 +19,7 @@ const (
 )
 
 // serveEnrolment: a gateway's key, and what it says of itself -> what it is called, or
-// that it waits for a person (protocol section 6).
+// that it waits for a person (docs/protocol.md, section 8).
 func (s *Server) serveEnrolment(w http.ResponseWriter, r *http.Request) {
 	v := s.visitOf(r)
 	out, err := s.enrolment(w, r, v)

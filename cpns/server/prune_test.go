@@ -154,3 +154,44 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("the log beside the database has grown to %d bytes", info.Size())
 	}
 }
+
+// What is over of step 0 goes; a removed gateway's key, and a code that ended lately,
+// are known for a while, so that people are told.
+func TestPruneStep0(t *testing.T) {
+	s := newSite(t)
+	s.steady()
+	u, waiting := newUnit(t), newUnit(t)
+	s.enrol(t, u, s.invite(t, "gw-tls", 1), nil).wantApproved(t)
+	s.psk1(t, u)
+	s.enrol(t, waiting, nil, nil).wantPending(t, waiting)
+	must(t, s.op.RemoveGateway(t.Context(), s.enrol(t, newUnit(t), s.invite(t, "gw-gone", 1), nil).wantApproved(t)))
+	left := func(when string, psk1s, enrolments, invitations int) {
+		t.Helper()
+		must(t, s.server.Prune(t.Context()))
+		must(t, s.store.View(t.Context(), func(tx server.Tx) error {
+			e, err := tx.EnrolmentsAfter(cpns.SPKIHash{}, 100)
+			must(t, err)
+			i, err := tx.CountInvitations()
+			must(t, err)
+			if k := len(s.keysOf(t, "gw-tls")); k != psk1s || len(e) != enrolments || i != invitations {
+				t.Errorf("%s: %d PSK1s, %d enrolments, %d invitations, want %d, %d, %d", when, k, len(e), i, psk1s, enrolments, invitations)
+			}
+			return nil
+		}))
+	}
+	start := s.clock.Now()
+	after := func(d time.Duration) { s.clock.advance(start.Add(d).Sub(s.clock.Now())) }
+	const day = 24 * time.Hour
+	left("at once", 1, 2, 2)
+	after(7*day + 11*time.Minute)
+	left("when the PSK1 is over", 0, 2, 2)
+	after(31 * day)
+	left("a month after the pending one last asked", 0, 1, 2)
+	// The operator's clock is the machine's: what it wrote ends by that.
+	s.clock.advance(time.Until(s.clock.Now()) * -1)
+	left("today", 0, 1, 2)
+	s.clock.advance(105 * day)
+	left("three months after the codes ended", 0, 1, 0)
+	s.clock.advance(300 * day)
+	left("400 days after it was removed", 0, 0, 0)
+}

@@ -29,7 +29,7 @@ func CheckPSK1Lifetime(d time.Duration) error {
 const identityBytes = 16 // of a PSK1 from TLS, at random
 
 // servePSK1: a gateway that is known by its key -> a PSK1, which neither side sends
-// (protocol section 6).
+// (docs/protocol.md, section 8).
 func (s *Server) servePSK1(w http.ResponseWriter, r *http.Request) {
 	v := s.visitOf(r)
 	out, err := s.givePSK1(w, r, v)

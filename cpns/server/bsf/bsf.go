@@ -1,6 +1,6 @@
 // Package bsf asks a 3GPP operator's bootstrapping server for Ks_NAF, as a NAF does:
 // Nbsp_GBA, TS 29.309, over HTTP/2 or HTTP/1.1. It is the server.BSF of a CPNS Server
-// whose gateways have SIMs (protocol section 6).
+// whose gateways have SIMs (docs/protocol.md, section 8).
 package bsf
 
 import (
