@@ -38,7 +38,7 @@ func program(now func() time.Time) *command.Program {
 		Commands: []command.Command{
 			initCommand(now), runCommand(now),
 			userAddCommand, userPasswdCommand, userListCommand, userRemoveCommand,
-			gatewayInviteCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
+			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
 			auditCommand, versionCommand,

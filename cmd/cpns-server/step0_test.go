@@ -25,7 +25,7 @@ import (
 // Gateways of step 0 for the scripts, on the gateway's own connection
 // (https.Exchange):
 //
-//	unit NAME                          makes a key pair, $NAME is its fingerprint
+//	unit NAME                          makes a key pair, $NAME is its fingerprint, $MADE_NAME the gateway ID that is made of it
 //	enrol NAME CODEFILE WANT [SERIAL]  asks to be taken in: the gateway ID that it gets, "pending", or a problem's type
 //	psk1 NAME CODEFILE WANT            asks for a PSK1: "given", the identity in $ID_NAME and the key in NAME.psk, or a problem's type
 
@@ -45,6 +45,7 @@ func unit(ts *testscript.TestScript, neg bool, args []string) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...), 0o600))
 	_, hash := unitOf(ts, args[0])
 	ts.Setenv(args[0], hash.Fingerprint())
+	ts.Setenv("MADE_"+args[0], "gw-"+strings.ToLower(hash.Fingerprint()[:9]))
 }
 
 func unitOf(ts *testscript.TestScript, name string) (tls.Certificate, cpns.SPKIHash) {

@@ -37,6 +37,7 @@ const (
 	EventGatewayAdded    EventKind = "gateway_added"
 	EventGatewayRemoved  EventKind = "gateway_removed"
 	EventGatewayInvited  EventKind = "gateway_invited"
+	EventCodeRevoked     EventKind = "code_revoked" // an invitation ended before its time
 	EventGatewayApproved EventKind = "gateway_approved"
 	EventGatewayReplaced EventKind = "gateway_replaced" // approved under the ID of one with another key
 	EventGatewayRefused  EventKind = "gateway_refused"

@@ -64,7 +64,7 @@ type Invitation struct {
 type Invitations interface {
 	Invitation(id string) (Invitation, error)
 	AddInvitation(Invitation) error
-	SetBound(id string, bound int) error
+	SetInvitation(id string, bound int, ends time.Time) error
 	InvitationsAfter(id string, limit int) ([]Invitation, error) // in the order of their IDs
 	CountInvitations() (int, error)
 	PruneInvitations(endedBefore time.Time) error

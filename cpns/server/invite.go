@@ -61,6 +61,30 @@ func (o *Operator) Invite(ctx context.Context, id cpns.GatewayID, uses int, vali
 	return &secret, i.Ends, err
 }
 
+// Invitations calls f with every invitation that is kept, in the order of their IDs,
+// until f fails.
+func (o *Operator) Invitations(ctx context.Context, f func(Invitation) error) error {
+	return each(ctx, o.store, Tx.InvitationsAfter, func(i Invitation) string { return i.ID }, f)
+}
+
+// Revoke ends an invitation: nobody else comes in by it. Who has come in stays. It
+// fails with ErrNotFound where there is none of that ID.
+func (o *Operator) Revoke(ctx context.Context, id string) error {
+	return o.store.Update(ctx, func(tx Tx) error {
+		i, err := tx.Invitation(id)
+		if err != nil {
+			return err
+		}
+		if now := time.Now(); now.Before(i.Ends) {
+			i.Ends = now
+		}
+		if err := tx.SetInvitation(id, i.Bound, i.Ends); err != nil {
+			return err
+		}
+		return tx.AddEvent(o.event(Event{Kind: EventCodeRevoked, Gateway: i.Gateway, Detail: "code " + id}))
+	})
+}
+
 // IsKnown says whether there is a gateway of an ID.
 func (o *Operator) IsKnown(ctx context.Context, id cpns.GatewayID) (bool, error) {
 	err := o.store.View(ctx, func(tx Tx) error {

@@ -139,7 +139,7 @@ func bind(tx Tx, invitation string, more int) error {
 	if err != nil {
 		return err
 	}
-	return tx.SetBound(invitation, max(i.Bound+more, 0))
+	return tx.SetInvitation(invitation, max(i.Bound+more, 0), i.Ends)
 }
 
 // What is kept of step 0, and for how long.

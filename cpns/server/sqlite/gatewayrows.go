@@ -224,8 +224,8 @@ func (t *tx) AddInvitation(i server.Invitation) error {
 		i.ID, []byte(i.Secret), string(i.Gateway), int64(i.Uses), int64(i.Bound), i.Created, i.Ends)
 }
 
-func (t *tx) SetBound(id string, bound int) error {
-	return t.change("UPDATE invitations SET bound = ? WHERE id = ?", int64(bound), id)
+func (t *tx) SetInvitation(id string, bound int, ends time.Time) error {
+	return t.change("UPDATE invitations SET bound = ?, ends = ? WHERE id = ?", int64(bound), ends, id)
 }
 
 func (t *tx) InvitationsAfter(id string, limit int) ([]server.Invitation, error) {

@@ -219,7 +219,7 @@ func testInvitations(t *testing.T, r Rig) {
 	update(t, r.Store, func(tx server.Tx) error {
 		_, err := tx.Invitation("a")
 		wantErr(t, "unknown invitation", err, server.ErrNotFound)
-		wantErr(t, "counting for an unknown one", tx.SetBound("a", 1), server.ErrNotFound)
+		wantErr(t, "counting for an unknown one", tx.SetInvitation("a", 1, start), server.ErrNotFound)
 		return errors.Join(tx.AddInvitation(c), tx.AddInvitation(a), tx.AddInvitation(b))
 	})
 	update(t, r.Store, func(tx server.Tx) error {
@@ -229,9 +229,9 @@ func testInvitations(t *testing.T, r Rig) {
 		want(t, "all", all(tx), nil, []server.Invitation{a, b, c})
 		n, err := tx.CountInvitations()
 		want(t, "number", n, err, 3)
-		return errors.Join(tx.SetBound("b", 7), tx.PruneInvitations(a.Ends.Add(time.Second)))
+		return errors.Join(tx.SetInvitation("b", 7, start.Add(4*time.Hour)), tx.PruneInvitations(a.Ends.Add(time.Second)))
 	})
-	b.Bound = 7
+	b.Bound, b.Ends = 7, start.Add(4*time.Hour)
 	view(t, r.Store, func(tx server.Tx) error {
 		want(t, "changed and pruned", all(tx), nil, []server.Invitation{b, c})
 		return nil
