@@ -184,7 +184,7 @@ func parse(body []byte) (*server.Bootstrapped, error) {
 		return nil, fmt.Errorf("its answer has no meKeyMaterial of %d bytes", keySize)
 	}
 	ends, err := time.Parse(time.RFC3339, in.Ends)
-	if err != nil {
+	if err != nil || ends.IsZero() { // zero would be for ever
 		return nil, errors.New("its answer has no keyExpiryTime")
 	}
 	if err := server.CheckIMPI(in.IMPI); err != nil {
