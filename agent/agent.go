@@ -340,11 +340,20 @@ func (a *Agent) dispatch(out []life.Outgoing) {
 		for _, p := range a.ports {
 			switch {
 			case m.Link != "" && m.Link != p.link.Name():
-			case m.Poll && !p.link.Addressed():
+			case !p.link.Addressed() && (m.Poll || a.elsewhere(m, p)):
 				p.poll(time.Now())
 			default:
 				p.offer(m)
 			}
 		}
 	}
+}
+
+// elsewhere says that a message is for a PNE that was not heard on a link, and is
+// more than an identify. On a byte stream each of those takes its turn of the line
+// in vain: one identify for everybody finds out just as well which of them are
+// there, and the hello of one that is gets what waits for it.
+func (a *Agent) elsewhere(m life.Outgoing, p *port) bool {
+	e := a.pnes[m.To]
+	return m.Link == "" && e != nil && !m.Identify && !e.HeardOn(p.link.Name())
 }

@@ -102,6 +102,7 @@ const (
 )
 
 func (t *trials) run(ctx context.Context, ids []cpns.EntityID) error {
+	ids = slices.Clone(ids)
 	begin := time.NewTimer(0)
 	defer begin.Stop()
 	sweep := time.NewTicker(sweepPause)
@@ -133,16 +134,17 @@ func (t *trials) run(ctx context.Context, ids []cpns.EntityID) error {
 }
 
 // begin asks the next few PNEs whose links have room, and returns those that are
-// left.
+// left, the ones whose links had none behind the others.
 func (t *trials) begin(ctx context.Context, ids []cpns.EntityID) ([]cpns.EntityID, error) {
 	var over []Proof
 	err := t.a.do(ctx, func() {
-		for n := 0; n < trialsAtOnce && len(ids) > 0; n++ {
-			p, ok := t.beginOne(ids[0])
-			if !ok {
-				return
-			}
-			if ids = ids[1:]; p != nil {
+		for range min(trialsAtOnce, len(ids)) {
+			id := ids[0]
+			ids = ids[1:]
+			switch p, ok := t.beginOne(id); {
+			case !ok:
+				ids = append(ids, id)
+			case p != nil:
 				over = append(over, *p)
 			}
 		}
@@ -189,7 +191,7 @@ func allRepeats(first time.Duration) time.Duration { return 2 * 31 * first * 5 /
 // any link will do.
 func (a *Agent) room(link string) bool {
 	for _, p := range a.ports {
-		if (link == "" || link == p.link.Name()) && len(p.out) < cap(p.out)/2 {
+		if (link == "" || link == p.link.Name()) && p.room() {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"cpns.example.net/pngw/agent/life"
@@ -18,6 +19,9 @@ const (
 	outLength = 64
 )
 
+// streamRoom is how many messages may wait on a byte stream while more is begun.
+const streamRoom = 4
+
 // sendTimeout bounds one message's time on a link: 512 bytes take 45 ms at
 // 115200 baud and 4.3 s at 1200.
 const sendTimeout = 10 * time.Second
@@ -31,7 +35,19 @@ type port struct {
 	up   chan struct{}
 	junk chan struct{} // something came in that was no message
 
+	waiting atomic.Int32 // of a byte stream: messages that wait for their turn beside out
+
 	polled time.Time // the agent's goroutine's: when everybody was last asked
+}
+
+// room says whether the gateway may begin something more on the link. On a byte
+// stream each exchange takes its turn, a PNE that has gone takes all of its first
+// wait, and what waits is repeated meanwhile as if it had been sent.
+func (p *port) room() bool {
+	if p.link.Addressed() {
+		return len(p.out) < outLength/2
+	}
+	return len(p.out)+int(p.waiting.Load()) < streamRoom
 }
 
 // inbound is a message that waits for the agent's goroutine.
@@ -106,6 +122,7 @@ func (p *port) converse(ctx context.Context, a *Agent) {
 			p.send(ctx, m, a)
 			x.sent(m, time.Now(), p.link.RetryInterval())
 		}
+		p.waiting.Store(int32(len(x.waiting)))
 		timer.Reset(min(x.pause(time.Now()), n.pause(time.Now())))
 		out := p.out
 		if x.crowded() {

@@ -72,6 +72,8 @@ type Outgoing struct {
 	// answers. On a link that has no addresses one identify for everybody serves
 	// all that are due.
 	Poll bool
+
+	Identify bool // it asks this one PNE to say hello
 }
 
 // News is for those who wait for the PNE, and for the log.

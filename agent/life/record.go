@@ -156,6 +156,9 @@ func (p PNE) SameRecord(q PNE) bool { return p.rec == q.rec }
 // Proved says that the PNE has ever proved a key here.
 func (p PNE) Proved() bool { return p.rec.current != nil && p.rec.current.Proved > 0 }
 
+// HeardOn says that the PNE was last heard, or proved a key last, on that link.
+func (p PNE) HeardOn(link string) bool { return p.mem.link == link || p.mem.proofLink == link }
+
 // UsedUp says that every key of the newest set is proved.
 func (p PNE) UsedUp() bool { return p.rec.target() != nil && p.rec.target().usedUp() }
 

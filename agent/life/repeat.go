@@ -110,7 +110,7 @@ func (p PNE) poll(w World) (PNE, []Effect) {
 // askForHello sends an identify for this PNE on every link. Only an answer to a
 // hello can carry a key, because the hello makes it fresh.
 func (p PNE) askForHello(w World) (PNE, []Effect) {
-	out := p.startRepeat(&p.mem.identify, Outgoing{To: p.rec.entity, Wire: identifyFor(p.rec.entity)}, 0, w)
+	out := p.startRepeat(&p.mem.identify, Outgoing{To: p.rec.entity, Wire: identifyFor(p.rec.entity), Identify: true}, 0, w)
 	return p, []Effect{out}
 }
 
