@@ -309,6 +309,10 @@ func (a *Agent) tell(e *entry, n life.News, link string) {
 		a.unproved.Add(1)
 		return
 	}
+	if n.Key != nil && a.cfg.Observe == nil {
+		clear(n.Key[:])
+	}
+	n.Key = nil // it is the observer's alone
 	e.tell(news{News: n, entity: id})
 }
 

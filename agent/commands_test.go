@@ -257,3 +257,26 @@ func TestMoved(t *testing.T) {
 		t.Error("the first gateway took the device back without its user")
 	}
 }
+
+// TestSessionKeyIsNotLeft: the session key is the observer's, and nobody's where
+// there is none.
+func TestSessionKeyIsNotLeft(t *testing.T) {
+	key := func() *cpns.SessionKey { return &cpns.SessionKey{1, 2, 3} }
+	var seen cpns.SessionKey
+	for _, observe := range []func(Event){nil, func(e Event) { seen = *e.Session }} {
+		a := &Agent{cfg: Config{Observe: observe}, log: quiet}
+		watcher := make(chan news, 1)
+		e := &entry{PNE: life.New("pne-1", "alice"), watchers: []chan<- news{watcher}}
+		k := key()
+		a.tell(e, life.News{Kind: life.Authenticated, Key: k}, "wire")
+		if n := <-watcher; n.Key != nil {
+			t.Error("a command's watcher was handed the session key")
+		}
+		if observe == nil && *k != (cpns.SessionKey{}) {
+			t.Error("the session key is left, and nobody has it to wipe")
+		}
+	}
+	if seen != *key() {
+		t.Error("the observer did not get the key")
+	}
+}

@@ -34,11 +34,14 @@ func (x *exchanges) answer(m life.Outgoing) {
 func (x *exchanges) begin(m life.Outgoing) { x.add(m, len(x.waiting)) }
 
 // add puts a message in its place, unless it waits already or there is no room;
-// what was dropped is repeated later. A PNE has one message waiting: the latest.
+// what was dropped is repeated later. A PNE has one message waiting: the latest,
+// which a repeat that was due before it came does not take the place of.
 func (x *exchanges) add(m life.Outgoing, place int) bool {
 	for i := range x.waiting {
 		if w := &x.waiting[i]; w.To == m.To && (m.To != "" || bytes.Equal(w.Wire, m.Wire)) {
-			*w = m
+			if m.Ticket == 0 || m.Ticket >= w.Ticket {
+				*w = m
+			}
 			return false
 		}
 	}

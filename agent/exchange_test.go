@@ -112,3 +112,23 @@ func TestPollsAreOneForAll(t *testing.T) {
 		t.Errorf("on the stream it is for %q", m.To)
 	}
 }
+
+// TestExchangesKeepTheLatest: a repeat that was due before a PNE answered does not
+// take the place of what its answer led to.
+func TestExchangesKeepTheLatest(t *testing.T) {
+	message := func(ticket uint64) life.Outgoing {
+		m := identifyOf(t, "a")
+		m.Ticket = ticket
+		return m
+	}
+	var x exchanges
+	x.answer(message(7))
+	x.begin(message(6))
+	if len(x.waiting) != 1 || x.waiting[0].Ticket != 7 {
+		t.Errorf("%+v wait, want message 7", x.waiting)
+	}
+	x.begin(message(8))
+	if len(x.waiting) != 1 || x.waiting[0].Ticket != 8 {
+		t.Errorf("%+v wait, want message 8", x.waiting)
+	}
+}

@@ -86,10 +86,10 @@ func (l *limitListener) enter(c *limitedConn, from netip.Addr) bool {
 		return false
 	}
 	network := networkOf(source)
-	full := l.total >= connections
-	if full || !forwarder && l.open[source] >= connectionsPerSource {
+	over := !forwarder && l.open[source] >= connectionsPerSource
+	if over || l.total >= connections {
 		victim := oldest(l.unproved[network], source)
-		if full {
+		if !over {
 			victim = l.displaced(source, network)
 		}
 		if victim == nil {

@@ -317,3 +317,21 @@ func TestCrowdForwarder(t *testing.T) {
 		t.Error("a proxy's connections can be pushed out")
 	}
 }
+
+// One source has no more than its share, also where it takes it from a network that
+// has more.
+func TestOneSourceInACrowd(t *testing.T) {
+	l, come := crowd()
+	for n := 0; l.total < connections; n++ {
+		if n > 2*connections {
+			t.Fatal("they cannot fill the server")
+		}
+		come([]string{"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"}[n%4])
+	}
+	for range 2 * connectionsPerSource {
+		come("192.0.2.1")
+	}
+	if got := l.open[sourceOf(netip.MustParseAddr("192.0.2.1"))]; got > connectionsPerSource {
+		t.Errorf("one source has %d connections, at most %d", got, connectionsPerSource)
+	}
+}
