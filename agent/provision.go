@@ -90,6 +90,7 @@ func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func
 		a: a, r: r, progress: progress, enough: timer.C,
 		news:     make(chan news, 4*len(r.Entities)+16),
 		outcomes: make([]Outcome, len(r.Entities)), wanted: map[cpns.EntityID]int{}, unstored: map[cpns.EntityID]error{},
+		told: map[refusal]bool{},
 	}
 	defer a.unwatch(r.Entities, p.news)
 	var dead *Outcome // why no further device is asked for
@@ -145,6 +146,13 @@ type provision struct {
 	outcomes []Outcome
 	wanted   map[cpns.EntityID]int // assigned and not delivered yet: place in outcomes
 	unstored map[cpns.EntityID]error
+	told     map[refusal]bool // each is told once: anybody may say it, as often as they like
+}
+
+// refusal is what was said in a device's name: that it could not take its key.
+type refusal struct {
+	id     cpns.EntityID
+	status cpns.AckStatus
 }
 
 // offer asks the device to say hello, and listens for what comes of it.
@@ -175,10 +183,16 @@ func (p *provision) offer(ctx context.Context, id cpns.EntityID) error {
 
 // await waits until every device has its key or time is up.
 func (p *provision) await(ctx context.Context) error {
+	sweep := time.NewTicker(provisionSweep)
+	defer sweep.Stop()
 	for len(p.wanted) > 0 && !p.late {
 		select {
 		case n := <-p.news:
 			if err := p.hear(ctx, n); err != nil {
+				return err
+			}
+		case <-sweep.C:
+			if err := p.sweep(ctx); err != nil {
 				return err
 			}
 		case <-p.enough:
@@ -193,6 +207,26 @@ func (p *provision) await(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// provisionSweep is how often the devices themselves are looked at: news is a hint,
+// which is dropped where too much of it comes.
+const provisionSweep = time.Second
+
+// sweep looks for devices whose outcome nobody told.
+func (p *provision) sweep(ctx context.Context) error {
+	var settled []cpns.EntityID
+	err := p.a.do(ctx, func() {
+		for id := range p.wanted {
+			if e := p.a.pnes[id]; e == nil || e.Proved() && !e.Pending() {
+				settled = append(settled, id)
+			}
+		}
+	})
+	for _, id := range settled {
+		err = errors.Join(err, p.look(ctx, id, false))
+	}
+	return err
 }
 
 // drain tells what has happened meanwhile, without waiting.
@@ -219,6 +253,11 @@ func (p *provision) hear(ctx context.Context, n news) error {
 	case n.Kind == life.Delivered || n.Kind == life.Authenticated:
 		return p.look(ctx, n.entity, false)
 	case n.Kind == life.Refused:
+		r := refusal{n.entity, n.Status}
+		if p.told[r] {
+			return nil
+		}
+		p.told[r] = true
 		p.progress(Step{Entity: n.entity, Kind: StepDeviceRefused, Detail: life.Refusal(n.Status)})
 	case n.Kind == life.TagFails:
 		v, err := p.a.Show(ctx, n.entity)

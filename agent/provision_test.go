@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -364,4 +365,62 @@ func spoilRecords(t *testing.T, dir string) {
 		t.Fatalf("record files: %v, %v", files, err)
 	}
 	flipByte(t, files[0])
+}
+
+// TestForgedRefusals: who speaks in a device's name fills nobody's screen, and what
+// it keeps a command from hearing the command finds out itself.
+func TestForgedRefusals(t *testing.T) {
+	p := newParty(t)
+	tk := p.importPNE("pne-1")
+	gw, far := transport.NewPair("wire", "device")
+	g := p.gateway(gw)
+	device, err := pne.New(pne.Config{Entity: "pne-1", TK: tk, Storage: pne.Volatile{}, Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		ended <- far.Run(ctx, transport.Handler{Message: func(m transport.Message) {
+			reply, ev := device.Handle(m.Data)
+			switch ev.Kind {
+			case pne.Identify:
+				reply, _ = device.Hello()
+			case pne.Stored:
+				for i := range 400 {
+					s := cpns.AckStatus(2 + i%3)
+					forged, err := cpns.NewFailedAcknowledgement(s, "pne-1", ev.Epoch, ev.Index).Marshal()
+					if err != nil {
+						t.Error(err)
+					}
+					far.Send(ctx, "", forged)
+				}
+				time.Sleep(300 * time.Millisecond)                   // until they have been looked at
+				g.do(ctx, func() { g.pnes["pne-1"].watchers = nil }) // as where its news had no room
+			}
+			if reply != nil {
+				far.Send(ctx, "", reply)
+			}
+		}})
+	}()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	begin := time.Now()
+	steps, out := g.provision(goodPassword, 20*time.Second, "pne-1")
+	if took := time.Since(begin); out[0].Result != ResultDelivered || took > 10*time.Second {
+		t.Errorf("%+v after %v", out[0], took)
+	}
+	refused := 0
+	for _, s := range steps {
+		if s == StepDeviceRefused {
+			refused++
+		}
+	}
+	if refused > 3 {
+		t.Errorf("it was told %d times that the device refused", refused)
+	}
 }
