@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,9 +58,19 @@ func (w *workshop) configure(t *testing.T, conf string) {
 	}
 }
 
+// heedHangups has the programs that a test starts heed SIGHUP, also where the tests
+// themselves run under nohup: what is caught here is the default there.
+func heedHangups(t *testing.T) {
+	t.Helper()
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
+}
+
 // TestHangup: SIGHUP has the agent take another configuration, in the same process; a
 // wrong one changes nothing, and SIGTERM ends it in good order all the same.
 func TestHangup(t *testing.T) {
+	heedHangups(t)
 	w := newWorkshop(t, programForAll(t))
 	w.configure(t, partsGateway)
 	if code, says := w.init(t); code != 0 {
@@ -128,6 +139,7 @@ func TestHangup(t *testing.T) {
 // TestTerminalGone: the agent that a person started at a terminal ends in good order
 // when that hangs up, and one under nohup does not notice.
 func TestTerminalGone(t *testing.T) {
+	heedHangups(t)
 	program := programForAll(t)
 	for name, ignored := range map[string]bool{"plain": false, "nohup": true} {
 		t.Run(name, func(t *testing.T) {
