@@ -46,6 +46,9 @@ func (p PNE) challenged(hello *hash, w World) (PNE, []Effect) {
 	if u := &p.mem.update; u.open() && u.hello == *hello {
 		return p, nil // it has had its challenge, and the PNE has answered
 	}
+	if !p.mem.begun.take(w.Now, beginBurst, beginPace) {
+		return p, nil
+	}
 	return p.challenge(w.Link, hello, w)
 }
 

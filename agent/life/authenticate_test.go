@@ -71,7 +71,7 @@ func TestLostAcknowledgementsUseNothingUp(t *testing.T) {
 		b.w.Now = b.w.Now.Add(period)
 		held := cpns.Index(1)
 		for range 500 {
-			b.w.Now = b.w.Now.Add(time.Second)
+			b.w.Now = b.w.Now.Add(beginPace)
 			c := b.asked(b.hello(1, held))
 			r, mine := responds(s, c, held)
 			u := b.one(r).(*cpns.EUKeyUpdate)
@@ -89,7 +89,7 @@ func TestLostAcknowledgementsUseNothingUp(t *testing.T) {
 			}
 		}
 		if held != 2 {
-			t.Errorf("restarts %v: 500 authentications in 500 s moved the device to key %d, want 2", restarts, held)
+			t.Errorf("restarts %v: 500 authentications in 2500 s moved the device to key %d, want 2", restarts, held)
 		}
 	}
 }

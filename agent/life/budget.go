@@ -36,6 +36,14 @@ const (
 	helloPace  = 20 * time.Millisecond
 )
 
+// Authentications that the hellos of one PNE begin: whoever has copies of them could
+// have the two authenticate without end. The PNE begins one when it is switched on,
+// and when an application refuses it.
+const (
+	beginBurst = 8
+	beginPace  = 5 * time.Second
+)
+
 // Writes of the store because a PNE says that it knows a newer epoch: it does
 // so once in its life at another gateway.
 const (

@@ -289,3 +289,31 @@ func TestHelloAgainDuringUpdate(t *testing.T) {
 	b.none(b.takeUpdate(s, u, c, mine, 1))
 	b.told(Authenticated)
 }
+
+// A copy of a device's hello, said again and again by somebody else, does not keep
+// the two authenticating all day: each is a line in the log and a run of the hooks.
+func TestCopiedHellos(t *testing.T) {
+	s := provedSet(1, 4, 1)
+	b := newBench(t, s)
+	copied := b.hello(1, 1)
+	authenticated := 0
+	for range 10 * 60 * 10 { // ten a second for ten minutes
+		b.w.Now = b.w.Now.Add(100 * time.Millisecond)
+		for _, m := range b.step(copied) {
+			n, err := cpns.ParseMessage(m.Wire)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.authenticates(s, n.(*cpns.AuthChallenge), 1)
+			authenticated++
+		}
+	}
+	if most := beginBurst + int(10*time.Minute/beginPace); authenticated > most {
+		t.Errorf("%d authentications, at most %d", authenticated, most)
+	}
+	// A person who wants one, and a device that has lost its key, need not wait.
+	b.authenticates(s, b.asked(Authenticate{}), 1)
+	if n, ok := b.one(b.hello(0, 0)).(*cpns.Notification); !ok || n.Index != 3 {
+		t.Errorf("a device without a key gets %+v", n)
+	}
+}

@@ -27,6 +27,7 @@ type memory struct {
 	highest   cpns.Epoch // that a verified hello named
 	epochs    budget     // of storing that
 	hellos    budget     // of answers to hellos
+	begun     budget     // of authentications that hellos began
 
 	identify  repeat  // asking the PNE to say hello
 	poll      polling // asking it again and again, while a key waits for it
