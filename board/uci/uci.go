@@ -132,7 +132,8 @@ func (p *parser) parseLine(line string) error {
 	case "package":
 		return p.errorf("a package line belongs to uci import and export, not into a file: take it out")
 	default:
-		return p.errorf("unknown word %q at the start of the line: want config, option or list", command)
+		// Not quoted: a file given in place of this one may hold a key or a password.
+		return p.errorf("the line begins with none of config, option and list")
 	}
 }
 

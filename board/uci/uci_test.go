@@ -156,10 +156,10 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"word", "konfig a", `f:1: unknown word "konfig"`},
-		{"one-letter command", "c a", `f:1: unknown word "c"`},
-		{"quoted command", "'config' a", `f:1: unknown word "'config'"`},
-		{"escaped command", "con\\fig a", `f:1: unknown word "con\\fig"`},
+		{"word", "konfig a", "f:1: the line begins with none of config, option and list"},
+		{"one-letter command", "c a", "f:1: the line begins with none of config, option and list"},
+		{"quoted command", "'config' a", "f:1: the line begins with none of config, option and list"},
+		{"escaped command", "con\\fig a", "f:1: the line begins with none of config, option and list"},
 		{"package", "package pngw", "f:1: a package line"},
 		{"no type", "\nconfig", "f:2: config without a section type"},
 		{"empty type", "config ''", `f:1: section type ""`},
