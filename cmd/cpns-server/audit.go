@@ -50,7 +50,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, s); err == nil {
 		return at, nil
 	}
-	return time.Time{}, command.Misused("--since %q is neither a duration nor a day nor a time", s)
+	return time.Time{}, command.Misused("--since %s: write a time back, such as 24h, a day, such as 2026-03-01, or an RFC 3339 time", s)
 }
 
 // eventLine is an event in one line, the way it is searched by grep.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -34,6 +35,9 @@ func runCommand(now func() time.Time) command.Command {
 			return func(ctx context.Context, c *command.Console, args []string) error {
 				if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
 					return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
+				}
+				if !isAddress(*listen) {
+					return command.Misused("--listen %s: write ADDRESS:PORT, such as 127.0.0.1:8443", *listen)
 				}
 				if config.DailyClaims < 1 {
 					return command.Misused("--daily-claims %d: at least 1", config.DailyClaims)
@@ -118,6 +122,17 @@ func newLog(c *command.Console) *slog.Logger {
 		}
 	}
 	return slog.New(slog.NewTextHandler(c.Stderr, options))
+}
+
+// isAddress tells whether s is HOST:PORT with a number for a port; an empty HOST is every
+// address of this machine.
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 func explainListen(err error, address string) error {
