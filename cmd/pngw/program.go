@@ -59,7 +59,7 @@ func (f *configFile) Set(v string) error {
 func loadConfig(c *command.Console) (*config.Config, error) {
 	cfg, err := config.Load(c.Value("config"))
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: bring it back, or say where it is by --config", err)
+		err = fmt.Errorf("%w: write it, or say where it is by --config", err)
 	}
 	if err != nil {
 		return nil, &command.Exit{Code: command.Usage, Err: err}

@@ -243,7 +243,7 @@ func TestNoConfiguration(t *testing.T) {
 	r := newGateway(t, "rootfs-openwrt-mips")
 	check(t, os.Remove(r.path("etc/config/pngw")))
 	says, tells, _ := r.service("start")
-	if !strings.Contains(says, "/etc/config/pngw: no such file or directory: bring it back") || strings.Contains(tells, "open_instance") {
+	if !strings.Contains(says, "/etc/config/pngw: no such file or directory: write it") || strings.Contains(tells, "open_instance") {
 		t.Errorf("start says %q and tells procd\n%s", says, tells)
 	}
 }
