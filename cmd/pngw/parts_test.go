@@ -381,3 +381,16 @@ func TestInitWhileRunning(t *testing.T) {
 		t.Errorf("the agent ended with %v", err)
 	}
 }
+
+// Whom a command may not become it says, and what to do.
+func TestOthersPlace(t *testing.T) {
+	w := newWorkshop(t, programForAll(t))
+	if os.Getuid() == 0 && w.run == nil {
+		t.Skip("root is the only user here, and may become anybody")
+	}
+	out, err := w.command(t.Context(), "init", "--user", "root").CombinedOutput()
+	const want = "pngw: only root can become root: give the command as root, or without --user\n"
+	if code := exitCode(t, err); code != 1 || string(out) != want {
+		t.Errorf("exit code %d, %q, want %q", code, out, want)
+	}
+}

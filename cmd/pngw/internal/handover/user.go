@@ -79,7 +79,9 @@ func Become(u User) error {
 	if syscall.Getuid() == int(u.UID) && syscall.Geteuid() == int(u.UID) {
 		return nil
 	}
-	if err := syscall.Setgroups(u.Groups); err != nil {
+	if err := syscall.Setgroups(u.Groups); errors.Is(err, syscall.EPERM) {
+		return fmt.Errorf("only root can become %s: give the command as root, or without --user", u.Name)
+	} else if err != nil {
 		return fmt.Errorf("taking the groups of %s: %w", u.Name, err)
 	}
 	if err := syscall.Setgid(int(u.GID)); err != nil {
