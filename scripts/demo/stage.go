@@ -187,10 +187,16 @@ func (s *stage) explain() {
 		s.show.line(line)
 	}
 	s.show.say("A device of your own speaks to the broker at %s, topics cpns/<Entity ID>/up", s.brokerURL)
-	s.show.line("and /down, with an Entity ID and TK that you import first:")
-	s.show.line("printf 'entity_id,tk\\nmine-1,%s\\n' $(openssl rand -hex 16) > mine.csv")
-	s.show.line("cpns-server pne import --data server mine.csv")
-	s.show.line("pngw --config pngw.conf provision --user alice --password-file password mine-1")
+	s.show.line("and /down, with an Entity ID and TK that you import first. Here pne is the device:")
+	for _, line := range []string{
+		"umask 077; openssl rand -hex 16 > mine.tk",
+		"printf 'entity_id,tk\\nmine-1,%s\\n' $(cat mine.tk) > mine.csv",
+		"cpns-server pne import --data server mine.csv",
+		"pne --entity-id mine-1 --tk-file mine.tk --mqtt " + s.brokerURL + " >mine.log 2>&1 &",
+		"pngw --config pngw.conf provision --user alice --password-file password mine-1",
+	} {
+		s.show.line(line)
+	}
 	s.show.say("A gateway of your own asks %s, trusting server/ca.pem.", s.serverURL)
 }
 
