@@ -62,6 +62,9 @@ func (o *options) declare(f *flag.FlagSet) (finish func() error) {
 	f.StringVar(&o.mqtt.KeyFile, "key", "", "a `FILE` with the key of --cert, PEM")
 	f.StringVar(&o.usbip.At, "usbip", "", "a USB device, `AT` vhci: plugged into this machine's kernel, which needs root and modprobe vhci-hcd; at HOST:PORT: for usbip --tcp-port PORT attach -r HOST -b 1-1")
 	return func() error {
+		if *entity == "" {
+			return errors.New("--entity-id ID is missing")
+		}
 		id, err := cpns.ParseEntityID(*entity)
 		if err != nil {
 			return fmt.Errorf("--entity-id: %w", err)
@@ -88,7 +91,7 @@ func (o *options) check(given []string) error {
 	}
 	switch {
 	case o.tkFile == "":
-		return errors.New("--tk-file is missing")
+		return errors.New("--tk-file FILE is missing")
 	case o.links() != 1:
 		return errors.New("give one link: --serial, --mqtt or --usbip")
 	case o.helloInterval < time.Second || o.helloInterval > pne.MaxPause:

@@ -32,7 +32,7 @@ func TestParseURLRefuses(t *testing.T) {
 	tests := []struct{ url, want string }{
 		{"", "scheme"},
 		{"broker.example.net:1883", "scheme"},
-		{"http://broker.example.net", `"http" is not one of mqtt, tcp, mqtts, ssl`},
+		{"http://broker.example.net", "the scheme is not mqtt: write it as mqtt://HOST:PORT"},
 		{"ws://broker.example.net", "WebSocket is not supported"},
 		{"wss://broker.example.net", "WebSocket is not supported"},
 		{"mqtt://gw:hunter2@broker.example.net", "use username and password_file"},
@@ -73,7 +73,7 @@ func TestNewRefuses(t *testing.T) {
 		edit func(*Config)
 	}{
 		{"without a name", func(c *Config) { c.Name = "" }},
-		{"url: scheme", func(c *Config) { c.URL = "" }},
+		{"url: the scheme is not mqtt", func(c *Config) { c.URL = "" }},
 		{"url: the port must be 1 to 65535", func(c *Config) { c.URL = "mqtts://broker.example.net:99999" }},
 		{"key: comes together with cert", func(c *Config) { c.KeyFile = empty }},
 		{"key: open ", func(c *Config) { c.CertFile, c.KeyFile = empty, missing }},

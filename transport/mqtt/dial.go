@@ -55,7 +55,7 @@ func parseURL(s string) (broker, error) {
 	case "ws", "wss":
 		return broker{}, errors.New("MQTT over WebSocket is not supported: use mqtt:// or mqtts://")
 	default:
-		return broker{}, fmt.Errorf("scheme %q is not one of mqtt, tcp, mqtts, ssl", u.Scheme)
+		return broker{}, errors.New("the scheme is not mqtt: write it as mqtt://HOST:PORT or mqtts://HOST:PORT")
 	}
 	if b.host = u.Hostname(); b.host == "" {
 		return broker{}, errors.New("names no host")
