@@ -286,7 +286,7 @@ func (p *provision) look(ctx context.Context, id cpns.EntityID, last bool) error
 	case last && p.unstored[id] != nil:
 		o.Detail, o.Advice = unstoredProof(p.unstored[id]), "once it can be, the device gets its key at its next hello"
 	case last && v.TagFault != "":
-		o.Detail, o.Advice = v.Note, "compare the Temporary Key on the device's label with the server's (cpns-server pne set-tk), and see whether there is another device of this name; pngw show tells more"
+		o.Detail, o.Advice = v.Note, "the server's operator compares the Temporary Key in the factory's list with the server's (cpns-server pne set-tk); see whether there is another device of this name; pngw show tells more"
 	case last:
 		o.Detail, o.Advice = v.Note, "the device has not answered; it gets its key when it next says hello: switch it on, check its cable or its broker, and see pngw list"
 		if v.LastSeen != "" {
