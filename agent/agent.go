@@ -344,8 +344,10 @@ func (a *Agent) dispatch(out []life.Outgoing) {
 		for _, p := range a.ports {
 			switch {
 			case m.Link != "" && m.Link != p.link.Name():
-			case !p.link.Addressed() && (m.Poll || a.elsewhere(m, p)):
-				p.poll(time.Now())
+			case m.Poll && !p.link.Addressed():
+				p.poll(time.Now(), pollGap)
+			case !p.link.Addressed() && a.elsewhere(m, p):
+				p.poll(time.Now(), askGap)
 			default:
 				p.offer(m)
 			}

@@ -32,11 +32,13 @@ func TestPresentAmongAbsent(t *testing.T) {
 		absent int
 		gone   bool // they said hello before
 		broker bool
+		lost   int // identifies that it does not hear
 		within time.Duration
 	}{
 		{name: "a few never there", absent: 20, within: 3 * time.Second},
 		{name: "many never there", absent: 200, within: 10 * time.Second},
 		{name: "a crowd on a broker", absent: 1000, broker: true, within: 30 * time.Second},
+		{name: "identifies are lost", absent: 20, lost: 2, within: 10 * time.Second},
 		{name: "many gone", absent: 60, gone: true, within: 4 * time.Minute},
 	}
 	for _, tt := range tests {
@@ -64,6 +66,10 @@ func TestPresentAmongAbsent(t *testing.T) {
 				go func() {
 					ended <- far.Run(ctx, transport.Handler{Message: func(m transport.Message) {
 						reply, ev := device.Handle(m.Data)
+						if ev.Kind == pne.Identify && tt.lost > 0 {
+							tt.lost--
+							return
+						}
 						if ev.Kind == pne.Identify {
 							time.Sleep(mrand.N(time.Second))
 							reply, _ = device.Hello()

@@ -213,14 +213,18 @@ func (a *Agent) receive(in inbound) []life.Outgoing {
 	return out
 }
 
-// pollGap is between two identifies that ask whoever waits on a byte stream. PNEs that
-// were assigned together are due within less than that.
-const pollGap = 30 * time.Second
+// Gaps between two identifies for everybody on a byte stream: where keys wait, PNEs
+// that were assigned together are due within less than pollGap; where PNEs are to
+// prove their keys, and may be there, one that is lost is to be said again in time.
+const (
+	pollGap = 30 * time.Second
+	askGap  = 5 * time.Second
+)
 
 // poll asks everybody on a byte stream at once, where PNEs would be asked one by one.
 // It is the agent's goroutine's.
-func (p *port) poll(now time.Time) {
-	if p.polled.IsZero() || now.Sub(p.polled) >= pollGap {
+func (p *port) poll(now time.Time, gap time.Duration) {
+	if p.polled.IsZero() || now.Sub(p.polled) >= gap {
 		p.polled = now
 		p.offer(whoIsThere)
 	}
