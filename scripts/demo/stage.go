@@ -180,24 +180,28 @@ func (s *stage) explain() {
 	for _, line := range []string{
 		"cd " + s.folder,
 		"export PATH=" + s.crew.bin + ":$PATH",
-		"pngw --config pngw.conf list            what the gateway knows; try links, status, show",
+		"pngw --config pngw.conf list        what the gateway knows; also links, status",
 		"pngw --config pngw.conf authenticate --all",
-		"tail -f *.log                           what the parties say",
+		"tail -f *.log                       what the parties say",
 	} {
 		s.show.line(line)
 	}
-	s.show.say("A device of your own speaks to the broker at %s, topics cpns/<Entity ID>/up", s.brokerURL)
-	s.show.line("and /down, with an Entity ID and TK that you import first. Here pne is the device:")
+	s.show.say("A device of your own speaks to the broker at %s,", s.brokerURL)
+	s.show.line("topics cpns/<Entity ID>/up and /down. Its Entity ID and TK are imported first.")
+	s.show.line("Here pne is the device:")
 	for _, line := range []string{
 		"umask 077; openssl rand -hex 16 > mine.tk",
 		"printf 'entity_id,tk\\nmine-1,%s\\n' $(cat mine.tk) > mine.csv",
 		"cpns-server pne import --data server mine.csv",
-		"pne --entity-id mine-1 --tk-file mine.tk --mqtt " + s.brokerURL + " >mine.log 2>&1 &",
+		"pne --entity-id mine-1 --tk-file mine.tk \\",
+		"    --mqtt " + s.brokerURL + " >mine.log 2>&1 &",
 		"pngw --config pngw.conf provision --user alice --password-file password mine-1",
 	} {
 		s.show.line(line)
 	}
 	s.show.say("A gateway of your own asks %s, trusting server/ca.pem.", s.serverURL)
+	s.show.line("Its PSK1:")
+	s.show.line("cpns-server gateway add --data server gw-2 --psk-out psk2")
 }
 
 type command struct{ stdin, line string }
