@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -47,11 +48,20 @@ func advisePermission(err error, folder string) error {
 		return fmt.Errorf("%w: run cpns-server as the user who owns %s, or as root", err, folder)
 	}
 	entries, _ := os.ReadDir(folder) // whoever may not read it is told of its owner
+	var foreign []string
+	var whose owner // of the first of them
 	for _, entry := range entries {
 		path := filepath.Join(folder, entry.Name())
 		if has, err2 := ownerOf(path); err2 == nil && has.uid != owns.uid {
-			return fmt.Errorf("%w: %s belongs to %s, and the folder to %s: chown %[4]s %[2]s", err, path, has, owns)
+			if foreign == nil {
+				whose = has
+			}
+			foreign = append(foreign, path)
 		}
+	}
+	if foreign != nil {
+		return fmt.Errorf("%w: %s belongs to %s, and the folder to %s: chown %[4]s %[5]s",
+			err, foreign[0], whose, owns, strings.Join(foreign, " "))
 	}
 	if uid := os.Geteuid(); uid != owns.uid && uid != 0 {
 		return fmt.Errorf("%w: run cpns-server as %s, who owns %s, or as root", err, owns, folder)

@@ -243,6 +243,16 @@ func TestOtherOwners(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
+	// One command for all of them, whichever it was that kept the service out.
+	both := []string{filepath.Join(data, "ca.pem"), filepath.Join(data, "master.key")}
+	for _, path := range both {
+		if err := os.Chown(path, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := output(t, serverAs(service, "run", "--data", data, "--listen", "127.0.0.1:0"), true, "")
+	wantSays(t, out, "chown nobody "+both[0]+" "+both[1])
 }
 
 // A link that the service's user has put into the folder does not lead root to a file
