@@ -16,11 +16,17 @@ import (
 type exchanges struct {
 	waiting []life.Outgoing // at most outLength; what a PNE is waiting for comes first
 	answers int             // how many of them answer a PNE
+	inRow   int             // how many answers were sent since something else was
 
 	to        cpns.EntityID // of the exchange under way
 	everybody bool          // it is an identify for all
 	until     time.Time     // when its first wait is over, zero where there is none under way
 }
+
+// maxInRow is how many answers are sent before what the gateway has begun itself has
+// its turn: whoever says copies of one PNE's hellos must not keep the others waiting.
+// A line seldom has more PNEs than that, all switched on at once.
+const maxInRow = 32
 
 // answer queues what a message of a PNE has led to: it goes before what the gateway
 // begins by itself.
@@ -67,9 +73,18 @@ func (x *exchanges) next(now time.Time) (m life.Outgoing, ok bool) {
 	if len(x.waiting) == 0 || open && (!x.everybody || x.answers == 0) {
 		return m, false
 	}
-	m = x.waiting[0]
-	x.waiting = slices.Delete(x.waiting, 0, 1)
-	x.answers = max(0, x.answers-1)
+	place := 0
+	switch {
+	case x.answers == 0:
+		x.inRow = 0
+	case !open && x.inRow >= maxInRow && len(x.waiting) > x.answers:
+		place, x.inRow = x.answers, 0
+	default:
+		x.answers--
+		x.inRow++
+	}
+	m = x.waiting[place]
+	x.waiting = slices.Delete(x.waiting, place, place+1)
 	return m, true
 }
 

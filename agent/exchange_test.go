@@ -132,3 +132,25 @@ func TestExchangesKeepTheLatest(t *testing.T) {
 		t.Errorf("%+v wait, want message 8", x.waiting)
 	}
 }
+
+// TestExchangesTakeTurns: copies of one PNE's hellos, whose answers go first, do not
+// keep the gateway from what it has begun with another.
+func TestExchangesTakeTurns(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	var x exchanges
+	x.begin(identifyOf(t, "b"))
+	for range 100 {
+		x.answer(identifyOf(t, "a"))
+		m, ok := x.next(now)
+		if !ok {
+			t.Fatal("nothing is sent")
+		}
+		x.sent(m, now, time.Second)
+		if m.To == "b" {
+			return
+		}
+		x.heard("a")
+		now = now.Add(10 * time.Millisecond)
+	}
+	t.Error("what was begun waits behind a hundred answers")
+}
