@@ -259,6 +259,9 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 		}
 		if _, err = p.a.apply(e, ev, nil); err == nil {
 			p.a.found.forget(id)
+			if e.hello != nil && !e.CanBeOf(e.hello) { // somebody else's, from before there was a TK to tell by
+				e.hello = nil
+			}
 			p.a.observe(EventAssigned, e, "")
 		}
 	})

@@ -424,3 +424,31 @@ func TestForgedRefusals(t *testing.T) {
 		t.Errorf("it was told %d times that the device refused", refused)
 	}
 }
+
+// TestForgedHelloIsNotKept: what somebody said in a device's name before there was a
+// key to tell by is not what the server is shown later.
+func TestForgedHelloIsNotKept(t *testing.T) {
+	p := newParty(t)
+	tk := p.importPNE("pne-1")
+	g := p.gateway()
+	for _, under := range []cpns.TK{make(cpns.TK, 16), tk} {
+		h, err := cpns.NewHello(under, cpns.Hello{Entity: "pne-1", Algs: []int64{cpns.AlgChaCha20Poly1305}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		genuine := h.Verify(tk) == nil
+		g.do(t.Context(), func() {
+			e := g.pnes["pne-1"]
+			if e == nil {
+				e = g.enter(life.New("pne-1", "alice"))
+			}
+			e.hello = h
+		})
+		g.provision(goodPassword, 0, "pne-1")
+		g.do(t.Context(), func() {
+			if kept := g.pnes["pne-1"].hello != nil; kept != genuine {
+				t.Errorf("a hello is kept: %v, and it is genuine: %v", kept, genuine)
+			}
+		})
+	}
+}

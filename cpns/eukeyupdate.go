@@ -66,7 +66,9 @@ func (m *EUKeyUpdate) Open(tk TK, held *EUKey, g GatewayID, randGW, randPNE *[No
 }
 
 func (m *EUKeyUpdate) key(tk TK, held *EUKey, randGW, randPNE *[NonceSize]byte) *[32]byte {
-	return deriveKey(slices.Concat(tk, held[:]), authContext(randGW, randPNE), labelFor(labelUpdate, m.Entity))
+	secret := slices.Concat(tk, held[:])
+	defer clear(secret)
+	return deriveKey(secret, authContext(randGW, randPNE), labelFor(labelUpdate, m.Entity))
 }
 
 func (m *EUKeyUpdate) externalAAD(g GatewayID, randGW, randPNE *[NonceSize]byte) []byte {
