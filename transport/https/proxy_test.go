@@ -9,9 +9,9 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
-	"syscall"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"cpns.example.net/pngw/transport"
