@@ -41,6 +41,7 @@ type permission struct {
 // challenge is open it is that one, so that copies of hellos cannot disturb it.
 func (p PNE) challenged(hello *hash, w World) (PNE, []Effect) {
 	if c := &p.mem.challenge; c.open() {
+		p.mem.challenged = *hello
 		return p, []Effect{Outgoing{Link: w.Link, To: p.rec.entity, Wire: c.Wire}}
 	}
 	if u := &p.mem.update; u.open() && u.hello == *hello {
@@ -49,6 +50,7 @@ func (p PNE) challenged(hello *hash, w World) (PNE, []Effect) {
 	if !p.mem.begun.take(w.Now, beginBurst, beginPace) {
 		return p, nil
 	}
+	p.mem.challenged = *hello
 	return p.challenge(w.Link, hello, w)
 }
 

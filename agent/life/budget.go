@@ -30,7 +30,9 @@ func (b *budget) take(now time.Time, burst int, pace time.Duration) bool {
 }
 
 // Answers to the hellos of one PNE: a flood in its name must not cost the
-// others their turn. The PNE's own hellos are seconds apart.
+// others their turn. The PNE's own hellos are seconds apart. What was answered
+// before has a budget of its own, so that copies of one hello, which anybody can
+// say, leave room for the PNE's next.
 const (
 	helloBurst = 16
 	helloPace  = 20 * time.Millisecond

@@ -28,15 +28,23 @@ func (p PNE) hello(h *cpns.Hello, w World) (PNE, []Effect) {
 	}
 	p.mem.link, p.mem.seen = w.Link, w.Now
 	p.tagVerified(h, w)
-	if p.rec.alarm != nil || !p.mem.hellos.take(w.Now, helloBurst, helloPace) {
+	if p.rec.alarm != nil {
 		return p, nil
 	}
-	p.mem.identify = repeat{}
 	sum, err := h.Hash()
 	if err != nil {
 		panic("life: encoding a hello that was decoded: " + err.Error())
 	}
-	if wire := p.mem.notify.answerTo(&sum); wire != nil { // the same hello again
+	wire := p.mem.notify.answerTo(&sum)
+	answers := &p.mem.hellos
+	if wire != nil || sum == p.mem.challenged {
+		answers = &p.mem.again
+	}
+	if !answers.take(w.Now, helloBurst, helloPace) {
+		return p, nil
+	}
+	p.mem.identify = repeat{}
+	if wire != nil { // the same hello again
 		return p, []Effect{Outgoing{Link: w.Link, To: p.rec.entity, Wire: wire}}
 	}
 	p.mem.offered.overtaken = true

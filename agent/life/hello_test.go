@@ -317,3 +317,32 @@ func TestCopiedHellos(t *testing.T) {
 		t.Errorf("a device without a key gets %+v", n)
 	}
 }
+
+// Copies of one hello, however many, do not keep the device's own next one from
+// being answered.
+func TestCopiesBlockNoHello(t *testing.T) {
+	for _, held := range []cpns.Index{0, 1} {
+		s := provedSet(1, 4, 1)
+		b := newBench(t, s)
+		said := func() *cpns.Hello {
+			if held == 0 {
+				return b.hello(0, 0)
+			}
+			return b.hello(1, held)
+		}
+		copied := said()
+		for i := range 20 {
+			for range 5000 { // a thousand a second
+				b.w.Now = b.w.Now.Add(time.Millisecond)
+				b.step(copied)
+			}
+			if len(b.step(said())) == 0 {
+				t.Fatalf("hello %d of a device that holds key %d got no answer", i, held)
+			}
+			for range 6 { // nobody answers what it got
+				b.w.Now = b.w.Now.Add(20 * time.Second)
+				b.step(Timeout{})
+			}
+		}
+	}
+}

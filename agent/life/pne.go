@@ -27,18 +27,21 @@ type memory struct {
 	highest   cpns.Epoch // that a verified hello named
 	epochs    budget     // of storing that
 	hellos    budget     // of answers to hellos
+	again     budget     // of answers to hellos that were answered before
 	begun     budget     // of authentications that hellos began
 
 	identify  repeat  // asking the PNE to say hello
 	poll      polling // asking it again and again, while a key waits for it
 	notify    notifying
 	challenge challenging
-	update    updating
-	offered   offer
-	permit    permission
-	advanced  time.Time // when a next key was first sent by an eukey-update
-	reauth    time.Time // when the schedule asks next, zero for never
-	tickets   uint64    // the last that was given out
+	// challenged is H of the last hello that a challenge answered, all zero for none.
+	challenged hash
+	update     updating
+	offered    offer
+	permit     permission
+	advanced   time.Time // when a next key was first sent by an eukey-update
+	reauth     time.Time // when the schedule asks next, zero for never
+	tickets    uint64    // the last that was given out
 }
 
 // New is a PNE that a user asks for and of which nothing is known yet.
