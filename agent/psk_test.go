@@ -52,6 +52,13 @@ func newMint(life time.Duration) (*mint, *pskKeeper) {
 	return m, newPSKKeeper(m, time.Now, slog.New(slog.DiscardHandler))
 }
 
+// peek is what the keeper keeps, not a copy.
+func (k *pskKeeper) peek() (current, old *PSK) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current, k.old
+}
+
 func wantPSK(t *testing.T, k *pskKeeper, want cpns.PSKIdentity) *PSK {
 	t.Helper()
 	p, err := k.get(t.Context())
@@ -77,7 +84,7 @@ func TestPSKIsKeptAndRenewed(t *testing.T) {
 		time.Sleep(2*time.Hour + time.Second)
 		synctest.Wait()
 		second := wantPSK(t, k, "psk-2")
-		kept := k.old
+		_, kept := k.peek()
 		if kept == nil || kept.Identity != "psk-1" {
 			t.Fatal("the key before is not kept until the new one has been used")
 		}
@@ -92,7 +99,8 @@ func TestPSKIsKeptAndRenewed(t *testing.T) {
 			t.Fatalf("after another refusal: %+v, %v", next, err)
 		}
 		k.used(next)
-		if k.old != nil || kept.Key[0] != 0 {
+		synctest.Wait()
+		if _, old := k.peek(); old != nil || kept.Key[0] != 0 {
 			t.Error("a key that is over is not overwritten")
 		}
 		if s := k.status(); s.Source != "mint" || s.Identity != "psk-3" || s.Until == "" || s.Waiting != "" {
@@ -109,11 +117,12 @@ func TestPSKIsKeptAndRenewed(t *testing.T) {
 		if s := k.status(); !strings.Contains(s.Waiting, "waiting for the test") {
 			t.Errorf("status %+v", s)
 		}
-		last := k.current
+		last, _ := k.peek()
 		time.Sleep(time.Hour)
 		if p, err := k.get(ctx); err == nil || !waitsForPSK(err) {
 			t.Errorf("a key that is over is used: %+v, %v", p, err)
 		}
+		synctest.Wait()
 		if last.Key[0] != 0 {
 			t.Error("a key whose time is over is not overwritten")
 		}
@@ -126,7 +135,7 @@ func TestPSKIsKeptAndRenewed(t *testing.T) {
 func TestPSKOfAFile(t *testing.T) {
 	m, k := newMint(0)
 	p := wantPSK(t, k, "for ever")
-	if k.current != nil {
+	if current, _ := k.peek(); current != nil {
 		t.Error("the key of a file stays in memory")
 	}
 	if next, err := k.refused(t.Context(), p); next != nil || err != nil {
