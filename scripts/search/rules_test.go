@@ -40,7 +40,7 @@ var rules = []rule{
 		{"cpns/authresponse.go", "g, randGW, m.RandPNE, m.Epoch", "g, m.RandPNE, m.Epoch"},
 	}},
 	{"an update is bound to its challenge", "delivery", []edit{
-		{"cpns/eukeyupdate.go", "slices.Concat(tk, held[:]), authContext(randGW, randPNE)", "slices.Concat(tk, held[:]), make([]byte, 32)"},
+		{"cpns/eukeyupdate.go", "deriveKey(secret, authContext(randGW, randPNE),", "deriveKey(secret, make([]byte, 32),"},
 		{"cpns/eukeyupdate.go", "g, randGW, randPNE, m.Epoch", "g, m.Epoch"},
 	}},
 	{"an acknowledgement is bound to what it acknowledges", "delivery", []edit{
