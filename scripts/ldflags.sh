@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-version=${VERSION:-$(git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)}
+version=${VERSION:-$(git describe --tags --match 'v[0-9]*' --always --abbrev=12 --dirty 2>/dev/null || echo devel)}
 # Seconds since 1970: the time below which a router's clock is not believed.
 time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 

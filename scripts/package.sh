@@ -29,9 +29,9 @@ fi
 
 # A tag is the version as it is. Behind one, or without, the commit's time makes
 # later ones greater; neither opkg nor apk would take git describe's word.
-tag=$(git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
+tag=$(git describe --tags --match 'v[0-9]*' --abbrev=0 2>/dev/null || echo v0.0.0)
 VERSION=${tag#v}
-if [ "$(git describe --tags --exact-match 2>/dev/null)" != "$tag" ]; then
+if [ "$(git describe --tags --match 'v[0-9]*' --exact-match 2>/dev/null)" != "$tag" ]; then
 	VERSION=${VERSION}_git$(date -u -d "@$time" +%Y%m%d%H%M)
 fi
 export VERSION

@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # A folder without .git has no version to tell.
-VERSION=$(git describe --tags --always --abbrev=12)
+VERSION=$(git describe --tags --match 'v[0-9]*' --always --abbrev=12)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export VERSION SOURCE_DATE_EPOCH
 
