@@ -88,6 +88,9 @@ func New(cfg Config) (*Agent, error) {
 		return nil, fmt.Errorf("reading the store: %w", err)
 	}
 	for _, name := range names {
+		if _, err := cpns.ParseEntityID(name); err != nil {
+			continue // another's record, such as the gateway's own key pair
+		}
 		p, err := a.load(name)
 		if err != nil {
 			a.faults[name] = err.Error()

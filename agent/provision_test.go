@@ -358,6 +358,23 @@ func TestFault(t *testing.T) {
 	}
 }
 
+// A record whose name is no Entity ID is another's, whatever is in it.
+func TestOthersRecord(t *testing.T) {
+	p := newParty(t)
+	g := p.gateway()
+	if err := g.store.Put("this gateway", []byte("a key pair")); err != nil {
+		t.Fatal(err)
+	}
+	g.stop()
+	g = p.gateway()
+	if s, err := g.Status(t.Context()); err != nil || len(s.Faults) != 0 {
+		t.Errorf("faults %q, %v", s.Faults, err)
+	}
+	if value, err := g.store.Get("this gateway"); err != nil || string(value) != "a key pair" {
+		t.Errorf("it is %q now, %v", value, err)
+	}
+}
+
 func spoilRecords(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*pne-1*"))

@@ -153,8 +153,8 @@ func fileName(name string) (string, error) {
 	var b strings.Builder
 	for i := range len(name) {
 		switch c := name[i]; {
-		case c <= ' ' || c > '~':
-			return "", fmt.Errorf("record name %q: want printable ASCII without space", name)
+		case c < ' ' || c > '~':
+			return "", fmt.Errorf("record name %q: want printable ASCII", name)
 		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._~:", c) >= 0:
 			b.WriteByte(c)
 		default:

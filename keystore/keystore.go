@@ -127,7 +127,7 @@ func open(dir string, secret *Secret, on func(*folder) disk) (_ *Store, err erro
 	return &Store{folder: f, disk: d, aead: aead}, nil
 }
 
-// Put stores a value under a name of 1 to MaxName bytes of printable ASCII without space. It is durable once
+// Put stores a value under a name of 1 to MaxName bytes of printable ASCII. It is durable once
 // Put returns.
 //
 // A record of that name that is there but does not open stays as it is, and Put fails with its *RecordError;

@@ -137,6 +137,7 @@ func TestNames(t *testing.T) {
 		{"header", "header.rec"},
 		{"a.rec.tmp", "a.rec.tmp.rec"},
 		{"%2F", "%252F.rec"},
+		{"this gateway", "this%20gateway.rec"},
 		{"A", "A.rec"},
 		{"a", "a.rec"},
 		{"~!\"#$&'()*+,", "~%21%22%23%24%26%27%28%29%2A%2B%2C.rec"},
@@ -159,7 +160,7 @@ func TestNames(t *testing.T) {
 	for _, name := range names {
 		wantValue(t, s, name, name)
 	}
-	for _, name := range []string{"", strings.Repeat("x", MaxName+1), "a b", "a\x00", "ä", "a\n"} {
+	for _, name := range []string{"", strings.Repeat("x", MaxName+1), "a\tb", "a\x00", "ä", "a\n"} {
 		if err := s.Put(name, nil); err == nil {
 			t.Errorf("Put under the name %q succeeds", name)
 		}
