@@ -46,6 +46,8 @@ var rules = []struct {
 
 	// The agent declares the interfaces that keystore, board and links satisfy.
 	{"agent/life", []string{"cpns"}},
+	// Step 0 speaks with the server and the store through interfaces of its own.
+	{"agent/step0", []string{"agent", "cpns"}},
 	{"agent/...", []string{"agent/...", "cpns", "transport"}},
 
 	// Only here are parts put together.
