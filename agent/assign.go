@@ -42,6 +42,9 @@ func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
 	}
 	// The server does not know this key: one other is tried, once.
 	next, err := a.psk.refused(ctx, psk)
+	if waitsForPSK(err) {
+		outcome.Advice = "there is no other: " + err.Error()
+	}
 	if err != nil || next == nil {
 		return outcome
 	}

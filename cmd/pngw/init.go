@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -23,7 +24,7 @@ var initCommand = command.Command{
 	About: `Checks the configuration and makes, once, what the agent needs and refuses to make by itself: the root key and the store. What exists is kept: the command may be given again at any time. Says what a person still has to bring.
 
 The configuration is judged as the agent would judge it, by the user whom the command runs as: run it as the user that runs the agent, or give --user.`,
-	Notes:   `exit codes: 0 complete, 1 something failed, 2 the configuration is wrong and nothing was made, 3 the configuration is in order and something is still missing that a person has to bring. What is wrong or missing stands on standard error.`,
+	Notes:   `exit codes: 0 complete, or complete but for PSK1: the agent starts without, and says what it waits for, 1 something failed, 2 the configuration is wrong and nothing was made, 3 the configuration is in order and something is still missing that a person has to bring. What is wrong or missing stands on standard error.`,
 	Example: "pngw init --config /etc/config/pngw",
 	Setup: func(f *flag.FlagSet) command.Run {
 		user := f.String("user", "", "as root: do all this as the user `NAME`, who runs the agent")
@@ -45,7 +46,7 @@ func initialize(ctx context.Context, c *command.Console) error {
 	if err := hardening.Memory(); err != nil {
 		return err
 	}
-	p, missing := newParts(ctx, cfg, slog.New(slog.DiscardHandler))
+	p, missing := newParts(ctx, cfg, lookInStore, slog.New(slog.DiscardHandler))
 	if e := new(command.Exit); errors.As(missing, &e) && e.Code != exitMissing {
 		return missing // wrong, and nothing has been made
 	}
@@ -53,7 +54,7 @@ func initialize(ctx context.Context, c *command.Console) error {
 	say := func(what, path, result string) {
 		fmt.Fprintf(c.Stdout, "%-13s %s: %s\n", what, display.Plain(path), display.Plain(result))
 	}
-	say("configuration", cfg.File, fmt.Sprintf("in order, gateway %s, %d links enabled", g.ID, len(p.links)))
+	say("configuration", cfg.File, fmt.Sprintf("in order, gateway %s, %d links enabled", cmp.Or(p.gateway, "without a name yet"), len(p.links)))
 
 	made, err := makeRootKey(g)
 	if err != nil {
@@ -78,6 +79,9 @@ func initialize(ctx context.Context, c *command.Console) error {
 	}
 	say("socket", g.Socket, socket)
 
+	if p.waits != "" {
+		say("PSK1", "from "+p.source, p.waits)
+	}
 	if missing != nil {
 		fmt.Fprintln(c.Stdout, "\nSomething is still missing. Once it is here: "+display.Plain(startCommand(c)))
 		return missing

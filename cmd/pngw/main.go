@@ -7,6 +7,8 @@
 //
 //   - run.go makes the agent out of its parts and runs it; init.go makes what
 //     the agent refuses to be without
+//   - enrol.go makes the gateway known to a server; step0.go puts what enrolment left
+//     and what is configured together
 //   - provision.go, with progress.go, is the user's side of the procedure:
 //     clause 7.4.2.2.1, request, steps 1 to 3
 //   - authenticate.go and resolve.go are what follows: the mutual

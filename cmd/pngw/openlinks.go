@@ -16,7 +16,7 @@ import (
 // openLinks makes the links that are enabled. What a transport does not like about
 // its options is for it to say, and names the line. Links that wait for a device are
 // woken by hotplug.
-func (p *parts) openLinks(cfg *config.Config, log *slog.Logger, all *findings) {
+func (p *parts) openLinks(cfg *config.Config, id cpns.GatewayID, log *slog.Logger, all *findings) {
 	p.types = map[string]string{}
 	claimed := map[string]*config.Link{}
 	for i := range cfg.Links {
@@ -27,7 +27,7 @@ func (p *parts) openLinks(cfg *config.Config, log *slog.Logger, all *findings) {
 		if all.files(l.Files(), l.OptionFault) {
 			continue
 		}
-		link, err := openLink(l, cfg.Gateway.ID, p.hotplug, log)
+		link, err := openLink(l, id, p.hotplug, log)
 		if err != nil {
 			all.add(err, l.Fault(err))
 			continue

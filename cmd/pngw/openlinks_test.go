@@ -21,7 +21,7 @@ func openTestLinks(t *testing.T, sections string) (types map[string]string, err 
 	}
 	p := &parts{hotplug: board.NewHotplug(nil)}
 	var all findings
-	p.openLinks(cfg, slog.New(slog.DiscardHandler), &all)
+	p.openLinks(cfg, "gw", slog.New(slog.DiscardHandler), &all)
 	return p.types, errors.Join(all.faults...)
 }
 

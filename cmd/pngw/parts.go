@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 
+	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/board"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cmd/pngw/internal/config"
@@ -22,8 +24,9 @@ import (
 // have: the store and the socket.
 type parts struct {
 	clock   *board.Clock
-	psk     *pskFile
-	server  *https.Client
+	known                 // who this gateway is, and where it gets PSK1
+	psk     *pskFile      // where that is a file
+	server  *https.Client // nil where no server is known yet
 	hotplug *board.Hotplug
 	links   []transport.Link
 	types   map[string]string // of links, by name
@@ -37,20 +40,31 @@ type parts struct {
 //
 // What is wrong comes all at once, each by its line. The exit code tells whether
 // anything is, or only files are not there yet that a person has to bring.
-func newParts(ctx context.Context, cfg *config.Config, log *slog.Logger) (*parts, error) {
+func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Logger) (*parts, error) {
 	g := &cfg.Gateway
-	p := &parts{psk: &pskFile{path: g.PSKFile, identity: g.PSKIdentity}, hotplug: board.NewHotplug(log)}
+	p := &parts{hotplug: board.NewHotplug(log)}
 	built, _ := buildinfo.Moment(buildTime)
 	p.clock = board.NewClock(built)
 	var all findings
 
-	_, key, err := p.psk.PSK1(ctx)
-	clear(key)
-	all.add(err, g.Fault("psk_file", explainPSK1(err, g.ID, g.PSKFile)))
+	enrolled, err := look(ctx, g)
+	all.add(err, g.Fault("store", err))
+	p.known = know(g, enrolled, &all)
+	p.psk = &pskFile{path: g.PSKFile, identity: cmp.Or(g.PSKIdentity, cpns.PSKIdentity(p.gateway))}
+	if p.source == config.SourceFile {
+		_, key, err := p.psk.PSK1(ctx)
+		clear(key)
+		if errors.Is(err, fs.ErrNotExist) {
+			p.waits = fmt.Sprintf("%s (%s)", step0.NotEnrolled, howToGetPSK1(p.gateway, g.PSKFile))
+		} else {
+			all.add(err, g.Fault("psk_file", err))
+		}
+	}
 
-	if !all.files(g.Files(), g.Fault) {
+	if !all.files(g.Files(), g.Fault) && (p.serverURL != "" || p.waits == "") {
 		p.server, err = https.New(https.Config{
-			Server:       g.Server,
+			Server:       p.serverURL,
+			Pins:         p.pins,
 			CAFile:       g.CA,
 			PinSPKI:      g.Pin,
 			Proxy:        g.Proxy,
@@ -62,7 +76,7 @@ func newParts(ctx context.Context, cfg *config.Config, log *slog.Logger) (*parts
 		})
 		all.add(err, g.Fault("server", err))
 	}
-	p.openLinks(cfg, log, &all)
+	p.openLinks(cfg, cmp.Or(p.gateway, "not-enrolled"), log, &all)
 
 	err = tryMemLimit(ctx, cfg.Service.GoMemLimit)
 	all.add(err, cfg.Service.Fault("gomemlimit", err))

@@ -254,7 +254,13 @@ func TestInitJudgesAsRun(t *testing.T) {
 		{"CA is no PEM", instead("DIR/ca.pem", "DIR/garbage"), 2, []string{"conf:4: option ca: DIR/garbage: no certificate in it"}},
 		{"CA is a folder", instead("DIR/ca.pem", "DIR/folder"), 2, []string{"conf:4: option ca: "}},
 		{"CA is the key", instead("DIR/ca.pem", "DIR/key.pem"), 2, []string{"conf:4: option ca: DIR/key.pem: contains a private key"}},
-		{"no PSK1", spoil(os.Remove, "psk1", ""), 3, []string{"conf:5: option psk_file: open DIR/psk1: no such file or directory; on the CPNS Server"}},
+		{"no PSK1", spoil(os.Remove, "psk1", ""), 0, nil},
+		{"no PSK1, no server, no name", func(w *workshop, conf string) (string, error) {
+			return strings.NewReplacer(" option id gw-0001\n", "", " option server https://127.0.0.1:1\n", "").Replace(conf), os.Remove(w.path("psk1"))
+		}, 0, nil},
+		{"PSK1 from tls, not enrolled", with(" option psk_source tls\n"), 0, nil},
+		{"PSK1 from nowhere", with(" option psk_source sky\n"), 2, []string{`conf:10: option psk_source: "sky": want file or tls`}},
+		{"a code that is none", with(" option enrol CPNS1-AAAAA\n"), 2, []string{"conf:10: option enrol: enrolment code: "}},
 		{"unreadable PSK1", spoil(unreadable, "psk1", ""), 2, []string{"conf:5: option psk_file: "}},
 		{"PSK1 open to all", spoil(open, "psk1", ""), 2, []string{"conf:5: option psk_file: DIR/psk1 has mode 0644"}},
 		{"short PSK1", instead("DIR/psk1", "DIR/short"), 2, []string{"conf:5: option psk_file: "}},
@@ -274,10 +280,8 @@ func TestInitJudgesAsRun(t *testing.T) {
 		{"socket in a file", instead("DIR/run/sock", "DIR/garbage/sock"), 2, []string{"conf:8: option socket: making the socket's folder: DIR/garbage is not a folder"}},
 		{"socket is a file", instead("DIR/run/sock", "DIR/garbage"), 2, []string{"conf:8: option socket: "}},
 
-		{"wrong and missing", spoil(os.Remove, "psk1", serialLink+" option baud 9601\n"), 2, []string{"conf:5: option psk_file: ", "conf:13: option baud: "}},
-		{"several things missing", func(w *workshop, conf string) (string, error) {
-			return conf, errors.Join(os.Remove(w.path("psk1")), os.Remove(w.path("ca.pem")))
-		}, 3, []string{"conf:5: option psk_file: ", "conf:4: option ca: "}},
+		{"wrong and missing", spoil(os.Remove, "ca.pem", serialLink+" option baud 9601\n"), 2, []string{"conf:4: option ca: ", "conf:13: option baud: "}},
+		{"several things missing", spoil(os.Remove, "ca.pem", tlsLink+" option ca DIR/none.pem\n"), 3, []string{"conf:4: option ca: ", "conf:13: option ca: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

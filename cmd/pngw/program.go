@@ -16,9 +16,9 @@ import (
 // Exit codes, which scripts rely on, beside those that all programs have.
 const (
 	exitMissing     = 3 // init, run: in order, but a person has to bring something
-	exitPending     = 3 // provision: assigned, not yet delivered
-	exitRefused     = 4 // provision: the server refused
-	exitUnreachable = 5 // provision: there was no server to ask
+	exitPending     = 3 // provision: assigned, not yet delivered; enrol: not yet approved
+	exitRefused     = 4 // provision, enrol: the server refused
+	exitUnreachable = 5 // provision, enrol: there was no server to ask
 )
 
 func program() *command.Program {
@@ -31,12 +31,12 @@ func program() *command.Program {
 			f.Var((*configFile)(&file), "config", "the configuration `FILE`")
 		},
 		Commands: []command.Command{
-			initCommand, runCommand,
+			initCommand, enrolCommand, runCommand,
 			provisionCommand, listCommand, showCommand, forgetCommand, discoveredCommand,
 			authenticateCommand, resolveCommand,
 			linksCommand, statusCommand, versionCommand, procdCommand,
 		},
-		Notes: `exit codes: 0 done, 1 failed, 2 usage or configuration; of init and run also 3 something is still missing; of provision also 3 assigned but not yet delivered, 4 refused by the server, 5 no server.`,
+		Notes: `exit codes: 0 done, 1 failed, 2 usage or configuration; of init and run also 3 something is still missing; of provision also 3 assigned but not yet delivered, of enrol also 3 not yet approved, and of both 4 refused by the server, 5 no server.`,
 		Lists: []command.List{{Name: "ids", Word: "ENTITY_ID", All: knownIDs}},
 	}
 }

@@ -82,8 +82,12 @@ func provision(ctx context.Context, c *command.Console, req agent.ProvisionReque
 
 	// Before anybody types a password in vain.
 	client := api.NewClient(cfg.Gateway.Socket)
-	if _, err := client.Status(ctx); err != nil {
+	status, err := client.Status(ctx)
+	if err != nil {
 		return explain(c, err)
+	}
+	if status.Gateway == "" {
+		return errors.New(status.PSK1.Waiting)
 	}
 	question := &password.Question{Whose: string(req.User), File: o.passwordFile, Program: c.Program.Name, Stdin: c.Stdin, Stderr: c.Stderr}
 	text, err := question.Ask(ctx)
@@ -93,7 +97,7 @@ func provision(ctx context.Context, c *command.Console, req agent.ProvisionReque
 	req.PasswordHash = hashPassword(req.User, text)
 	clear(text)
 
-	p := newProgress(c.Stdout, o.json, cfg.Gateway.Server)
+	p := newProgress(c.Stdout, o.json, status.Server)
 	err = client.Provision(ctx, req, p.step, p.outcome)
 	clear(req.PasswordHash[:])
 	if errors.As(err, new(*api.ConnectError)) || errors.As(err, new(*api.AnswerError)) {

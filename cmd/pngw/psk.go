@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/secretfile"
@@ -36,13 +34,8 @@ func (f *pskFile) PSK1(context.Context) (cpns.PSKIdentity, cpns.PSK1, error) {
 
 // howToGetPSK1 is advice for a gateway that has none yet.
 func howToGetPSK1(id cpns.GatewayID, path string) string {
-	return fmt.Sprintf("on the CPNS Server: cpns-server gateway add --data DIR %s --psk-out FILE; bring FILE here as %s, mode 0600", id, path)
-}
-
-// explainPSK1 adds that advice to an error of the file's absence.
-func explainPSK1(err error, id cpns.GatewayID, path string) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; %s", err, howToGetPSK1(id, path))
+	if id == "" {
+		id = "ID"
 	}
-	return err
+	return fmt.Sprintf("by a file: on the CPNS Server: cpns-server gateway add --data DIR %s --psk-out FILE; bring FILE here as %s, mode 0600", id, path)
 }

@@ -18,7 +18,8 @@ type reloader struct {
 	console    *command.Console
 	supervised bool
 	hangup     chan os.Signal
-	terminal   bool // the program was started at a terminal
+	terminal   bool    // the program was started at a terminal
+	serving    *daemon // nil before the first
 }
 
 // newReloader listens for SIGHUP from now on, but for a program that was started
@@ -42,7 +43,7 @@ type taken struct {
 
 func (r *reloader) take(ctx context.Context, cfg *config.Config) (*taken, error) {
 	log := newLog(r.console, cfg.Gateway.LogLevel, r.supervised)
-	p, err := newParts(ctx, cfg, log)
+	p, err := newParts(ctx, cfg, r.lookup(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +58,7 @@ func (r *reloader) serve(ctx context.Context, t *taken) (next *taken, err error)
 		return nil, err
 	}
 	defer d.close()
+	r.serving = d
 	ctx, end := context.WithCancel(ctx)
 	watched := make(chan *taken, 1)
 	go func() {
@@ -76,6 +78,8 @@ func (r *reloader) watch(ctx context.Context, t *taken) *taken {
 		case <-ctx.Done():
 			return nil
 		case <-r.hangup:
+		case <-r.serving.again:
+			t.log.Info("enrolled: the agent begins anew")
 		}
 		if r.terminal && !hasTerminal() {
 			t.log.Info("the terminal is gone")

@@ -14,13 +14,16 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/board"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
+	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/hardening"
 	"cpns.example.net/pngw/keystore"
+	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/https"
 )
 
@@ -72,7 +75,10 @@ type daemon struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	store    *keystore.Store
-	agent    *agent.Agent
+	agent    *agent.Agent // nil for a gateway that has no name yet
+	enroller *step0.Enroller
+	again    chan struct{} // has an element once the gateway has been enrolled
+	gateway  cpns.GatewayID
 	hooks    *hooks.Runner
 	hotplug  *board.Hotplug
 	api      *api.Server
@@ -83,7 +89,7 @@ type daemon struct {
 // What it opens before an error is closed again by the end of the process that must
 // follow.
 func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err error) {
-	d := &daemon{cfg: cfg, log: log, hotplug: p.hotplug}
+	d := &daemon{cfg: cfg, log: log, gateway: p.gateway, hotplug: p.hotplug, again: make(chan struct{}, 1)}
 	g := &cfg.Gateway
 	if len(p.links) == 0 {
 		log.Warn("no link is configured and enabled: keys can be requested, not delivered", "config", cfg.File)
@@ -92,11 +98,16 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 	if d.store, err = openStore(g); err != nil {
 		return nil, err
 	}
+	if err := d.enrol(p); err != nil {
+		return nil, err
+	}
 	events := new(api.Events)
-	d.hooks = hooks.New(hooks.Config{Dir: g.HookDir, Gateway: g.ID, SessionKey: g.HookSessionKey, Timeout: g.HookTimeout, Log: log})
-	d.agent, err = agent.New(agent.Config{
-		Gateway: g.ID,
-		PSK:     fileSource{p.psk},
+	d.hooks = hooks.New(hooks.Config{Dir: g.HookDir, Gateway: p.gateway, SessionKey: g.HookSessionKey, Timeout: g.HookTimeout, Log: log})
+	if p.gateway == "" {
+		d.log.Warn("this gateway has no name yet, and serves no device", "reason", p.waits)
+	} else if d.agent, err = agent.New(agent.Config{
+		Gateway: p.gateway,
+		PSK:     d.source(p),
 		Server:  assigner{p.server},
 		Store:   d.store,
 		Clock:   p.clock,
@@ -107,9 +118,11 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 			events.Count(e.Kind)
 			d.hooks.Observe(e)
 		},
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
+	}
+	if p.gateway != "" && p.waits != "" {
+		d.log.Warn("no PSK1", "reason", p.waits)
 	}
 	if d.listener, err = api.Listen(g.Socket); err != nil {
 		if errors.Is(err, api.ErrRunning) {
@@ -118,8 +131,9 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 		return nil, err
 	}
 	d.api = api.New(api.Config{
-		Agent: d.agent, Version: build().Version, Server: g.Server, LinkTypes: p.types,
+		Agent: d.agent, Version: build().Version, Server: p.serverURL, LinkTypes: p.types,
 		Events: events, Hooks: d.hooks, Log: log,
+		Enroller: d.enroller, Enrolled: p.enrolled, Waits: p.waits, Clock: p.clock, Source: p.source,
 	})
 	return d, nil
 }
@@ -152,13 +166,19 @@ func (d *daemon) run(ctx context.Context) error {
 	beside.Go(func() { d.hooks.Run(agentCtx) })
 	var hotplugErr error
 	beside.Go(func() { hotplugErr = d.hotplug.Run(agentCtx) })
+	beside.Go(func() { d.enroller.Run(agentCtx) })
 	agentErr := make(chan error, 1)
 	go func() {
+		if d.agent == nil {
+			<-agentCtx.Done()
+			agentErr <- nil
+			return
+		}
 		agentErr <- d.agent.Run(agentCtx)
 		stopAPI()
 	}()
 	context.AfterFunc(apiCtx, func() { d.log.Info("stopping") })
-	d.log.Info("ready", "gateway", d.cfg.Gateway.ID, "socket", d.cfg.Gateway.Socket, "version", build().Version)
+	d.log.Info("ready", "gateway", d.gateway, "socket", d.cfg.Gateway.Socket, "version", build().Version)
 	apiErr := d.api.Serve(apiCtx, d.listener)
 	stopAgent()
 	err := <-agentErr
@@ -172,10 +192,13 @@ func (d *daemon) close() {
 	}
 }
 
-// assigner is an https.Client as the agent wants it.
+// assigner is an https.Client as the agent wants it, or nil.
 type assigner struct{ client *https.Client }
 
 func (a assigner) Assign(ctx context.Context, body []byte) ([]byte, time.Duration, error) {
+	if a.client == nil {
+		return nil, 0, &transport.UnreachableError{Reason: "no server is known", Advice: "pngw enrol CODE, or option server"}
+	}
 	r, err := a.client.Post(ctx, body)
 	return r.Body, r.RetryAfter, err
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/cmd/pngw/internal/api"
 	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/internal/command"
@@ -28,8 +30,8 @@ func showStatus(_ context.Context, c *command.Console, _ *api.Client, s api.Stat
 func statusPairs(s api.Status) [][2]string {
 	pairs := [][2]string{
 		{"Agent", fmt.Sprintf("%s, running for %s", s.Version, time.Duration(s.Uptime)*time.Second)},
-		{"Gateway", string(s.Gateway)},
-		{"Server", s.Server},
+		{"Gateway", cmp.Or(string(s.Gateway), "no name yet")},
+		{"Server", cmp.Or(s.Server, "none yet")},
 		{"Clock", "set, " + s.Time},
 		{"Devices", counts(s.PNEs)},
 		{"Discovered", fmt.Sprintf("%d that nobody has provisioned", s.Discovered)},
@@ -46,6 +48,12 @@ func statusPairs(s api.Status) [][2]string {
 		pairs[6][1] = fmt.Sprintf("records that cannot be written: %d", n)
 	}
 	pairs = append(pairs, [2]string{"PSK1", pskText(s.PSK1)})
+	if text := enrolmentText(s.Enrolment); text != "" {
+		pairs = append(pairs, [2]string{"Enrolment", text})
+	}
+	if f := s.Enrolment.Fingerprint; f != "" {
+		pairs = append(pairs, [2]string{"Fingerprint", f})
+	}
 	for _, l := range s.Links {
 		pairs = append(pairs, [2]string{"Link " + l.Name, l.State + ", " + l.Detail})
 	}
@@ -56,6 +64,19 @@ func statusPairs(s api.Status) [][2]string {
 		pairs = append(pairs, [2]string{"Fault", "the record does not open and is left as it is: " + f})
 	}
 	return pairs
+}
+
+// enrolmentText says how the enrolment stands; "" where nothing was done about one.
+func enrolmentText(e api.Enrolment) string {
+	switch e.State {
+	case step0.StateEnrolled:
+		return fmt.Sprintf("as %s at %s", e.Gateway, e.Server)
+	case step0.StatePending:
+		return join("pending at "+e.Server, e.Detail)
+	case step0.StateRefused:
+		return "refused: " + e.Detail
+	}
+	return ""
 }
 
 // pskText says where PSK1 comes from, which one it is and until when, or what is

@@ -12,6 +12,8 @@
 //	DELETE /v1/pnes/{entity}   forget it: its keys are gone from the store; 204
 //	GET    /v1/discovered      PNEs that said hello and nobody asked for: agent.Discovered, an array
 //	GET    /v1/metrics         counters in Prometheus' text format: metrics.go
+//	GET    /v1/enrolment       how the gateway's enrolment stands: [Enrolment]
+//	POST   /v1/enrol           {"code": "CPNS1-...", "move": false}: take the code up; the answer is an [Enrolment]
 //	POST   /v1/provision       take a user's request: see below
 //	POST   /v1/authenticate    have PNEs prove their keys: see below
 //	POST   /v1/readmit         {"entity_id": "urn:dev:1"}: end its alarm; 204
@@ -37,7 +39,9 @@
 //
 // Every other answer than 200 and 204 has a body {"error": "..."}: 400 for a
 // request that is malformed, 404 for an Entity ID that is not known, 409 for a
-// PNE to readmit that is not under alarm, 413 for a body over 256 KiB, 500 for what went wrong inside.
+// PNE to readmit that is not under alarm and for a code that contradicts what is known, 413 for
+// a body over 256 KiB, 500 for what went wrong inside, 503 where the gateway has no
+// name yet and there is no agent: then status and the two of enrolment alone answer.
 package api
 
 import (
@@ -56,9 +60,10 @@ type Status struct {
 	Uptime  int64  `json:"uptime_s"` // whole seconds, counted without the clock
 	Server  string `json:"server"`   // base URL of the CPNS Server
 	agent.Status
-	Events map[agent.EventKind]int64 `json:"events"` // since the start
-	Hooks  hooks.Counts              `json:"hooks"`
-	Links  []Link                    `json:"links"`
+	Events    map[agent.EventKind]int64 `json:"events"` // since the start
+	Hooks     hooks.Counts              `json:"hooks"`
+	Links     []Link                    `json:"links"`
+	Enrolment Enrolment                 `json:"enrolment"`
 }
 
 // Link is one link of the answer to GET /v1/links.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
@@ -83,7 +84,12 @@ func startRig(t *testing.T, l net.Listener, c *Client, slow time.Duration) *rig 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Agent: a, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Events: events, Hooks: runner, Log: log})
+	unasked := func(context.Context, step0.Question) (*step0.Answer, error) { return nil, errors.New("no network") }
+	enroller, err := step0.New(step0.Config{Store: store, Exchange: unasked, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Agent: a, Enroller: enroller, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Events: events, Hooks: runner, Log: log})
 
 	agentCtx, stopAgent := context.WithCancel(context.Background())
 	apiCtx, stopAPI := context.WithCancel(context.Background())

@@ -11,13 +11,19 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/cpns"
 )
 
-// Config is what a Server is made of; all of it is required.
+// Config is what a Server is made of; all of it is required, but for the agent.
 type Config struct {
-	Agent     *agent.Agent
+	Agent     *agent.Agent // nil for a gateway that has no name yet
+	Enroller  *step0.Enroller
+	Enrolled  *step0.Enrolment // that the agent was made with, nil for none
+	Waits     string           // why there is no agent
+	Source    string           // of PSK1
+	Clock     agent.Clock
 	Version   string
 	Server    string            // base URL of the CPNS Server, for people
 	LinkTypes map[string]string // by link name
@@ -90,11 +96,18 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST /v1/provision", s.provision)
 	mux.HandleFunc("POST /v1/authenticate", s.authenticate)
 	mux.HandleFunc("POST /v1/readmit", s.readmit)
+	mux.HandleFunc("GET /v1/enrolment", s.enrolment)
+	mux.HandleFunc("POST /v1/enrol", s.enrol)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, problem{"no such resource or method"})
 	})
 	inTime := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(&punctual{w, http.NewResponseController(w)}, r)
+		w = &punctual{w, http.NewResponseController(w)}
+		if s.Agent == nil && !withoutAgent[r.URL.Path] {
+			answer(w, http.StatusServiceUnavailable, problem{s.Waits})
+			return
+		}
+		mux.ServeHTTP(w, r)
 	})
 	return http.MaxBytesHandler(inTime, maxRequest) // outside: it has to know net/http's own writer
 }

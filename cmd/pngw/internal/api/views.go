@@ -8,10 +8,13 @@ import (
 )
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	st, err := s.Agent.Status(r.Context())
-	if err != nil {
-		s.fail(w, err)
-		return
+	st := s.idle()
+	if s.Agent != nil {
+		var err error
+		if st, err = s.Agent.Status(r.Context()); err != nil {
+			s.fail(w, err)
+			return
+		}
 	}
 	// Of each state, 0 too: whoever reads it need not know which may be missing.
 	pnes := map[agent.State]int{}
@@ -20,13 +23,14 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	}
 	st.PNEs = pnes
 	answer(w, http.StatusOK, Status{
-		Version: s.Version,
-		Uptime:  int64(time.Since(s.start) / time.Second),
-		Server:  s.Config.Server,
-		Status:  st,
-		Events:  s.Events.counts(),
-		Hooks:   s.Hooks.Counts(),
-		Links:   s.allLinks(),
+		Version:   s.Version,
+		Uptime:    int64(time.Since(s.start) / time.Second),
+		Server:    s.Config.Server,
+		Status:    st,
+		Events:    s.Events.counts(),
+		Hooks:     s.Hooks.Counts(),
+		Links:     s.allLinks(),
+		Enrolment: s.enrolmentNow(),
 	})
 }
 
@@ -39,6 +43,9 @@ func (s *Server) links(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) allLinks() []Link {
 	links := []Link{} // null is no array
+	if s.Agent == nil {
+		return links
+	}
 	for _, l := range s.Agent.Links() {
 		links = append(links, Link{
 			Name:     l.Name,

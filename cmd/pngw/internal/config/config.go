@@ -5,8 +5,10 @@
 // link, and at most one of type service:
 //
 //	config gateway 'main'
-//		option id 'gw-0001'                               # required
-//		option server 'https://cpns.example.net:8443'     # required
+//		option id 'gw-0001'                               # else as enrolled
+//		option server 'https://cpns.example.net:8443'     # else as enrolled
+//		option enrol 'CPNS1-...'                          # a code to enrol by
+//		option psk_source 'tls'                           # or file
 //		option ca '/etc/pngw/ca.pem'                      # else the system's roots
 //		option pin 'BASE64'                               # SHA-256 of the server's SPKI
 //		option proxy 'http://192.168.1.2:3128'            # HTTP proxy to ask through
@@ -83,12 +85,14 @@ type Config struct {
 // Gateway is the section of type gateway.
 type Gateway struct {
 	ID          cpns.GatewayID
-	Server      string // base URL of the CPNS Server, https, without a final slash
-	CA          string // PEM file, "" for the system's roots
-	Proxy       string // HTTP proxy on the way to the server, "" for none
-	Pin         string // base64 of SHA-256 of the SubjectPublicKeyInfo, "" for none
+	Server      string              // base URL of the CPNS Server, https, without a final slash
+	CA          string              // PEM file, "" for the system's roots
+	Proxy       string              // HTTP proxy on the way to the server, "" for none
+	Pin         string              // base64 of SHA-256 of the SubjectPublicKeyInfo, "" for none
+	Enrol       *cpns.EnrolmentCode // nil for none
+	PSKSource   string              // SourceFile, SourceTLS, "" for what enrolment makes of it
 	PSKFile     string
-	PSKIdentity cpns.PSKIdentity
+	PSKIdentity cpns.PSKIdentity // "" for the gateway's ID
 	Store       string
 	RootKey     string
 	Socket      string
@@ -101,6 +105,12 @@ type Gateway struct {
 
 	section uci.Section
 }
+
+// Values of option psk_source.
+const (
+	SourceFile = "file"
+	SourceTLS  = "tls"
+)
 
 // Link is a section of type link.
 type Link struct {

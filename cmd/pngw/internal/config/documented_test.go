@@ -15,7 +15,7 @@ import (
 // section of that kind that has what it must have. The last is where the options
 // that are required stand.
 var kinds = []struct{ name, head string }{
-	{"gateway", "config gateway 'main'\n option id gw-0001\n option server https://a\n"},
+	{"gateway", "config gateway 'main'\n"},
 	{"link, type serial", "config link a\n option type serial\n option device /dev/ttyS1\n"},
 	{"link, type usb", "config link b\n option type usb\n"},
 	{"link, type mqtt", "config link c\n option type mqtt\n option url mqtts://a\n"},
@@ -127,7 +127,7 @@ func TestPackaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := strings.NewReplacer("\t#option ", "\toption ", "option id ''", "option id 'gw-0001'", "option server ''", "option server 'https://a'").Replace(string(text))
+	s := strings.NewReplacer("\t#option ", "\toption ", "'CPNS1-...'", "''", "option id ''", "option id 'gw-0001'", "option server ''", "option server 'https://a'").Replace(string(text))
 	c, err := Parse(strings.NewReader(s), "pngw.config")
 	if err != nil {
 		t.Fatal(err)

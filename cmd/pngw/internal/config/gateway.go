@@ -23,16 +23,17 @@ const (
 func parseGateway(s uci.Section) (Gateway, error) {
 	d := &decoder{uci.NewDecoder(s)}
 	g := Gateway{
-		Server:   strings.TrimRight(d.Required("server"), "/"),
-		CA:       d.path("ca", ""),
-		Pin:      d.String("pin", ""),
-		Proxy:    d.String("proxy", ""),
-		PSKFile:  d.path("psk_file", "/etc/pngw/psk1"),
-		Store:    d.path("store", "/etc/pngw/keys"),
-		RootKey:  d.path("root_key", "/etc/pngw/root.key"),
-		Socket:   d.path("socket", "/var/run/pngw.sock"),
-		LogLevel: d.logLevel("log_level"),
-		Reauth:   d.reauth("reauth"),
+		Server:    strings.TrimRight(d.String("server", ""), "/"),
+		CA:        d.path("ca", ""),
+		Pin:       d.String("pin", ""),
+		Proxy:     d.String("proxy", ""),
+		PSKSource: d.String("psk_source", ""),
+		PSKFile:   d.path("psk_file", "/etc/pngw/psk1"),
+		Store:     d.path("store", "/etc/pngw/keys"),
+		RootKey:   d.path("root_key", "/etc/pngw/root.key"),
+		Socket:    d.path("socket", "/var/run/pngw.sock"),
+		LogLevel:  d.logLevel("log_level"),
+		Reauth:    d.reauth("reauth"),
 
 		HookDir:        d.path("hook_dir", "/etc/pngw/hooks.d"),
 		HookSessionKey: d.Bool("hook_session_key", false),
@@ -40,7 +41,19 @@ func parseGateway(s uci.Section) (Gateway, error) {
 
 		section: s,
 	}
-	if v := d.Required("id"); v != "" {
+	switch g.PSKSource {
+	case "", SourceFile, SourceTLS:
+	default:
+		d.Errorf("psk_source", "%q: want file or tls", g.PSKSource)
+	}
+	if v := d.String("enrol", ""); v != "" {
+		code, err := cpns.ParseEnrolmentCode(v)
+		if err != nil {
+			d.Errorf("enrol", "%v", err)
+		}
+		g.Enrol = code
+	}
+	if v := d.String("id", ""); v != "" {
 		id, err := cpns.ParseGatewayID(v)
 		if err != nil {
 			d.Errorf("id", "%v", err)
