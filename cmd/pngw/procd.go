@@ -42,7 +42,7 @@ func tellProcd(c *command.Console, shown string) error {
 	if err != nil {
 		return err
 	}
-	t := telling{shown: shown, names: map[string]bool{}}
+	t := telling{shown: shown, told: map[string]bool{}, names: map[string]bool{}}
 	t.tell("enabled", "1")
 	for _, v := range cfg.Service.Env() {
 		t.tell("env", v)
@@ -64,6 +64,7 @@ func tellProcd(c *command.Console, shown string) error {
 type telling struct {
 	text   strings.Builder
 	shown  string          // a folder
+	told   map[string]bool // paths, as they were given
 	names  map[string]bool // of paths, as procd's shell functions keep them
 	faults []error
 }
@@ -86,9 +87,10 @@ func (t *telling) path(word, path string, fault func(error) error) {
 		t.faults = append(t.faults, fault(fmt.Errorf("%q: OpenWrt's jail takes no path with a colon: want another name", path)))
 		return
 	}
-	if strings.Contains(t.text.String(), " "+path+"\n") {
+	if t.told[path] {
 		return
 	}
+	t.told[path] = true
 	// procd's shell functions keep a path under its letters and digits. Two that
 	// have the same are made different by a slash more.
 	for t.names[letters(path)] {
