@@ -106,11 +106,9 @@ func (x *exchanges) pause(now time.Time) time.Duration {
 	return max(0, x.until.Sub(now))
 }
 
-// First waits that do not follow from the link (docs/protocol.md, section 5).
-const (
-	waitEverybody = 1500 * time.Millisecond // an identify for all is answered within a second
-	waitX25519    = 2 * time.Second         // a PNE computes for so long
-)
+// waitEverybody is the first wait after an identify for all, which is answered within
+// a second, on any link (docs/protocol.md, section 5).
+const waitEverybody = 1500 * time.Millisecond
 
 // firstWait is the first wait for the answer to a message that we made.
 func firstWait(wire []byte, link time.Duration) time.Duration {
@@ -125,7 +123,7 @@ func firstWait(wire []byte, link time.Duration) time.Duration {
 		}
 	case *cpns.Notification:
 		if m.X25519 != nil {
-			return max(link, waitX25519)
+			return max(link, life.X25519Wait)
 		}
 	}
 	return link

@@ -57,7 +57,7 @@ func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, [
 	m := Outgoing{Link: w.Link, To: p.rec.entity}
 	wait := w.Wait(w.Link)
 	if h.X25519 != nil {
-		pair, wait = w.Pair(), max(wait, x25519Wait)
+		pair, wait = w.Pair(), max(wait, X25519Wait)
 	}
 	sealed, err := cpns.SealNotification(t.TK, h, pair, t.Gateway, t.Epoch, index, &key, w.IV)
 	clear(key[:])

@@ -251,7 +251,7 @@ func TestX25519(t *testing.T) {
 	if len(sends) != 1 {
 		t.Fatalf("%d messages", len(sends))
 	}
-	if wait := b.p.Due().Sub(b.w.Now); wait < x25519Wait*3/4 {
+	if wait := b.p.Due().Sub(b.w.Now); wait < X25519Wait*3/4 {
 		t.Errorf("repeated after %v", wait)
 	}
 	m, _ := cpns.ParseMessage(sends[0].Wire)

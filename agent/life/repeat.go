@@ -10,9 +10,9 @@ import (
 // (section 5).
 const sends = 5
 
-// x25519Wait is the first wait at least after a notification that answers an
+// X25519Wait is the first wait at least after a notification that answers an
 // X25519 key: a microcontroller takes its time over one.
-const x25519Wait = 2 * time.Second
+const X25519Wait = 2 * time.Second
 
 // repeat is a message that waits for its answer. The zero value is none.
 type repeat struct {
