@@ -64,6 +64,7 @@ type end struct {
 	old      pne.State  // what its flash had before
 	rolled   bool       // it was rolled back, and nobody has dealt with that
 	reasons  int        // why it may have another key of this epoch than the first
+	turn     bool       // a turn of the schedule, drawn before, may still come
 	proved   cpns.Index // the gateway's, as last seen
 	provedOf cpns.Epoch
 }
@@ -142,6 +143,9 @@ func (w *world) assign(e *end) {
 		return
 	}
 	e.rolled, e.reasons = false, 0
+	if e.turn { // the schedule goes on as it was, whatever set there is
+		e.reasons++
+	}
 }
 
 // gateway is what Agent.apply does, with a store that may fail.
@@ -188,6 +192,7 @@ func (w *world) restart(e *end) {
 		w.t.Fatal(err)
 	}
 	e.p = p
+	e.turn = true
 	e.reasons++ // the schedule's first turn is drawn anew
 	w.gateway(e, Started{}, "")
 }
@@ -372,6 +377,7 @@ func TestAnything(t *testing.T) {
 			"the schedule's period": func(*rapid.T) {
 				w.now = w.now.Add(modelPeriod)
 				for _, e := range w.ends {
+					e.turn = true
 					e.reasons += 2 // it may be due by its turn, and by a hello
 					w.gateway(e, Timeout{}, "")
 				}
@@ -404,6 +410,9 @@ func TestAnything(t *testing.T) {
 					return
 				}
 				e.rolled, e.mem.s = true, e.old
+				if e.old.Epoch != e.epoch { // it has lost its key, and gets the next
+					e.reasons++
+				}
 				w.powerUp(e)
 			},
 			"readmit": func(*rapid.T) { w.readmit(w.pick()) },
