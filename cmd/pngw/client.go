@@ -10,7 +10,7 @@ import (
 	"os"
 	"syscall"
 
-	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 	"cpns.example.net/pngw/internal/permission"

@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"cpns.example.net/pngw/agent/api"
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/agent/step0"
-	"cpns.example.net/pngw/cmd/pngw/internal/api"
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/cmd/pngw/internal/handover"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/command"

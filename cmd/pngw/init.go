@@ -11,8 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/board"
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 	"cpns.example.net/pngw/internal/hardening"

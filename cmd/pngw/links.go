@@ -4,7 +4,7 @@ import (
 	"context"
 	"strconv"
 
-	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 )

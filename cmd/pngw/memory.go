@@ -9,7 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/cpns"
 )
 

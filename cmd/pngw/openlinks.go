@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/board"
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/mqtt"

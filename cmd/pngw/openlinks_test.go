@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/board"
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/transport/usb"
 )
 

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/board"
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/internal/command"
 )
 

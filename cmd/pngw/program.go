@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/buildinfo"
 	"cpns.example.net/pngw/internal/command"

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"cpns.example.net/pngw/agent"
-	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"

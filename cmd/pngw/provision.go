@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
-	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/hardening"

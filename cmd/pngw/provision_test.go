@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"cpns.example.net/pngw/agent"
-	"cpns.example.net/pngw/cmd/pngw/internal/api"
+	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/command"
 )

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"syscall"
 
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/internal/command"
 )
 

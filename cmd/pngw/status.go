@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/api"
+	"cpns.example.net/pngw/agent/hooks"
 	"cpns.example.net/pngw/agent/step0"
-	"cpns.example.net/pngw/cmd/pngw/internal/api"
-	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 )

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/api"
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/board"
-	"cpns.example.net/pngw/cmd/pngw/internal/api"
-	"cpns.example.net/pngw/cmd/pngw/internal/config"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/keystore"
 	"cpns.example.net/pngw/transport/https"

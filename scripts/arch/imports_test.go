@@ -48,6 +48,10 @@ var rules = []struct {
 	{"agent/life", []string{"cpns"}},
 	// Step 0 speaks with the server and the store through interfaces of its own.
 	{"agent/step0", []string{"agent", "cpns"}},
+	// The file's options are those of the links, which say what they are unless set.
+	{"agent/config", []string{"cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
+	{"agent/hooks", []string{"agent", "cpns", "golang.org/x/sys/unix"}},
+	{"agent/api", []string{"agent", "agent/step0", "agent/hooks", "cpns", "transport"}},
 	{"agent/...", []string{"agent/...", "cpns", "transport"}},
 
 	// Only here are parts put together.

@@ -50,7 +50,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
-	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
+	"cpns.example.net/pngw/agent/hooks"
 	"cpns.example.net/pngw/cpns"
 )
 

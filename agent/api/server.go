@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/hooks"
 	"cpns.example.net/pngw/agent/step0"
-	"cpns.example.net/pngw/cmd/pngw/internal/hooks"
 	"cpns.example.net/pngw/cpns"
 )
 

@@ -28,7 +28,7 @@ type option struct{ name, value string }
 // documented are the tables of docs/openwrt.md, by the kind of section.
 func documented(t *testing.T) map[string][]option {
 	t.Helper()
-	text, err := os.ReadFile("../../../../docs/openwrt.md")
+	text, err := os.ReadFile("../../docs/openwrt.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestDocumentedDefaults(t *testing.T) {
 // TestPackaged: what stands in the package's configuration, also as a comment, is
 // right once the empty options are filled in.
 func TestPackaged(t *testing.T) {
-	text, err := os.ReadFile("../../../../build/openwrt/files/pngw.config")
+	text, err := os.ReadFile("../../build/openwrt/files/pngw.config")
 	if err != nil {
 		t.Fatal(err)
 	}
