@@ -25,17 +25,27 @@ elif [ "${CI:-}" = true ]; then
 	exit 1
 fi
 
+# begin TITLE heads a step; took says how long it was.
+begin() {
+	begun=$(date +%s)
+	printf '\n== %s\n' "$1"
+}
+took() {
+	echo "took $(($(date +%s) - begun)) s"
+}
+
 # step NAME COMMAND…
 step() {
 	name=$1
 	shift
-	printf '\n== %s\n' "$name"
+	begin "$name"
 	if "$@"; then
 		passed=$((passed + 1))
 	else
 		failed=$((failed + 1))
 		echo "FAILED: $name"
 	fi
+	took
 }
 
 formatted() {
@@ -64,7 +74,7 @@ tallied() {
 	name=$1
 	shift
 	mkdir "$out/$name"
-	printf '\n== go test %s\n' "$*"
+	begin "go test $*"
 	if ! go run ./scripts/tally -o "$out/$name" -- "$@"; then
 		echo "FAILED: go test $*"
 	fi
@@ -75,6 +85,7 @@ tallied() {
 	else
 		failed=$((failed + 1))
 	fi
+	took
 }
 
 scripts_checked() {
