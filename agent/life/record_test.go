@@ -3,8 +3,11 @@ package life
 import (
 	"bytes"
 	"crypto/rand"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -35,13 +38,57 @@ func TestRecord(t *testing.T) {
 	if got.rec.next.key(1000) != next.key(1000) || !bytes.Equal(got.rec.current.TK, cur.TK) {
 		t.Error("keys differ after reading back")
 	}
-	if _, err := Parse("another", value); err == nil {
-		t.Error("a record under another's name is taken")
+	// Another codec reads it, and writes the same.
+	var items []any
+	if err := cbor.Unmarshal(value, &items); err != nil || len(items) != 10 {
+		t.Fatalf("%v, %v", items, err)
 	}
-	for _, bad := range []string{"", "{}", `{"v":2}`, `{"v":1,"entity_id":"a","user":"b"}`} {
-		if _, err := Parse("a", []byte(bad)); err == nil {
-			t.Errorf("%q is taken", bad)
+	if set, ok := items[2].([]any); !ok || set[0] != "old-name" || set[1] != uint64(3) || set[4] != true || !bytes.Equal(set[5].([]byte), cur.Last[:]) {
+		t.Errorf("the set in use is %v", items[2])
+	}
+	mode, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if theirs, err := mode.Marshal(items); err != nil || !bytes.Equal(theirs, value) {
+		t.Errorf("written\n%x, %v, want\n%x", theirs, err, value)
+	}
+
+	// Nothing else is taken: no part of it, no longer form, no other version or type.
+	for n := range value {
+		if _, err := Parse("a", value[:n]); err == nil {
+			t.Fatalf("its first %d bytes are taken", n)
 		}
+	}
+	long := slices.Concat(value[:1], []byte{0x18, recordVersion}, value[2:])
+	for _, bad := range [][]byte{append(value, 0), long, {}, {0xf6}, {0x8a, 3}, []byte(`{"v":1,"entity_id":"a","user":"b"}`)} {
+		if _, err := Parse("a", bad); err == nil {
+			t.Errorf("%x is taken", bad)
+		}
+	}
+	for i := range items {
+		changed := slices.Clone(items)
+		changed[i] = []any{}
+		bad, err := mode.Marshal(changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse("a", bad); err == nil {
+			t.Errorf("an array in the place of element %d is taken", i)
+		}
+	}
+	if _, err := Parse("a b", value); err == nil {
+		t.Error("a name that is no Entity ID is taken")
+	}
+}
+
+// What is written at each step of a PNE is small: flash wears by bytes.
+func TestRecordSize(t *testing.T) {
+	set := provedSet(3_600_000, 64, 7)
+	set.Gateway, set.Taken, set.TK = "gw-0001", 1763800000, set.TK[:16]
+	value, err := PNE{rec: &record{entity: "meter-1", user: "alice", current: set, advanced: 1763800000}}.Marshal()
+	if err != nil || len(value) != 93 {
+		t.Errorf("%d bytes, %v; want 93", len(value), err)
 	}
 }
 

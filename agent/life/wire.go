@@ -1,126 +1,137 @@
 package life
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
+	"math"
 
 	"cpns.example.net/pngw/cpns"
 )
 
-// The sealed value, as JSON: small, and open to fields that later versions add.
+// The sealed value. A record is written at every step of a PNE, to flash that wears
+// by bytes, so it is CBOR, in arrays, and does not repeat the name, under which the
+// store seals it:
+//
+//	record  = [version: 2, user: tstr, current: set / null, next: set / null, request / null, alarm / null,
+//	           readmitted: bool, remember: bstr .size 32 / null, advanced: int, highest: uint]
+//	set     = [gateway-id: tstr, epoch: uint, length: uint, proved: uint, x25519: bool, last: bstr .size 32, tk: bstr, taken: int]
+//	request = [user: tstr, rand: bstr .size 32, time: uint, auth-data: bstr .size 32, body: bstr, made: int]
+//	alarm   = [epoch: uint, proved: uint, shown: uint]
+//
 // A version that this code does not know is refused, never guessed at.
-const recordVersion = 1
-
-type wireRecord struct {
-	Version int          `json:"v"`
-	Entity  string       `json:"entity_id"`
-	User    string       `json:"user"`
-	Current *wireSet     `json:"current,omitempty"`
-	Next    *wireSet     `json:"next,omitempty"`
-	Request *wireRequest `json:"request,omitempty"`
-	Alarm   *wireAlarm   `json:"alarm,omitempty"`
-
-	Readmitted bool   `json:"readmitted,omitempty"`
-	Remember   []byte `json:"remember,omitempty"`
-	Advanced   int64  `json:"advanced,omitempty"`
-	Highest    uint32 `json:"highest,omitempty"`
-}
-
-type wireSet struct {
-	Gateway string `json:"g"`
-	Epoch   uint32 `json:"epoch"`
-	Length  uint16 `json:"n"`
-	Proved  uint16 `json:"proved"`
-	X25519  bool   `json:"x25519,omitempty"`
-	Last    []byte `json:"last"`
-	TK      []byte `json:"tk"`
-	Taken   int64  `json:"taken"`
-}
-
-type wireRequest struct {
-	User     string `json:"user"`
-	Rand     []byte `json:"rand"`
-	Time     uint64 `json:"time"`
-	AuthData []byte `json:"auth"`
-	Body     []byte `json:"body"`
-	Made     int64  `json:"made"`
-}
-
-type wireAlarm struct {
-	Epoch  uint32 `json:"epoch"`
-	Proved uint16 `json:"proved"`
-	Shown  uint16 `json:"shown"`
-}
+const recordVersion = 2
 
 // Marshal is the PNE's record, sealed by the store as it is: it holds keys.
 func (p PNE) Marshal() ([]byte, error) {
-	r := p.rec
-	w := wireRecord{Version: recordVersion, Entity: string(r.entity), User: string(r.user), Current: r.current.wire(), Next: r.next.wire(), Readmitted: r.readmitted, Advanced: r.advanced, Highest: uint32(r.highest)}
-	if r.remember != nil {
-		w.Remember = r.remember[:]
-	}
-	if q := r.request; q != nil {
-		w.Request = &wireRequest{string(q.User), q.Rand[:], q.Time, q.AuthData[:], q.Body, q.Made}
-	}
-	if a := r.alarm; a != nil {
-		w.Alarm = &wireAlarm{uint32(a.epoch), uint16(a.proved), uint16(a.shown)}
-	}
-	return json.Marshal(&w)
+	return p.rec.marshal(), nil
 }
 
-func (t *Set) wire() *wireSet {
-	if t == nil {
-		return nil
+func (r *record) marshal() []byte {
+	w := make(cborWriter, 0, 256)
+	w.array(10)
+	w.uint(recordVersion)
+	w.text(string(r.user))
+	r.current.marshal(&w)
+	r.next.marshal(&w)
+	if q := r.request; q != nil {
+		w.array(6)
+		w.text(string(q.User))
+		w.bytes(q.Rand[:])
+		w.uint(q.Time)
+		w.bytes(q.AuthData[:])
+		w.bytes(q.Body)
+		w.int(q.Made)
+	} else {
+		w.null()
 	}
-	return &wireSet{string(t.Gateway), uint32(t.Epoch), uint16(t.Length), uint16(t.Proved), t.X25519, t.Last[:], t.TK, t.Taken}
+	if a := r.alarm; a != nil {
+		w.array(3)
+		w.uint(uint64(a.epoch))
+		w.uint(uint64(a.proved))
+		w.uint(uint64(a.shown))
+	} else {
+		w.null()
+	}
+	w.bool(r.readmitted)
+	if r.remember != nil {
+		w.bytes(r.remember[:])
+	} else {
+		w.null()
+	}
+	w.int(r.advanced)
+	w.uint(uint64(r.highest))
+	return w
+}
+
+func (t *Set) marshal(w *cborWriter) {
+	if t == nil {
+		w.null()
+		return
+	}
+	w.array(8)
+	w.text(string(t.Gateway))
+	w.uint(uint64(t.Epoch))
+	w.uint(uint64(t.Length))
+	w.uint(uint64(t.Proved))
+	w.bool(t.X25519)
+	w.bytes(t.Last[:])
+	w.bytes(t.TK)
+	w.int(t.Taken)
 }
 
 var errRecord = errors.New("its contents make no sense; it may be of a newer version")
 
-// Parse reads a record that the store has opened. name is what the store calls
-// it: a record under another PNE's name is refused.
+// Parse reads a record that the store has opened. name is what the store calls it:
+// the store seals that with the record, which does not repeat it.
 func Parse(name string, value []byte) (PNE, error) {
 	r, err := parseRecord(name, value)
 	return PNE{rec: r}, err
 }
 
 func parseRecord(name string, value []byte) (*record, error) {
-	var w wireRecord
-	if json.Unmarshal(value, &w) != nil || w.Version != recordVersion || w.Entity != name {
-		return nil, errRecord // json's own error can quote the value, which holds keys
-	}
-	entity, err := cpns.ParseEntityID(w.Entity)
+	entity, err := cpns.ParseEntityID(name)
 	if err != nil {
 		return nil, errRecord
 	}
-	user, err := cpns.ParseUserID(w.User)
-	if err != nil {
+	in := cborReader{rest: value}
+	in.array(10)
+	if in.uint(math.MaxUint64) != recordVersion {
 		return nil, errRecord
 	}
-	r := &record{entity: entity, user: user, readmitted: w.Readmitted, advanced: w.Advanced, highest: cpns.Epoch(w.Highest)}
-	switch len(w.Remember) {
-	case 0:
-	case len(r.remember):
-		h := cpns.PasswordHash(w.Remember)
-		r.remember = &h
-	default:
+	r := &record{entity: entity}
+	r.user = parsed(&in, cpns.ParseUserID)
+	r.current = readSet(&in)
+	r.next = readSet(&in)
+	if !in.null() {
+		q := &Request{}
+		in.array(6)
+		q.User = parsed(&in, cpns.ParseUserID)
+		in.fill(q.Rand[:])
+		q.Time = in.uint(math.MaxUint64)
+		in.fill(q.AuthData[:])
+		q.Body = bytes.Clone(in.bytes())
+		q.Made = in.int()
+		r.request = q
+	}
+	if !in.null() {
+		in.array(3)
+		r.alarm = &alarm{readEpoch(&in), readIndex(&in), readIndex(&in)}
+	}
+	r.readmitted = in.bool()
+	if !in.null() {
+		r.remember = new(cpns.PasswordHash)
+		in.fill(r.remember[:])
+	}
+	r.advanced = in.int()
+	r.highest = readEpoch(&in)
+	if in.err != nil || len(in.rest) > 0 {
 		return nil, errRecord
 	}
-	if r.current, err = w.Current.parse(); err != nil {
-		return nil, err
-	}
-	if r.next, err = w.Next.parse(); err != nil {
-		return nil, err
-	}
-	if q := w.Request; q != nil {
-		if len(q.Rand) != cpns.RandSize || len(q.AuthData) != 32 {
-			return nil, errRecord
-		}
-		r.request = &Request{User: cpns.UserID(q.User), Rand: [cpns.RandSize]byte(q.Rand), Time: q.Time, AuthData: [32]byte(q.AuthData), Body: q.Body, Made: q.Made}
-	}
-	if a := w.Alarm; a != nil {
-		r.alarm = &alarm{cpns.Epoch(a.Epoch), cpns.Index(a.Proved), cpns.Index(a.Shown)}
+	again := r.marshal()
+	defer clear(again)
+	if !bytes.Equal(again, value) {
+		return nil, errRecord // not in the shortest form
 	}
 	if r.target() == nil && r.request == nil {
 		return nil, fmt.Errorf("%w: neither a set nor a request is in it", errRecord)
@@ -128,15 +139,30 @@ func parseRecord(name string, value []byte) (*record, error) {
 	return r, nil
 }
 
-func (w *wireSet) parse() (*Set, error) {
-	if w == nil {
-		return nil, nil
+func readSet(in *cborReader) *Set {
+	if in.null() {
+		return nil
 	}
-	tk, tkErr := cpns.ParseTK(w.TK)
-	g, err := cpns.ParseGatewayID(w.Gateway)
-	if tkErr != nil || err != nil || len(w.Last) != cpns.EUKeySize || w.Epoch == 0 ||
-		w.Length < cpns.MinSetLength || w.Length > cpns.MaxSetLength || w.Proved > w.Length {
-		return nil, errRecord
+	in.array(8)
+	t := &Set{Gateway: parsed(in, cpns.ParseGatewayID), Epoch: readEpoch(in), Length: readIndex(in), Proved: readIndex(in), X25519: in.bool()}
+	in.fill(t.Last[:])
+	tk, err := cpns.ParseTK(in.bytes())
+	t.TK, t.Taken = tk, in.int()
+	if err != nil || t.Epoch == 0 || t.Length < cpns.MinSetLength || t.Length > cpns.MaxSetLength || t.Proved > t.Length {
+		in.fail()
 	}
-	return &Set{g, cpns.Epoch(w.Epoch), cpns.Index(w.Length), cpns.Index(w.Proved), w.X25519, cpns.EUKey(w.Last), tk, w.Taken}, nil
+	return t
+}
+
+func readEpoch(in *cborReader) cpns.Epoch { return cpns.Epoch(in.uint(math.MaxUint32)) }
+
+func readIndex(in *cborReader) cpns.Index { return cpns.Index(in.uint(math.MaxUint16)) }
+
+// parsed reads an ID.
+func parsed[ID any](in *cborReader, parse func(string) (ID, error)) ID {
+	id, err := parse(in.text())
+	if err != nil {
+		in.fail()
+	}
+	return id
 }

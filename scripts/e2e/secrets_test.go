@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"cpns.example.net/pngw/board"
 	"cpns.example.net/pngw/cpns"
@@ -124,22 +125,29 @@ func (r *rig) storedKeys(secret *keystore.Secret) (map[string]cpns.EUKey, error)
 		if err != nil {
 			return nil, err
 		}
-		type set struct {
-			Epoch cpns.Epoch
-			N     cpns.Index
-			Last  []byte
+		// A record is an array; its third and fourth elements are sets or null.
+		var record []cbor.RawMessage
+		if err := cbor.Unmarshal(value, &record); err != nil || len(record) < 4 {
+			return nil, fmt.Errorf("the record of %s: %d elements, %w", name, len(record), err)
 		}
-		var record struct{ Current, Next *set }
-		if err := json.Unmarshal(value, &record); err != nil {
-			return nil, fmt.Errorf("the record of %s: %w", name, err)
-		}
-		for _, s := range []*set{record.Current, record.Next} {
+		for _, raw := range record[2:4] {
+			var s *struct {
+				_               struct{} `cbor:",toarray"`
+				Gateway         string
+				Epoch, N, Index uint
+				X25519          bool
+				Last, TK        []byte
+				Taken           int64
+			}
+			if err := cbor.Unmarshal(raw, &s); err != nil {
+				return nil, fmt.Errorf("a set of %s: %w", name, err)
+			}
 			if s == nil {
 				continue
 			}
-			last := cpns.EUKey(s.Last)
-			for k := cpns.Index(1); k <= s.N; k++ {
-				keys[fmt.Sprintf("EUKey_%d of %s, epoch %d,", k, name, s.Epoch)] = cpns.EUKeyAt(&last, s.N, k)
+			last, n := cpns.EUKey(s.Last), cpns.Index(s.N)
+			for k := cpns.Index(1); k <= n; k++ {
+				keys[fmt.Sprintf("EUKey_%d of %s, epoch %d,", k, name, s.Epoch)] = cpns.EUKeyAt(&last, n, k)
 			}
 		}
 	}
