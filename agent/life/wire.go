@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -96,7 +95,7 @@ func parseRecord(name string, value []byte) (*record, error) {
 	}
 	in := cborReader{rest: value}
 	in.array(10)
-	if in.uint(math.MaxUint64) != recordVersion {
+	if in.uint(1<<64-1) != recordVersion {
 		return nil, errRecord
 	}
 	r := &record{entity: entity}
@@ -108,7 +107,7 @@ func parseRecord(name string, value []byte) (*record, error) {
 		in.array(6)
 		q.User = parsed(&in, cpns.ParseUserID)
 		in.fill(q.Rand[:])
-		q.Time = in.uint(math.MaxUint64)
+		q.Time = in.uint(1<<64 - 1)
 		in.fill(q.AuthData[:])
 		q.Body = bytes.Clone(in.bytes())
 		q.Made = in.int()
@@ -154,9 +153,9 @@ func readSet(in *cborReader) *Set {
 	return t
 }
 
-func readEpoch(in *cborReader) cpns.Epoch { return cpns.Epoch(in.uint(math.MaxUint32)) }
+func readEpoch(in *cborReader) cpns.Epoch { return cpns.Epoch(in.uint(1<<32 - 1)) }
 
-func readIndex(in *cborReader) cpns.Index { return cpns.Index(in.uint(math.MaxUint16)) }
+func readIndex(in *cborReader) cpns.Index { return cpns.Index(in.uint(1<<16 - 1)) }
 
 // parsed reads an ID.
 func parsed[ID any](in *cborReader, parse func(string) (ID, error)) ID {
