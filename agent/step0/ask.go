@@ -61,7 +61,7 @@ func (e *Enroller) try(ctx context.Context, r *record) (retry time.Duration, ans
 		}
 		return e.decide(r, enrolled, ""), true
 	case a.Status == http.StatusAccepted:
-		e.undecided(r, "waiting for the operator of "+code.Server+" to approve this gateway", false)
+		e.undecided(r, a.waiting(code.Server, fp), false)
 	case a.Status == http.StatusTooManyRequests:
 		e.undecided(r, code.Server+" asks to wait: "+p.Detail, false)
 	case a.Status == http.StatusForbidden && refusal(p.Type):
@@ -73,6 +73,19 @@ func (e *Enroller) try(ctx context.Context, r *record) (retry time.Duration, ans
 		return a.RetryAfter, true
 	}
 	return defaultRetry, true
+}
+
+// waiting says what a gateway waits for that is pending. The server names the key that it
+// was shown, which is another's where something in between has a key of its own: nobody
+// should approve that one.
+func (a *Answer) waiting(server string, fp cpns.SPKIHash) string {
+	var in struct {
+		Fingerprint string `json:"fingerprint"`
+	}
+	if err := a.decode(&in); err == nil && in.Fingerprint != "" && in.Fingerprint != fp.Fingerprint() {
+		return middle(server, "it was shown the key "+clean(in.Fingerprint)+", which is not this gateway's").Error()
+	}
+	return "waiting for the operator of " + server + " to approve this gateway"
 }
 
 // refusal tells the answers that another try with the same code does not change.

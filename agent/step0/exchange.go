@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"mime"
+	"net/http"
 	"strings"
 	"time"
 
@@ -90,14 +91,20 @@ func middle(server string, found string) *agent.PSKWaitError {
 	return &agent.PSKWaitError{Reason: "something between this gateway and " + server + " ends TLS: " + found}
 }
 
-// unusual is an answer that is neither good nor one of those that step 0 has.
+// unusual is an answer that is neither good nor one of those that step 0 has. What has
+// answered has shown a key that is pinned: where it is no CPNS Server, or has another
+// connection before it than this one, something that has the server's key is in between.
 func (a *Answer) unusual(server string) error {
 	p := a.problem()
 	if p.Detail == "" {
-		return &agent.PSKWaitError{Reason: fmt.Sprintf("%s answered HTTP %d, which is not how a CPNS Server answers", server, a.Status)}
+		return middle(server, fmt.Sprintf("it answered HTTP %d, which is not how a CPNS Server answers", a.Status))
 	}
-	if a.Status == 400 && strings.Contains(p.Detail, "client certificate") {
-		return middle(server, p.Detail)
+	if a.Status == http.StatusBadRequest {
+		for _, not := range []string{"client certificate", "TLS 1.3", "resumed"} {
+			if strings.Contains(p.Detail, not) {
+				return middle(server, p.Detail)
+			}
+		}
 	}
 	return &agent.PSKWaitError{Reason: fmt.Sprintf("%s answered HTTP %d: %s", server, a.Status, p.Detail)}
 }

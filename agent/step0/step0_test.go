@@ -401,7 +401,13 @@ func TestNoUse(t *testing.T) {
 		{refuse(429, "about:blank", "slow down"), "asks to wait: slow down"},
 		{refuse(400, "about:blank", "no client certificate was shown"), "ends TLS: no client certificate was shown"},
 		{refuse(403, "urn:other", "go away"), "answered HTTP 403: go away"},
-		{func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, "HTTP 502, which is not how a CPNS Server answers"},
+		{func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, "ends TLS: it answered HTTP 502, which is not how a CPNS Server answers"},
+		{refuse(400, "about:blank", "step 0 takes TLS 1.3"), "ends TLS: step 0 takes TLS 1.3"},
+		{refuse(400, "about:blank", "the connection was resumed"), "ends TLS: the connection was resumed"},
+		{refuse(400, "about:blank", "no good gateway_id"), "answered HTTP 400: no good gateway_id"},
+		{func(w http.ResponseWriter, _ *http.Request) {
+			give(w, 202, map[string]string{"fingerprint": "AAAA-BBBB"})
+		}, "ends TLS: it was shown the key AAAA-BBBB, which is not this gateway's"},
 	} {
 		g := newGateway(t, newMemory())
 		s.instead(tt.answer)

@@ -36,7 +36,7 @@ type options struct {
 // Flags that need another beside them.
 var (
 	serialFlags = []string{"baud"}
-	mqttFlags   = []string{"prefix", "username", "password-file", "ca", "cert", "key"}
+	mqttFlags   = []string{"prefix", "client-id", "username", "password-file", "ca", "cert", "key"}
 )
 
 // declare declares the flags, and returns what takes their values over.
@@ -55,6 +55,7 @@ func (o *options) declare(f *flag.FlagSet) (finish func() error) {
 	f.IntVar(&o.serial.Baud, "baud", serial.DefaultBaud, "the serial line's speed, `N` bits a second")
 	f.StringVar(&o.mqtt.URL, "mqtt", "", "a broker, its `URL` mqtt://HOST[:1883] or mqtts://HOST[:8883]")
 	f.StringVar(&o.mqtt.Prefix, "prefix", "cpns", "`P`, with which the topics begin")
+	f.StringVar(&o.mqtt.ClientID, "client-id", "", "the MQTT client `ID`, for a broker that refuses the one made of the Entity ID")
 	f.StringVar(&o.mqtt.Username, "username", "", "the `USER` that the broker knows")
 	f.StringVar(&o.mqtt.PasswordFile, "password-file", "", "a `FILE` with that user's password on one line; nobody else may read it")
 	f.StringVar(&o.mqtt.CAFile, "ca", "", "a `FILE` with the broker's CA, PEM; the system's otherwise")

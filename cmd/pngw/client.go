@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 
 	"cpns.example.net/pngw/agent/api"
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 	"cpns.example.net/pngw/internal/permission"
@@ -58,6 +60,25 @@ func startCommand(c *command.Console) string {
 		return initScript + " start"
 	}
 	return "pngw run --config " + command.Quote(c.Value("config"))
+}
+
+// A typedError is an error whose advice is what has to be typed here.
+type typedError struct {
+	text string
+	error
+}
+
+func (e *typedError) Error() string { return e.text }
+func (e *typedError) Unwrap() error { return e.error }
+
+// asTyped has the advice to run pngw init name the configuration that was given.
+func asTyped(c *command.Console, err error) error {
+	file := c.Value("config")
+	if err == nil || file == config.DefaultFile {
+		return err
+	}
+	const advice = "run pngw init"
+	return &typedError{strings.ReplaceAll(err.Error(), advice, advice+" --config "+command.Quote(file)), err}
 }
 
 // report is the set-up of a command that asks the agent one thing, and prints the

@@ -33,7 +33,7 @@ The agent that runs does it, and goes on with it when the command has ended and 
 		wait := command.Duration(f, "wait", api.MaxWait, "how long to wait for the operator, a `TIME` such as 90s")
 		move := f.Bool("move", false, "leave the server that this gateway is enrolled at for that of the code")
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			return enrol(ctx, c, args[0], *wait, *move)
+			return asTyped(c, enrol(ctx, c, args[0], *wait, *move))
 		}
 	},
 }
@@ -148,7 +148,7 @@ func enrolHere(ctx context.Context, c *command.Console, g *config.Gateway, code 
 		return nil, nil, err
 	}
 	log := slog.New(slog.DiscardHandler) // what it would say, the command does
-	e, err := newEnroller(step0.Config{Store: store, Gateway: g.ID, Log: log})
+	e, err := newEnroller(g, step0.Config{Store: store, Log: log})
 	if err == nil {
 		err = e.Begin(code, move)
 	}

@@ -68,7 +68,7 @@ func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Lo
 			CAFile:       g.CA,
 			PinSPKI:      g.Pin,
 			Proxy:        g.Proxy,
-			ProxyIgnored: os.Getenv("HTTPS_PROXY") != "" || os.Getenv("https_proxy") != "",
+			ProxyIgnored: proxyInEnvironment(),
 			Path:         cpns.AssignmentPath,
 			ContentType:  cpns.ContentType,
 			MaxResponse:  cpns.MaxResponseBody,
@@ -87,6 +87,11 @@ func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Lo
 		all.add(err, g.Fault("socket", err))
 	}
 	return p, all.err()
+}
+
+// proxyInEnvironment tells whether somebody has set the proxy where it is not looked for.
+func proxyInEnvironment() bool {
+	return os.Getenv("HTTPS_PROXY") != "" || os.Getenv("https_proxy") != ""
 }
 
 // findings are what is wrong with a configuration, or missing.

@@ -116,10 +116,10 @@ func (r *reloader) lookup() lookup {
 	}
 }
 
-// newEnroller makes what enrols the gateway, over the store. enrolled is called once
-// it is.
-func newEnroller(cfg step0.Config) (*step0.Enroller, error) {
-	cfg.Exchange = exchange
+// newEnroller makes what enrols the gateway of a configuration.
+func newEnroller(g *config.Gateway, cfg step0.Config) (*step0.Enroller, error) {
+	cfg.Gateway = g.ID
+	cfg.Exchange = func(ctx context.Context, q step0.Question) (*step0.Answer, error) { return exchange(ctx, g.Proxy, q) }
 	if id, err := board.New("/").Identity(); err == nil {
 		cfg.Hints = step0.Hints{Model: id.Model, Serial: id.Serial, MACs: macs(id)}
 	}
@@ -138,8 +138,8 @@ func macs(id board.Identity) (macs []string) {
 }
 
 // exchange is https.Exchange as step 0 wants it.
-func exchange(ctx context.Context, q step0.Question) (*step0.Answer, error) {
-	cfg := https.ExchangeConfig{Server: "https://" + q.Server, Certificate: q.Certificate}
+func exchange(ctx context.Context, proxy string, q step0.Question) (*step0.Answer, error) {
+	cfg := https.ExchangeConfig{Server: "https://" + q.Server, Certificate: q.Certificate, Proxy: proxy, ProxyIgnored: proxyInEnvironment()}
 	for _, pin := range q.Pins {
 		cfg.Pins = append(cfg.Pins, https.Pin(pin))
 	}
@@ -156,8 +156,8 @@ func exchange(ctx context.Context, q step0.Question) (*step0.Answer, error) {
 
 // enrol makes the daemon's enroller, and takes up the code of the configuration.
 func (d *daemon) enrol(p *parts) (err error) {
-	d.enroller, err = newEnroller(step0.Config{
-		Store: d.store, Gateway: d.cfg.Gateway.ID, Log: d.log,
+	d.enroller, err = newEnroller(&d.cfg.Gateway, step0.Config{
+		Store: d.store, Log: d.log,
 		Now: func() time.Time { now, _ := p.clock.Now(); return now }, // the agent's: it judges by that when a key is over
 		Enrolled: func() {
 			select {

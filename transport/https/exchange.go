@@ -20,8 +20,11 @@ type ExchangeConfig struct {
 	Server      string // as Config.Server
 	Pins        []Pin  // at least one: what the server is known by
 	Certificate tls.Certificate
-	Timeout     time.Duration // of one exchange, 0: 30 s
-	Now         func() time.Time
+	Proxy       string // as Config.Proxy
+	// ProxyIgnored is as Config.ProxyIgnored.
+	ProxyIgnored bool
+	Timeout      time.Duration // of one exchange, 0: 30 s
+	Now          func() time.Time
 }
 
 // Exporter exports keying material of the connection that an exchange runs on
@@ -51,10 +54,14 @@ func Exchange(ctx context.Context, cfg ExchangeConfig, path string, body func(Ex
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Client{host: server.Host, now: cfg.Now}
+	proxy, err := parseProxy(cfg.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{host: server.Host, now: cfg.Now, proxy: proxy, proxyIgnored: cfg.ProxyIgnored && proxy == nil}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.Timeout, defaultTimeout))
 	defer cancel()
-	conn, err := dialExchange(ctx, cfg, server)
+	conn, err := c.dialExchange(ctx, cfg, server)
 	if err != nil {
 		return nil, c.exchangeFailed(ctx, err)
 	}
@@ -74,18 +81,17 @@ func Exchange(ctx context.Context, cfg ExchangeConfig, path string, body func(Ex
 	return got, nil
 }
 
-func dialExchange(ctx context.Context, cfg ExchangeConfig, server *url.URL) (*tls.Conn, error) {
-	c := &tls.Config{
+func (c *Client) dialExchange(ctx context.Context, cfg ExchangeConfig, server *url.URL) (*tls.Conn, error) {
+	config := &tls.Config{
 		MinVersion: tls.VersionTLS13, Time: cfg.Now, ServerName: server.Hostname(),
 		Certificates: []tls.Certificate{cfg.Certificate}, SessionTicketsDisabled: true,
 	}
-	pinned(c, cfg.Pins, server.Hostname(), cfg.Now)
-	port := cmp.Or(server.Port(), "443")
-	tcp, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", net.JoinHostPort(server.Hostname(), port))
+	pinned(config, cfg.Pins, server.Hostname(), cfg.Now)
+	tcp, err := c.dialServer(ctx, net.JoinHostPort(server.Hostname(), cmp.Or(server.Port(), "443")))
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(tcp, c)
+	conn := tls.Client(tcp, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		tcp.Close()
 		return nil, err

@@ -1,13 +1,16 @@
 package https
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // parseProxy accepts the address of an HTTP proxy, http://host:port, "" for none. TLS
@@ -45,6 +48,47 @@ func (c *Client) useProxy(t *http.Transport) {
 		}
 		return nil
 	}
+}
+
+// dialServer connects to a server, through the proxy where there is one, as
+// http.Transport does it for requests that need nothing of their connection.
+func (c *Client) dialServer(ctx context.Context, server string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	if c.proxy == nil {
+		return dialer.DialContext(ctx, "tcp", server)
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", c.proxy.Host)
+	if err != nil {
+		return nil, &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
+	}
+	if err := connect(ctx, conn, server); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// connect has the proxy at the other end of conn connect it to a server.
+func connect(ctx context.Context, conn net.Conn, server string) error {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", server); err != nil {
+		return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
+	}
+	r := bufio.NewReader(io.LimitReader(conn, maxResponseHeader))
+	res, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
+	}
+	switch {
+	case res.StatusCode != http.StatusOK:
+		return &proxyError{res.StatusCode}
+	case r.Buffered() > 0: // in TLS the client speaks first
+		return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("the proxy sent more than its answer")}
+	case !stop():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // A proxyError is a proxy that does not let the connection through.

@@ -1,7 +1,10 @@
 package https
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -13,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"cpns.example.net/pngw/transport"
 )
@@ -165,5 +169,74 @@ func TestParseProxy(t *testing.T) {
 		} else if e, ok := errors.AsType[*transport.OptionError](err); !ok || e.Option != "proxy" {
 			t.Errorf("%s: got %v", bad, err)
 		}
+	}
+}
+
+// exchangeThrough asks a server of step 0 through a proxy; ctx bounds it.
+func exchangeThrough(ctx context.Context, t *testing.T, proxy string) (*Exchanged, error) {
+	t.Helper()
+	leaf, mine := issue(t, nil, loopback), issue(t, nil, func(*x509.Certificate) {})
+	server := exchangeServer(t, func(*tls.Config) {}, leaf)
+	return Exchange(ctx, ExchangeConfig{
+		Server: server.URL, Pins: []Pin{shortPin(leaf.cert)}, Proxy: proxy,
+		Certificate: tls.Certificate{PrivateKey: mine.key, Certificate: [][]byte{mine.cert.Raw}},
+	}, "/", func(e Exporter) ([]byte, error) { return e("EXPERIMENTAL test", []byte("context"), 32) })
+}
+
+// TestExchangeThroughProxy: what is exported is the server's, not the proxy's.
+func TestExchangeThroughProxy(t *testing.T) {
+	p := new(tunnel)
+	proxy := httptest.NewServer(p)
+	defer proxy.Close()
+	got, err := exchangeThrough(t.Context(), t, proxy.URL)
+	if err != nil || got.Status != http.StatusOK || p.asked.Load() != 1 {
+		t.Errorf("got %+v, %v; the proxy was asked %d times", got, err, p.asked.Load())
+	}
+}
+
+// TestExchangeExplainsProxy: proxies that do not connect, and what else may listen there.
+func TestExchangeExplainsProxy(t *testing.T) {
+	says := func(text string) string {
+		addr := listenRaw(t, func(ctx context.Context, conn net.Conn) {
+			http.ReadRequest(bufio.NewReader(conn))
+			io.WriteString(conn, text)
+			<-ctx.Done()
+		})
+		return "http://" + addr.String()
+	}
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	for _, tt := range []struct{ proxy, reason string }{
+		{says("HTTP/1.1 407 no\r\n\r\n"), "wants a user name and a password"},
+		{says("HTTP/1.1 403 no\r\nContent-Length: 99\r\n\r\n"), "does not allow a connection to "}, // the body never comes
+		{says("HTTP/1.1 502 no\r\n\r\n"), "does not reach "},
+		{says("HTTP/1.1 404 no\r\n\r\n"), "answered HTTP 404 instead of connecting"},
+		{says("SSH-2.0-x\r\n"), "the proxy 127.0.0.1:"},
+		{says("HTTP/1.1 200 yes\r\nX: " + strings.Repeat("x", 1<<20)), "the proxy 127.0.0.1:"},
+		{says("HTTP/1.1 200 yes\r\n\r\nand more"), "the proxy 127.0.0.1:"},
+		{"http://" + closed.Addr().String(), "the proxy 127.0.0.1:"},
+		{"http://proxy.invalid:3128", "proxy.invalid"},
+	} {
+		_, err := exchangeThrough(t.Context(), t, tt.proxy)
+		if strings.HasPrefix(runtime.GOARCH, "mips") && errors.Is(err, syscall.Errno(111)) {
+			continue // as in TestPostExplainsRefusedConnection
+		}
+		e, ok := errors.AsType[*transport.UnreachableError](err)
+		if !ok || !strings.Contains(e.Reason, tt.reason) || e.Advice == "" {
+			t.Errorf("%s: got %v, want %q", tt.proxy, err, tt.reason)
+		}
+	}
+	if _, err := exchangeThrough(t.Context(), t, "socks5://proxy:1080"); err == nil {
+		t.Error("a proxy of another kind is taken")
+	}
+	silent := says("") // until the context ends
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = exchangeThrough(ctx, t, silent)
+	if e, ok := errors.AsType[*transport.UnreachableError](err); !ok || !strings.Contains(e.Reason, "did not answer in time") {
+		t.Errorf("a silent proxy: %v", err)
 	}
 }
