@@ -49,7 +49,7 @@ func (e *Enroller) try(ctx context.Context, r *record) (retry time.Duration, ans
 		Body: func(export Export) ([]byte, error) { return e.question(code, fp, export) },
 	})
 	if err != nil {
-		e.undecided(r, err.Error(), true)
+		e.undecided(r, noAnswer(err), true)
 		return 0, false
 	}
 	p := a.problem()

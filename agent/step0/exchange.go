@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/transport"
 )
 
 // Export exports keying material of one connection (RFC 8446 section 7.5).
@@ -84,6 +86,14 @@ func clean(s string) string {
 		return r
 	}, s)
 	return s[:min(len(s), maxDetail)]
+}
+
+// noAnswer is why there is none, and what to do about it.
+func noAnswer(err error) string {
+	if u, ok := errors.AsType[*transport.UnreachableError](err); ok && u.Advice != "" {
+		return u.Error() + "; " + u.Advice
+	}
+	return err.Error()
 }
 
 // middle says that the two ends of a connection are not the gateway and the server.

@@ -52,7 +52,7 @@ func (e *Enroller) PSK1(ctx context.Context) (*agent.PSK, error) {
 	defer cancel()
 	a, err := e.cfg.Exchange(ctx, Question{Server: server, Pins: r.enrolled.Pins, Certificate: cert, Path: cpns.PSK1Path})
 	if err != nil {
-		return nil, &agent.PSKWaitError{Reason: "the server did not give a PSK1", Err: err}
+		return nil, &agent.PSKWaitError{Reason: "the server did not give a PSK1: " + noAnswer(err)}
 	}
 	if a.Status != http.StatusOK {
 		err := refusedPSK1(a, server, fp)

@@ -61,7 +61,7 @@ func enrol(ctx context.Context, c *command.Console, typed string, wait time.Dura
 	defer stop()
 	client := api.NewClient(cfg.Gateway.Socket)
 	now, err := client.Enrol(ctx, typed, move)
-	look := client.Enrolment
+	look, goesOn := client.Enrolment, "the agent goes on with it; pngw status shows how it stands"
 	if e := new(api.ConnectError); errors.As(err, &e) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)) {
 		var end func()
 		if look, end, err = enrolHere(ctx, c, &cfg.Gateway, code, move); err != nil {
@@ -69,6 +69,7 @@ func enrol(ctx context.Context, c *command.Console, typed string, wait time.Dura
 		}
 		defer end()
 		now, err = look(ctx)
+		goesOn = "pngw run goes on with it"
 	}
 	if err != nil {
 		if e := new(api.AnswerError); errors.As(err, &e) && e.Status == http.StatusConflict {
@@ -78,11 +79,11 @@ func enrol(ctx context.Context, c *command.Console, typed string, wait time.Dura
 	}
 	c.Printf("server       %s, pin %s\n", display.Plain(now.Server), now.Pin)
 	c.Printf("fingerprint  %s\n", now.Fingerprint)
-	return awaitEnrolment(ctx, c, look, now, time.Now().Add(wait))
+	return awaitEnrolment(ctx, c, look, now, time.Now().Add(wait), goesOn)
 }
 
 // awaitEnrolment waits until the server has decided.
-func awaitEnrolment(ctx context.Context, c *command.Console, look func(context.Context) (api.Enrolment, error), now api.Enrolment, until time.Time) error {
+func awaitEnrolment(ctx context.Context, c *command.Console, look func(context.Context) (api.Enrolment, error), now api.Enrolment, until time.Time, goesOn string) error {
 	told := ""
 	tick := time.NewTicker(enrolTick)
 	defer tick.Stop()
@@ -93,13 +94,13 @@ func awaitEnrolment(ctx context.Context, c *command.Console, look func(context.C
 		case now.State == step0.StateRefused:
 			return &command.Exit{Code: exitRefused, Err: fmt.Errorf("refused: %s", display.Plain(now.Detail))}
 		case now.Tries > 0 && now.Unreachable:
-			return &command.Exit{Code: exitUnreachable, Err: fmt.Errorf("%s; the agent goes on trying", display.Plain(now.Detail))}
+			return &command.Exit{Code: exitUnreachable, Err: fmt.Errorf("%s; %s", display.Plain(now.Detail), goesOn)}
 		case now.Detail != "" && now.Detail != told:
 			told = now.Detail
 			c.Printf("%s\n", display.Plain(told))
 		}
 		if now.Tries > 0 && !time.Now().Before(until) {
-			return &command.Exit{Code: exitPending, Err: errors.New("not approved yet: the agent goes on asking; pngw status shows how it stands")}
+			return &command.Exit{Code: exitPending, Err: errors.New("not approved yet: " + goesOn)}
 		}
 		select {
 		case <-tick.C:

@@ -47,6 +47,8 @@ func (p *progress) text(s agent.Step) string {
 	switch s.Kind {
 	case agent.StepClockWait:
 		return "waiting for the clock: " + s.Detail
+	case agent.StepPSKWait:
+		return "waiting for PSK1: " + s.Detail
 	case agent.StepRequestSent:
 		return "request sent to " + p.server
 	case agent.StepUserAccepted:

@@ -9,6 +9,7 @@ import (
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/agent/api"
+	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/agent/hooks"
 	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/internal/command"
@@ -86,8 +87,11 @@ func pskText(p agent.PSKStatus) string {
 	if p.Identity != "" {
 		text += ", identity " + string(p.Identity) + ", good until " + p.Until
 	}
-	if p.Waiting != "" {
+	switch {
+	case p.Waiting != "":
 		text += ", waiting: " + p.Waiting
+	case p.Identity == "" && p.Source == config.SourceTLS:
+		text += ", agreed on when the first request needs it"
 	}
 	return text
 }

@@ -160,7 +160,7 @@ func (e *enrolment) run(tx Tx, now time.Time) (*enrolled, error) {
 		return nil, &problem{status: http.StatusForbidden, kind: cpns.ProblemEnrolmentRefused, detail: "the server's operator has refused the gateway " + key.Fingerprint()}
 	}
 	if e.req.proof != nil && e.invitation == nil {
-		return nil, &problem{status: http.StatusForbidden, kind: cpns.ProblemEnrolmentRefused, detail: "the proof is of no code that this server knows, or was made for another connection"}
+		return nil, &problem{status: http.StatusForbidden, kind: cpns.ProblemEnrolmentRefused, detail: "the proof is of no code that this server knows, or was made for another connection than the one that key " + key.Fingerprint() + " came on, as where something on the way ends TLS"}
 	}
 	is := Enrolment{
 		Key: key, State: EnrolmentPending, Gateway: e.req.id, Was: before.Was, Invitation: before.Invitation,

@@ -10,11 +10,13 @@
 //	factory ENTITY…              make devices: ENTITY.tk, and a line in tks.csv
 //	server OPTIONS…              a CPNS Server of user alice, gateway gw-0001 and tks.csv
 //	gateway LINK…                a gateway with these links of: rs232, broker
+//	router NAME ARGS…            another, not enrolled: NAME.conf, with OPTION=VALUE and links
 //	broker                       mosquitto, the same port each time
 //	plug, unplug LINE            a serial cable, LINE.gw and LINE.pne being its ends
 //	noise LINE BYTES             random bytes towards the gateway and the device
 //	daemon NAME PROGRAM ARGS…    run in the background, again after it has ended
 //	await NAME REGEXP            wait until NAME prints it, after what was awaited before
+//	listens ADDRESS              wait until something takes TCP there
 //	end NAME, crash NAME         by SIGTERM, with exit code 0; by SIGKILL
 //	ok PROGRAM ARGS…             run, exit code 0; <FILE as last argument is its input
 //	exits CODE PROGRAM ARGS…     the same with another exit code
@@ -24,6 +26,8 @@
 //	flood FROM TO                publish hellos of invented Entity IDs
 //	memory NAME MB               NAME's resident memory is at most that
 //	crowd N                      make N devices, as factory does
+//	relay                        relay TCP from $RELAY to $SERVER; $FRONT is free for a proxy
+//	lose N, lost N               it loses the next N answers; wait until it has lost N
 //	frugal N                     provision N of them at once; it takes as much memory as for one
 //	disk FOLDER PAGES            a file system of that size; needs root
 //	fill FOLDER PAGES            leave that many pages free, of 4096 bytes
@@ -99,12 +103,14 @@ func TestScripts(t *testing.T) {
 			"factory": positive(factory),
 			"server":  positive(server),
 			"gateway": positive(gateway),
+			"router":  positive(router),
 			"broker":  positive(broker),
 			"plug":    positive(plug),
 			"unplug":  positive(unplug),
 			"noise":   positive(noise),
 			"daemon":  positive(startDaemon),
 			"await":   positive(await),
+			"listens": positive(listens),
 			"end":     positive(end),
 			"crash":   positive(crash),
 			"ok":      positive(ok),
@@ -115,6 +121,9 @@ func TestScripts(t *testing.T) {
 			"replay":  positive(replay),
 			"flood":   positive(flood),
 			"memory":  positive(memory),
+			"relay":   positive(relay),
+			"lose":    positive(lose),
+			"lost":    positive(lost),
 			"crowd":   positive(crowd),
 			"frugal":  positive(frugal),
 			"disk":    positive(disk),

@@ -74,6 +74,26 @@ option log_level 'debug'
 	eventually(ts, "the gateway to listen", func() bool { return answers("unix", r.path("socket")) })
 }
 
+// router is a gateway of which nothing is configured but where things lie: NAME.conf,
+// and a store of its own.
+func router(ts *testscript.TestScript, r *rig, args []string) {
+	usage(ts, args, 1, "router NAME [OPTION=VALUE…] [LINK…]")
+	main, rest := "config gateway 'main'\noption psk_file 'WORK/none'\n", ""
+	for option, file := range map[string]string{"socket": ".sock", "store": ".keys", "root_key": ".root"} {
+		main += "option " + option + " 'WORK/" + args[0] + file + "'\n"
+	}
+	for _, arg := range args[1:] {
+		if option, value, is := strings.Cut(arg, "="); is {
+			main += "option " + option + " '" + value + "'\n"
+		} else {
+			rest += "config link '" + arg + "'" + links[arg]
+		}
+	}
+	config := strings.NewReplacer("WORK", r.work, "MQTT", r.mqtt).Replace(main + rest)
+	ts.Check(os.WriteFile(r.path(args[0]+".conf"), []byte(config), 0o600))
+	r.run(ts, 0, []string{"pngw", "init", "--config", args[0] + ".conf"})
+}
+
 func broker(ts *testscript.TestScript, r *rig, _ []string) {
 	_, port, err := net.SplitHostPort(r.mqtt)
 	ts.Check(err)
@@ -81,6 +101,11 @@ func broker(ts *testscript.TestScript, r *rig, _ []string) {
 	ts.Check(os.WriteFile(r.path("mosquitto.conf"), []byte(config), 0o644))
 	r.start(ts, "broker", "mosquitto", "-c", r.path("mosquitto.conf"))
 	eventually(ts, "the broker to listen", func() bool { return answers("tcp", r.mqtt) })
+}
+
+func listens(ts *testscript.TestScript, r *rig, args []string) {
+	usage(ts, args, 1, "listens ADDRESS")
+	eventually(ts, "something to listen at "+args[0], func() bool { return answers("tcp", args[0]) })
 }
 
 func answers(network, address string) bool {

@@ -77,7 +77,7 @@ func command(ts *testscript.TestScript, r *rig, program string, args []string) *
 	cmd := exec.Command(path, args...)
 	cmd.Dir = r.work
 	// A program with the race detector sleeps for a second at its end by default.
-	cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"), "HOME="+r.work, "TZ=UTC", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"), "HOME="+r.work, "TZ=UTC", "SERVER="+r.serve, "FRONT="+r.front, "GORACE=atexit_sleep_ms=0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return cmd
 }

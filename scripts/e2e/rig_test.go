@@ -28,9 +28,12 @@ type rig struct {
 	work    string // the script's folder
 	serve   string // address of the CPNS Server
 	mqtt    string // address of the broker
+	relay   string // address of what relays to the server
+	front   string // address of a proxy
 	daemons map[string]*process
 	cables  map[string]*nullmodem.Cable
 	tap     *recorder
+	thief   *thief
 	disks   []string // mounted
 	entered []string // passwords in use
 }
@@ -45,7 +48,7 @@ func newRig(env *testscript.Env) (*rig, error) {
 	if err := os.Mkdir(r.path("log"), 0o755); err != nil {
 		return nil, err
 	}
-	for _, address := range []*string{&r.serve, &r.mqtt} {
+	for _, address := range []*string{&r.serve, &r.mqtt, &r.relay, &r.front} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
@@ -62,6 +65,8 @@ func newRig(env *testscript.Env) (*rig, error) {
 	}
 	env.Setenv("PATH", searchPath(raceBin))
 	env.Setenv("SERVER", r.serve)
+	env.Setenv("RELAY", r.relay)
+	env.Setenv("FRONT", r.front)
 	env.Setenv("BROKER", "mqtt://"+r.mqtt)
 	return r, nil
 }
@@ -88,6 +93,9 @@ func (r *rig) finish() {
 	}
 	if r.tap != nil {
 		r.tap.close()
+	}
+	if r.thief != nil {
+		r.thief.listener.Close()
 	}
 	r.checkRaces()
 	r.checkSecrets()

@@ -29,7 +29,7 @@ func (e *pinsError) Error() string {
 	if e.chain != nil {
 		return "the pinned authority does not vouch for its certificate: " + e.chain.Error()
 	}
-	return "its public key has the pin " + base64.RawURLEncoding.EncodeToString(e.got[:]) + ", which is not one that enrolment left"
+	return "its pin is " + base64.RawURLEncoding.EncodeToString(e.got[:])
 }
 
 func (e *pinsError) Unwrap() error { return e.chain }
