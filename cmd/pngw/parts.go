@@ -64,7 +64,7 @@ func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Lo
 	if !all.files(g.Files(), g.Fault) && (p.serverURL != "" || p.waits == "") {
 		p.server, err = https.New(https.Config{
 			Server:       p.serverURL,
-			Pins:         p.pins,
+			Pins:         func() []https.Pin { return p.pins.https() },
 			CAFile:       g.CA,
 			PinSPKI:      g.Pin,
 			Proxy:        g.Proxy,

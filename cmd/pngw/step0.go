@@ -23,7 +23,7 @@ import (
 type known struct {
 	gateway   cpns.GatewayID // "" for not known yet
 	serverURL string         // "" for not known yet
-	pins      []https.Pin    // what the server is known by; none: by CA and roots
+	pins      pinning        // what the server is known by; none: by CA and roots
 	source    string         // of PSK1: config.SourceFile or config.SourceTLS
 	enrolled  *step0.Enrolment
 	waits     string // what a person has to do before there can be a PSK1; "" for nothing
@@ -64,11 +64,22 @@ func know(g *config.Gateway, enrolled *step0.Enrolment, all *findings) known {
 	}
 	// A file and a CA of one's own are another way to know the server.
 	if !byFile || g.Server == "" && g.CA == "" {
-		for _, pin := range enrolled.Pins {
-			k.pins = append(k.pins, https.Pin(pin))
-		}
+		k.pins = func() []cpns.Pin { return enrolled.Pins }
 	}
 	return k
+}
+
+// pinning gives the pins of the gateway's server as they are now; nil for none.
+type pinning func() []cpns.Pin
+
+func (p pinning) https() (pins []https.Pin) {
+	if p == nil {
+		return nil
+	}
+	for _, pin := range p() {
+		pins = append(pins, https.Pin(pin))
+	}
+	return pins
 }
 
 // sameServer tells whether a URL is of the server that a code names.
@@ -166,8 +177,14 @@ func (d *daemon) enrol(p *parts) (err error) {
 			}
 		},
 	})
-	if err != nil || d.cfg.Gateway.Enrol == nil {
+	if err != nil {
 		return err
+	}
+	if p.pins != nil { // as each PSK1 brings them
+		p.pins = func() []cpns.Pin { return d.enroller.Status().Pins }
+	}
+	if d.cfg.Gateway.Enrol == nil {
+		return nil
 	}
 	return d.enroller.Configured(d.cfg.Gateway.Enrol)
 }

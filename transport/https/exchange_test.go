@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"errors"
 	"io"
 	"log"
@@ -173,7 +174,7 @@ func TestPinsForAssignments(t *testing.T) {
 		good  bool
 	}{{shortPin(leaf.cert), nil, true}, {shortPin(ca.cert), []*issued{ca}, true}, {shortPin(ca.cert), nil, false}, {Pin{1}, []*issued{ca}, false}} {
 		server := exchangeServer(t, func(c *tls.Config) { c.ClientAuth = tls.NoClientCert }, leaf, test.chain...)
-		c, err := New(Config{Server: server.URL, Path: "/", ContentType: "application/json", Pins: []Pin{test.pin}})
+		c, err := New(Config{Server: server.URL, Path: "/", ContentType: "application/json", Pins: func() []Pin { return []Pin{test.pin} }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,6 +182,55 @@ func TestPinsForAssignments(t *testing.T) {
 		var refused *transport.RefusedError // the handler's: it was reached
 		if errors.As(err, &refused) != test.good {
 			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
+// TestPinsBesides: what is configured beside the pins holds as well, and pins that are
+// replaced count from the next request on.
+func TestPinsBesides(t *testing.T) {
+	ca, other := newAuthority(t, "ours"), newAuthority(t, "another")
+	cert := ca.issue(t, leaf{})
+	server := exchangeServer(t, func(c *tls.Config) { c.ClientAuth = tls.NoClientCert }, &issued{cert.Leaf, cert.PrivateKey.(*ecdsa.PrivateKey)})
+	pins := []Pin{shortPin(cert.Leaf)}
+	client := func(change func(*Config)) *Client {
+		t.Helper()
+		cfg := Config{Server: server.URL, Path: "/", ContentType: "application/json", Pins: func() []Pin { return pins }}
+		change(&cfg)
+		c, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	wrongPin := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for _, tt := range []struct {
+		change func(*Config)
+		want   string // in the reason; "": the server was reached
+	}{
+		{func(c *Config) { c.CAFile = ca.file }, ""},
+		{func(c *Config) { c.CAFile = other.file }, other.file + " (option ca) vouches for"},
+		{func(c *Config) { c.PinSPKI = pinOf(cert) }, ""},
+		{func(c *Config) { c.PinSPKI = wrongPin }, "not the pinned one"},
+		{func(c *Config) { c.CAFile, c.PinSPKI = ca.file, wrongPin }, "not the pinned one"},
+	} {
+		_, err := client(tt.change).Post(t.Context(), nil)
+		if tt.want == "" {
+			asRefused(t, err) // by the handler
+		} else if u := asUnreachable(t, err); !strings.Contains(u.Reason, tt.want) {
+			t.Errorf("got %v, want %q", err, tt.want)
+		}
+	}
+
+	c := client(func(*Config) {})
+	for _, step := range []struct {
+		pins []Pin
+		good bool
+	}{{pins, true}, {[]Pin{{1}}, false}, {pins, true}} {
+		pins = step.pins
+		_, err := c.Post(t.Context(), nil)
+		if errors.As(err, new(*transport.RefusedError)) != step.good {
+			t.Errorf("with the pins %v: %v", step.pins, err)
 		}
 	}
 }

@@ -79,6 +79,9 @@ func (c *Client) explainTLS(err error) (reason, advice string) {
 	case errors.As(err, new(*pinError)):
 		return "the server's key is not the pinned one",
 			"if the operator changed the key, configure the pin that the operator names; if not, somebody may be in between"
+	case errors.As(err, new(*caError)):
+		return "the certificate of " + c.host + ", where this gateway is enrolled, is not one that " + c.caFile + " (option ca) vouches for",
+			"remove option ca, since enrolment left the key that the server is known by; or bring the server's CA certificate there"
 	case errors.As(err, new(*pinsError)):
 		return c.host + " does not have a key that enrolment left, so it is not this gateway's server",
 			"somebody may be in between, or the server's key was changed, or the code was an old one: ask the server's operator for a new code, and compare the pin"

@@ -53,9 +53,10 @@ type Config struct {
 	// SubjectPublicKeyInfo. It is checked besides the certificate chain, never
 	// in its place.
 	PinSPKI string
-	// Pins, where there are any, are what enrolment left: the server is verified
-	// against them, and against no CA file and no root of the system.
-	Pins []Pin
+	// Pins are what enrolment left, as it is now; nil or none for a gateway that is
+	// known by something else. The server is verified against them in place of the
+	// system's roots, and besides against CAFile and PinSPKI where there are any.
+	Pins func() []Pin
 
 	// Proxy is the HTTP proxy to ask through, http://host:port, "" for none.
 	Proxy string
@@ -97,9 +98,10 @@ type Client struct {
 
 	caFile, pinSPKI string
 	hostname        string // of host, without the port
-	pins            []Pin
+	pins            func() []Pin
 	mu              sync.Mutex
 	caText          []byte // of the CA file when transport was made
+	pinsThen        []Pin  // when transport was made
 	transport       *http.Transport
 }
 

@@ -48,30 +48,55 @@ func checkPins(pins []Pin, host string, now func() time.Time, cs tls.ConnectionS
 		return nil
 	}
 	failure := &pinsError{got: shortPin(own)}
-	intermediates := x509.NewCertPool()
-	for _, c := range others {
-		intermediates.AddCert(c)
-	}
 	for _, authority := range others {
 		if !slices.Contains(pins, shortPin(authority)) {
 			continue
 		}
 		roots := x509.NewCertPool()
 		roots.AddCert(authority)
-		_, err := own.Verify(x509.VerifyOptions{
-			DNSName: host, Roots: roots, Intermediates: intermediates, CurrentTime: now(),
-			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		})
-		if err == nil {
+		if failure.chain = vouched(cs.PeerCertificates, roots, host, now()); failure.chain == nil {
 			return nil
 		}
-		failure.chain = err
 	}
 	return failure
 }
 
-// pinned makes cfg verify against pins alone.
+// pinned makes cfg verify against pins in place of the system's roots. What is configured
+// besides, roots or a whole pin, holds as well.
 func pinned(cfg *tls.Config, pins []Pin, host string, now func() time.Time) {
 	cfg.InsecureSkipVerify = true // VerifyConnection does it; it also runs when a session is resumed
-	cfg.VerifyConnection = func(cs tls.ConnectionState) error { return checkPins(pins, host, now, cs) }
+	besides := cfg.VerifyConnection
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		if err := checkPins(pins, host, now, cs); err != nil {
+			return err
+		}
+		if cfg.RootCAs != nil {
+			if err := vouched(cs.PeerCertificates, cfg.RootCAs, host, now()); err != nil {
+				return &caError{err}
+			}
+		}
+		if besides != nil {
+			return besides(cs)
+		}
+		return nil
+	}
+}
+
+// caError says that a server has a pinned key, and not the configured authority.
+type caError struct{ err error }
+
+func (e *caError) Error() string { return e.err.Error() }
+func (e *caError) Unwrap() error { return e.err }
+
+// vouched verifies a server's certificate, the first, for a host up to one of roots.
+func vouched(chain []*x509.Certificate, roots *x509.CertPool, host string, now time.Time) error {
+	intermediates := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		intermediates.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		DNSName: host, Roots: roots, Intermediates: intermediates, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,10 +22,10 @@ import (
 // maxCAFile is far above any bundle: the whole Web PKI is a quarter of it.
 const maxCAFile = 1 << 20
 
-// trusting returns the transport for the CA file as it is now, which is read again
-// for each try: a certificate that is exchanged under a running program counts from
-// the next request on. Another file makes another transport, and not only other
-// roots: a session that is resumed does not have its chain verified again.
+// trusting returns the transport for the CA file and the pins as they are now: what is
+// exchanged under a running program counts from the next request on. Another file makes
+// another transport, and not only other roots: a session that is resumed does not have
+// its chain verified again.
 func (c *Client) trusting() (*http.Transport, error) {
 	var text []byte
 	if c.caFile != "" {
@@ -33,19 +34,23 @@ func (c *Client) trusting() (*http.Transport, error) {
 			return nil, &transport.OptionError{Option: "ca", Err: err}
 		}
 	}
+	var pins []Pin
+	if c.pins != nil {
+		pins = c.pins()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.transport != nil && bytes.Equal(text, c.caText) {
+	if c.transport != nil && bytes.Equal(text, c.caText) && slices.Equal(pins, c.pinsThen) {
 		return c.transport, nil
 	}
 	cfg, err := newTLSConfig(c.caFile, text, c.pinSPKI, c.now)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.pins) > 0 {
-		pinned(cfg, c.pins, c.hostname, c.now)
+	if len(pins) > 0 {
+		pinned(cfg, pins, c.hostname, c.now)
 	}
-	c.caText, c.transport = text, newTransport(cfg)
+	c.caText, c.pinsThen, c.transport = text, pins, newTransport(cfg)
 	c.useProxy(c.transport)
 	return c.transport, nil
 }
