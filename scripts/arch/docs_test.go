@@ -44,8 +44,8 @@ var (
 	htmlImage = regexp.MustCompile(`<img[^>]* src="([^"]+)"`)
 )
 
-// TestMessages holds the tables of docs/provisioning.md to the code: a message
-// that a technician looks up is printed by some program, word for word. "…"
+// TestMessages holds the tables of docs/provisioning.md and docs/enrolment.md to the code:
+// a message that a technician looks up is printed by some program, word for word. "…"
 // stands for what varies.
 func TestMessages(t *testing.T) {
 	var source strings.Builder
@@ -57,7 +57,8 @@ func TestMessages(t *testing.T) {
 		})
 	}
 	messages := 0
-	for _, row := range tableRows(string(read(t, filepath.Join(root(t), "docs/provisioning.md")))) {
+	pages := string(read(t, filepath.Join(root(t), "docs/provisioning.md"))) + string(read(t, filepath.Join(root(t), "docs/enrolment.md")))
+	for _, row := range tableRows(pages) {
 		cell := row[0]
 		if _, err := strconv.Atoi(strings.TrimSpace(cell)); err == nil { // an exit code
 			cell = row[1]

@@ -47,7 +47,7 @@ var rules = []struct {
 	// The agent declares the interfaces that keystore, board and links satisfy.
 	{"agent/life", []string{"cpns"}},
 	// Step 0 speaks with the server and the store through interfaces of its own.
-	{"agent/step0", []string{"agent", "cpns"}},
+	{"agent/step0", []string{"agent", "cpns", "transport"}},
 	// The file's options are those of the links, which say what they are unless set.
 	{"agent/config", []string{"cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
 	{"agent/hooks", []string{"agent", "cpns", "golang.org/x/sys/unix"}},

@@ -38,19 +38,41 @@ func (n *narrator) note(format string, args ...any) {
 // command shows and runs "PROGRAM ARGS", with stdin piped into it if there is
 // any, and shows what it prints.
 func (n *narrator) command(ctx context.Context, stdin, program string, args ...string) error {
+	_, err := n.read(ctx, stdin, program, args...)
+	return err
+}
+
+// read is command, and returns what is printed on standard output.
+func (n *narrator) read(ctx context.Context, stdin, program string, args ...string) (string, error) {
 	typed := program + " " + strings.Join(args, " ")
 	if stdin != "" {
 		typed += " < " + stdin
 	}
 	fmt.Fprintf(n.out, "  $ %s\n", typed)
+	shown := &indenter{out: n.out}
+	var printed strings.Builder
+	err := n.run(ctx, stdin, io.MultiWriter(shown, &printed), shown, program, args...)
+	return printed.String(), err
+}
 
+// aside runs "PROGRAM ARGS" as a thing that a reader need not look at.
+func (n *narrator) aside(ctx context.Context, program string, args ...string) error {
+	n.note("%s %s", program, strings.Join(args, " "))
+	var printed bytes.Buffer
+	err := n.run(ctx, "", &printed, &printed, program, args...)
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, printed.Bytes())
+	}
+	return err
+}
+
+func (n *narrator) run(ctx context.Context, stdin string, stdout, stderr io.Writer, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(n.bin, program), args...)
 	cmd.Dir = n.folder
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	shown := &indenter{out: n.out}
-	cmd.Stdout, cmd.Stderr = shown, shown
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if stdin != "" {
 		f, err := os.Open(filepath.Join(n.folder, stdin))
 		if err != nil {
@@ -64,7 +86,7 @@ func (n *narrator) command(ctx context.Context, stdin, program string, args ...s
 		return ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", typed, err)
+		return fmt.Errorf("%s %s: %w", program, strings.Join(args, " "), err)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type stage struct {
 	cable  *nullmodem.Cable
 	broker *mqtt.Server
 
-	serverURL, brokerURL string
+	server, brokerURL string // host:port, and a URL
 }
 
 var devices = []string{"meter-0001", "pump-0001", "pump-0002"}
@@ -33,7 +33,7 @@ var devices = []string{"meter-0001", "pump-0001", "pump-0002"}
 const gateway = "gw-demo"
 
 func (s *stage) play(ctx context.Context) error {
-	scenes := []func(context.Context) error{s.startServer, s.startLinks, s.startGateway, s.startDevices, s.provision}
+	scenes := []func(context.Context) error{s.startServer, s.startLinks, s.startGateway, s.enrol, s.introduce, s.startDevices, s.provision}
 	for _, scene := range scenes {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -58,43 +58,21 @@ func (s *stage) clear() error {
 }
 
 func (s *stage) startServer(ctx context.Context) error {
-	s.show.say("1  The CPNS Server learns of a user, a gateway and three devices")
-	tks := "entity_id,tk\n"
-	for _, device := range devices {
-		tk := make([]byte, 32)
-		rand.Read(tk)
-		tks += device + "," + hex.EncodeToString(tk) + "\n"
-		// The same key as the manufacturer puts it into the device.
-		if err := s.write(device+".tk", hex.EncodeToString(tk)+"\n"); err != nil {
-			return err
-		}
-	}
-	err := errors.Join(s.write("tks.csv", tks), s.write("password", "correct horse battery staple\n"))
-	if err != nil {
-		return err
-	}
-	err = s.commands(ctx,
-		command{"", "cpns-server init --data server"},
-		command{"password", "cpns-server user add --password-file - --data server alice"},
-		command{"", "cpns-server gateway add --data server " + gateway + " --psk-out psk1"},
-		command{"", "cpns-server pne import --data server tks.csv"},
-	)
-	if err != nil {
-		return err
-	}
+	s.show.say("A CPNS Server, and a router's agent with a serial line and an MQTT broker, run")
 	listen, err := freeAddress()
 	if err != nil {
+		return err
+	}
+	host, _, _ := strings.Cut(listen, ":")
+	if err := s.show.aside(ctx, "cpns-server", "init", "--data", "server", "--host", host); err != nil {
 		return err
 	}
 	if err := s.crew.start("cpns-server", "cpns-server", "run", "--data", "server", "--listen", listen); err != nil {
 		return err
 	}
 	s.show.note("cpns-server run --data server --listen %s", listen)
-	if err := s.crew.until(ctx, "cpns-server", func() bool { return answers("tcp", listen) }); err != nil {
-		return err
-	}
-	s.serverURL = "https://" + listen
-	return nil
+	s.server = listen
+	return s.crew.until(ctx, "cpns-server", func() bool { return answers("tcp", listen) })
 }
 
 func (s *stage) startLinks(context.Context) (err error) {
@@ -109,16 +87,10 @@ func (s *stage) startLinks(context.Context) (err error) {
 	return nil
 }
 
+// startGateway configures where things lie and which links there are: no name, no server
+// and no key.
 func (s *stage) startGateway(ctx context.Context) error {
-	s.show.say("2  The gateway: a router's agent with a serial line and an MQTT broker")
-	config := strings.NewReplacer(
-		"GATEWAY", gateway, "FOLDER", s.folder, "SERVER", s.serverURL,
-		"DEVICE", s.cable.A(), "BROKER", s.brokerURL,
-	).Replace(`config gateway 'main'
-	option id 'GATEWAY'
-	option server 'SERVER'
-	option ca 'FOLDER/server/ca.pem'
-	option psk_file 'FOLDER/psk1'
+	config := strings.NewReplacer("FOLDER", s.folder, "DEVICE", s.cable.A(), "BROKER", s.brokerURL).Replace(`config gateway 'main'
 	option store 'FOLDER/keys'
 	option root_key 'FOLDER/root.key'
 	option socket 'FOLDER/pngw.sock'
@@ -134,7 +106,7 @@ config link 'broker'
 	if err := s.write("pngw.conf", config); err != nil {
 		return err
 	}
-	if err := s.commands(ctx, command{"", "pngw init --config pngw.conf"}); err != nil {
+	if err := s.show.aside(ctx, "pngw", "init", "--config", "pngw.conf"); err != nil {
 		return err
 	}
 	if err := s.crew.start("pngw", "pngw", "run", "--config", "pngw.conf"); err != nil {
@@ -143,6 +115,37 @@ config link 'broker'
 	s.show.note("pngw run --config pngw.conf")
 	socket := filepath.Join(s.folder, "pngw.sock")
 	return s.crew.until(ctx, "pngw", func() bool { return answers("unix", socket) })
+}
+
+func (s *stage) enrol(ctx context.Context) error {
+	s.show.say("1  The router becomes a gateway: the operator makes a code, a technician types it")
+	code, err := s.show.read(ctx, "", "cpns-server", "gateway", "invite", "--data", "server", "--id", gateway)
+	if err != nil {
+		return err
+	}
+	return s.show.command(ctx, "", "pngw", "--config", "pngw.conf", "enrol", strings.TrimSpace(code))
+}
+
+func (s *stage) introduce(ctx context.Context) error {
+	s.show.say("2  The CPNS Server learns of a user and three devices")
+	tks := "entity_id,tk\n"
+	for _, device := range devices {
+		tk := make([]byte, 32)
+		rand.Read(tk)
+		tks += device + "," + hex.EncodeToString(tk) + "\n"
+		// The same key as the manufacturer puts it into the device.
+		if err := s.write(device+".tk", hex.EncodeToString(tk)+"\n"); err != nil {
+			return err
+		}
+	}
+	err := errors.Join(s.write("tks.csv", tks), s.write("password", "correct horse battery staple\n"))
+	if err != nil {
+		return err
+	}
+	return s.commands(ctx,
+		command{"password", "cpns-server user add --password-file - --data server alice"},
+		command{"", "cpns-server pne import --data server tks.csv"},
+	)
 }
 
 func (s *stage) startDevices(ctx context.Context) error {
@@ -199,9 +202,8 @@ func (s *stage) explain() {
 	} {
 		s.show.line(line)
 	}
-	s.show.say("A gateway of your own asks %s, trusting server/ca.pem.", s.serverURL)
-	s.show.line("Its PSK1:")
-	s.show.line("cpns-server gateway add --data server gw-2 --psk-out psk2")
+	s.show.say("A gateway of your own is enrolled at %s by another code:", s.server)
+	s.show.line("cpns-server gateway invite --data server")
 }
 
 type command struct{ stdin, line string }

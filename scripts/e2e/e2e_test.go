@@ -19,6 +19,7 @@
 //	listens ADDRESS              wait until something takes TCP there
 //	end NAME, crash NAME         by SIGTERM, with exit code 0; by SIGKILL
 //	ok PROGRAM ARGS…             run, exit code 0; <FILE as last argument is its input
+//	typed PAGE COMMAND IS=HERE…  run a command of docs/PAGE; all of them have to be
 //	exits CODE PROGRAM ARGS…     the same with another exit code
 //	until REGEXP PROGRAM ARGS…   run again and again until it prints that
 //	plain                        programs without the race detector from here on
@@ -114,6 +115,7 @@ func TestScripts(t *testing.T) {
 			"end":     positive(end),
 			"crash":   positive(crash),
 			"ok":      positive(ok),
+			"typed":   positive(typed),
 			"exits":   positive(exits),
 			"until":   positive(until),
 			"plain":   positive(plain),

@@ -34,8 +34,9 @@ type rig struct {
 	cables  map[string]*nullmodem.Cable
 	tap     *recorder
 	thief   *thief
-	disks   []string // mounted
-	entered []string // passwords in use
+	pages   map[string]map[string]bool // commands of pages that scripts type, and whether they have
+	disks   []string                   // mounted
+	entered []string                   // passwords in use
 }
 
 func newRig(env *testscript.Env) (*rig, error) {
@@ -44,6 +45,7 @@ func newRig(env *testscript.Env) (*rig, error) {
 		work:    env.WorkDir,
 		daemons: make(map[string]*process),
 		cables:  make(map[string]*nullmodem.Cable),
+		pages:   make(map[string]map[string]bool),
 	}
 	if err := os.Mkdir(r.path("log"), 0o755); err != nil {
 		return nil, err
@@ -99,6 +101,9 @@ func (r *rig) finish() {
 	}
 	r.checkRaces()
 	r.checkSecrets()
+	if untyped := r.untyped(); len(untyped) > 0 && !r.tb.Failed() {
+		r.tb.Errorf("commands of documents that the script does not type: %q", untyped)
+	}
 	for _, folder := range r.disks {
 		if err := unix.Unmount(folder, unix.MNT_DETACH); err != nil {
 			r.tb.Errorf("unmounting %s: %v", folder, err)
