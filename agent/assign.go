@@ -292,7 +292,7 @@ func (a *Agent) notAsked(ctx context.Context, id cpns.EntityID, err error) Outco
 	case !errors.As(err, &no):
 		return failed(id, err)
 	case no.Status == 429 || no.Status >= 500:
-		return Outcome{Entity: id, Result: ResultUnreachable, Detail: err.Error(), Advice: "the server is there but cannot answer now" + later(no.RetryAfter)}
+		return Outcome{Entity: id, Result: ResultUnreachable, Detail: err.Error(), Advice: "the server is there but cannot answer now" + later(no.RetryAfter), RetryAfter: int64(no.RetryAfter / time.Second)}
 	}
 	a.abandon(ctx, id)
 	advice := "the server does not take this gateway's requests: compare versions of gateway and server"

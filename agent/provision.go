@@ -61,6 +61,8 @@ type Outcome struct {
 	Status cpns.AssignmentStatus `json:"status,omitempty"` // the server's, where it refused
 	Detail string                `json:"detail,omitempty"` // what happened, where it is not "delivered"
 	Advice string                `json:"advice,omitempty"` // what to do about it
+
+	RetryAfter int64 `json:"retry_after_s,omitempty"` // of unreachable: seconds that the server asked for
 }
 
 // Result sums an outcome up.

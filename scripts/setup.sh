@@ -50,8 +50,9 @@ need haproxy 'a balancer that the CPNS Server is reached through' have haproxy
 need nginx-light 'the same, and a proxy that ends TLS' have nginx
 need libnginx-mod-stream 'the part of nginx that passes TLS on' test -e /usr/lib/nginx/modules/ngx_stream_module.so
 need tinyproxy 'the HTTP proxy that a gateway reaches its server through' have tinyproxy
-need zbar-tools 'reads the QR codes of enrolment as a telephone does' have zbarimg
+need zbar-tools 'reads QR codes as a telephone does' have zbarimg
 need openssl 'an independent look at certificates' have openssl
+need librsvg2-bin 'paints them from SVG' have rsvg-convert
 need curl 'asks a CPNS Server how it is, as docs/server.md says' have curl
 need sqlite3 'copies its database while it runs, as that page says' have sqlite3
 need systemd 'checks its unit' have systemd-analyze

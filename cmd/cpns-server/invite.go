@@ -20,6 +20,7 @@ import (
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 	"cpns.example.net/pngw/internal/durable"
+	"cpns.example.net/pngw/internal/qrcode"
 )
 
 const (
@@ -123,7 +124,7 @@ func invite(ctx context.Context, c *command.Console, data string, o *inviteOptio
 	if o.svg == "" {
 		return nil
 	}
-	picture, err := svgOf(made.Code)
+	picture, err := qrcode.SVG(made.Code, "")
 	if err != nil {
 		return err
 	}
@@ -205,7 +206,7 @@ func showCode(c *command.Console, made *invited, asJSON bool) error {
 	if !isTerminal(c.Stdout) {
 		return nil
 	}
-	if err := drawCode(c.Stdout, made.Code); err != nil {
+	if err := qrcode.Draw(c.Stdout, made.Code); err != nil {
 		return err
 	}
 	c.Printf("On the router:  pngw enrol CODE\n")

@@ -34,7 +34,7 @@ func program() *command.Program {
 			initCommand, enrolCommand, runCommand,
 			provisionCommand, listCommand, showCommand, forgetCommand, discoveredCommand,
 			authenticateCommand, resolveCommand,
-			linksCommand, statusCommand, versionCommand, procdCommand,
+			labelCommand, linksCommand, statusCommand, versionCommand, procdCommand,
 		},
 		Notes: `exit codes: 0 done, 1 failed, 2 usage or configuration; of init and run also 3 something is still missing; of provision also 3 assigned but not yet delivered, of enrol also 3 not yet approved, and of both 4 refused by the server, 5 no server.`,
 		Lists: []command.List{{Name: "ids", Word: "ENTITY_ID", All: knownIDs}},
@@ -69,7 +69,7 @@ func loadConfig(c *command.Console) (*config.Config, error) {
 
 // oneEntity is the device that the only argument names.
 func oneEntity(args []string) (cpns.EntityID, error) {
-	e, err := cpns.ParseEntityID(args[0])
+	e, err := cpns.ParseDevice(args[0])
 	if err != nil {
 		return "", command.Misused("%v", err)
 	}

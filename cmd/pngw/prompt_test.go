@@ -141,6 +141,26 @@ func TestPrompt(t *testing.T) {
 		}
 	})
 
+	t.Run("a file", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "devices.csv")
+		if err := os.WriteFile(file, []byte("entity_id,user\nurn:dev:lamp-1,\nurn:dev:bobs,bob\nno-such,\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd, l := onTerminal(t, "provision", "--config", conf, "--user", "alice", "--csv", file, "--wait", "1h")
+		l.Until(t, "Password of bob: ")
+		l.Type(t, alicesPassword+"\n")
+		l.Until(t, "Password of alice: ") // for no-such: lamp-1 has its keys
+		l.Type(t, alicesPassword+"\n")
+		l.Until(t, "line 4: no-such: refused")
+		l.Until(t, "[##########                    ] 1 of 3, 0 delivered")
+		l.Type(t, "\x03")
+		l.Until(t, "3 rows: 2 assigned, not yet delivered, 1 refused")
+		l.Until(t, "interrupted: what was delivered stays so; give the same command again")
+		if got := ptytest.Exit(t, cmd); got != 1 {
+			t.Errorf("exit code %d, want 1", got)
+		}
+	})
+
 	t.Run("forget", func(t *testing.T) {
 		cmd, l := onTerminal(t, "forget", "--config", conf, "urn:dev:lamp-2")
 		l.Until(t, "Delete the keys of urn:dev:lamp-2 from this gateway? [y/N] ")

@@ -16,25 +16,48 @@ import (
 )
 
 var provisionCommand = command.Command{
-	Name: "provision", Options: "--user USER [options]", Args: "ENTITY_ID...", Summary: "get keys for devices and hand each its first",
-	About:   `Asks the CPNS Server for a set of EUKeys for each device, stores them sealed, and hands each device its first key when it says hello. Shows each step as it happens.`,
+	Name: "provision", Options: "--user USER [options]", Args: "[ENTITY_ID...]", Summary: "get keys for devices and hand each its first",
+	About: `Asks the CPNS Server for a set of EUKeys for each device, stores them sealed, and hands each device its first key when it says hello. Shows each step as it happens. A device is given by its Entity ID, or by the text of its label (CPNS:1:...), in which mistypes show before anything is sent.
+
+With --csv the devices are those of a file as a spreadsheet saves it: a header line entity_id, and if you like user, label and location, then a device a line. Every row gets a verdict, and a bad one holds up no other. Where the server cannot be asked, the batch asks again for five minutes. The same command given again goes on where it ended: devices that have their keys are not asked for.`,
 	Notes:   `exit codes: 0 all delivered, 1 failed, 2 usage or configuration, 3 assigned but not yet delivered, 4 refused by the server, 5 no server. Of several devices the first of 1, 5, 4, 3 counts that fits one of them: what may go away by itself (5) before what does not (4), so that a script that repeats on 5 comes to an end.`,
 	Example: "pngw provision --user alice urn:dev:lamp-1 urn:dev:lamp-2",
 	Setup: func(f *flag.FlagSet) command.Run {
 		var o provisionOptions
-		o.declare(f, "the CPNS `USER` who owns the devices")
+		o.declare(f, "the CPNS `USER` who owns the devices; with --csv of those rows that name none")
+		var b batchOptions
+		f.StringVar(&b.csv, "csv", "", "take the devices from `FILE`, up to 131072 of them")
+		f.StringVar(&b.report, "report", "", "with --csv: write each row with its verdict to `FILE`, as CSV; it can be given as --csv again")
+		f.BoolVar(&b.dryRun, "dry-run", false, "with --csv: check every row, and ask for nothing")
+		b.pace = command.Duration(f, "pace", 50*time.Millisecond, "with --csv: the least `TIME` from one device's request to the next one's")
 		remember := f.Bool("remember", false, "let the gateway renew the devices' sets by itself when 90 % of their keys are used. It keeps the Hash(Password) for that, sealed in its store: to whoever opens the store that is worth the password. Provisioning a device again without --remember deletes it, and so does forget")
 		return func(ctx context.Context, c *command.Console, args []string) error {
+			if err := b.check(args); err != nil {
+				return err
+			}
+			if b.csv != "" {
+				if err := o.check(false); err != nil {
+					return err
+				}
+				if *remember {
+					sayRemembered(c, "each user")
+				}
+				return provisionFile(ctx, c, &o, &b, *remember)
+			}
 			req, err := o.request(args)
 			if err != nil {
 				return err
 			}
 			if req.Remember = *remember; req.Remember {
-				fmt.Fprintf(c.Stderr, "pngw: the Hash(Password) of %s stays on this router, sealed in its store: it is worth the password to whoever opens the store\n", req.User)
+				sayRemembered(c, string(req.User))
 			}
 			return provision(ctx, c, req, &o)
 		}
 	},
+}
+
+func sayRemembered(c *command.Console, whose string) {
+	fmt.Fprintf(c.Stderr, "pngw: the Hash(Password) of %s stays on this router, sealed in its store: it is worth the password to whoever opens the store\n", whose)
 }
 
 // provisionOptions are the options of a request to the server.
@@ -53,18 +76,28 @@ func (o *provisionOptions) declare(f *flag.FlagSet, userUsage string) {
 
 // request checks what was typed.
 func (o *provisionOptions) request(entities []string) (r agent.ProvisionRequest, err error) {
-	if o.user == "" {
-		return r, command.Misused("--user USER is missing")
+	if err := o.check(true); err != nil {
+		return r, err
 	}
-	if r.User, err = cpns.ParseUserID(o.user); err != nil {
-		return r, command.Misused("--user: %v", err)
-	}
-	if *o.wait < 0 || *o.wait > api.MaxWait {
-		return r, command.Misused("--wait %v: want a time from 0s to %v", *o.wait, api.MaxWait)
-	}
-	r.Wait = *o.wait
+	r.User, r.Wait = cpns.UserID(o.user), *o.wait
 	r.Entities, err = parseEntities(entities)
 	return r, err
+}
+
+// check judges the options themselves.
+func (o *provisionOptions) check(needsUser bool) error {
+	if o.user == "" && needsUser {
+		return command.Misused("--user USER is missing")
+	}
+	if o.user != "" {
+		if _, err := cpns.ParseUserID(o.user); err != nil {
+			return command.Misused("--user: %v", err)
+		}
+	}
+	if *o.wait < 0 || *o.wait > api.MaxWait {
+		return command.Misused("--wait %v: want a time from 0s to %v", *o.wait, api.MaxWait)
+	}
+	return nil
 }
 
 // provision has the agent carry a request out, with the user's password, and
@@ -118,7 +151,15 @@ func provision(ctx context.Context, c *command.Console, req agent.ProvisionReque
 
 // parseEntities checks devices as they were typed.
 func parseEntities(args []string) ([]cpns.EntityID, error) {
-	entities, err := api.ParseEntities(args)
+	ids := make([]string, len(args))
+	for i, arg := range args {
+		e, err := cpns.ParseDevice(arg)
+		if err != nil {
+			return nil, command.Misused("device %d of %d: %v", i+1, len(args), err)
+		}
+		ids[i] = string(e)
+	}
+	entities, err := api.ParseEntities(ids)
 	if err != nil {
 		return nil, command.Misused("%v", err)
 	}

@@ -6,6 +6,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,12 +16,20 @@ import (
 // disk. It fails with fs.ErrExist where there is one, and leaves nothing half
 // written.
 func WriteNew(path string, data []byte, perm fs.FileMode) error {
+	return writeNew(path, perm, content(data))
+}
+
+// content writes data.
+func content(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(data); return err }
+}
+
+func writeNew(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err == nil {
+	if err = write(f); err == nil {
 		err = errors.Join(f.Chmod(perm), f.Sync())
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
@@ -34,11 +43,17 @@ func WriteNew(path string, data []byte, perm fs.FileMode) error {
 // nil. An error of the last step, the folder's sync, leaves the new ones there,
 // perhaps not for good.
 func Replace(path string, data []byte, perm fs.FileMode) error {
+	return ReplaceBy(path, perm, content(data))
+}
+
+// ReplaceBy is Replace with contents that write writes, bit by bit. An error of
+// write leaves the old ones.
+func ReplaceBy(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	next := path + ".new"
 	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // of one that was interrupted
 		return err
 	}
-	if err := WriteNew(next, data, perm); err != nil {
+	if err := writeNew(next, perm, write); err != nil {
 		return err
 	}
 	if err := os.Rename(next, path); err != nil {

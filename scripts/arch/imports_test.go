@@ -39,6 +39,7 @@ var rules = []struct {
 	{"gba", nil},
 
 	// What several programs and packages share, and knows none of them.
+	{"internal/qrcode", []string{"internal/...", "rsc.io/qr"}},
 	{"internal/...", []string{"internal/...", "golang.org/x/..."}},
 
 	{"keystore/...", []string{"keystore/...", "internal/...", "golang.org/x/..."}},

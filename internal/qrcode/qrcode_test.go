@@ -1,4 +1,4 @@
-package main
+package qrcode
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"rsc.io/qr"
+
+	"cpns.example.net/pngw/internal/ptytest"
 )
 
 // Both drawings show the code's modules, with light all around, and a reader of QR codes
@@ -25,9 +27,9 @@ func TestDrawings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := code.Size + 2*quiet
+	size := code.Size + 2*Quiet
 
-	picture, err := svgOf(text)
+	picture, err := SVG(text, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +48,7 @@ func TestDrawings(t *testing.T) {
 	}
 
 	var drawn bytes.Buffer
-	if err := drawCode(&drawn, text); err != nil {
+	if err := Draw(&drawn, text); err != nil {
 		t.Fatal(err)
 	}
 	terminal := make([]bool, size*size)
@@ -69,7 +71,7 @@ func TestDrawings(t *testing.T) {
 	}
 	for y := range size {
 		for x := range size {
-			want := x >= quiet && y >= quiet && code.Black(x-quiet, y-quiet)
+			want := x >= Quiet && y >= Quiet && code.Black(x-Quiet, y-Quiet)
 			if svg[y*size+x] != want || terminal[y*size+x] != want {
 				t.Fatalf("module %d, %d: SVG %v, terminal %v, want %v", x, y, svg[y*size+x], terminal[y*size+x], want)
 			}
@@ -117,11 +119,39 @@ func readQR(t *testing.T, modules []bool, size int) string {
 func TestShowCodeWidth(t *testing.T) {
 	long := "CPNS1" + strings.Repeat("-ABCDE", 62) // 80 bytes of server, 64 of gateway ID
 	var drawn bytes.Buffer
-	if err := drawCode(&drawn, long); err != nil {
+	if err := Draw(&drawn, long); err != nil {
 		t.Fatal(err)
 	}
 	first, _, _ := strings.Cut(drawn.String(), "\n")
 	if n := strings.Count(first, " "); n > 80 {
 		t.Errorf("the longest code is %d columns wide", n)
+	}
+}
+
+// What is drawn is read by zbar, as a telephone does: the PNG as it is, the SVG as
+// librsvg paints it.
+func TestReadable(t *testing.T) {
+	zbarimg, rsvg := ptytest.Need(t, "zbarimg"), ptytest.Need(t, "rsvg-convert")
+	for _, text := range []string{"CPNS:1:meter-0001:1M", "CPNS:1:" + strings.Repeat("~%!&<\"", 10) + "abcd:00"} {
+		dir := t.TempDir()
+		picture, err := PNG(text, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		drawing, err := SVG(text, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.WriteFile(dir+"/a.png", picture, 0o600)
+		os.WriteFile(dir+"/b.svg", drawing, 0o600)
+		if out, err := exec.Command(rsvg, "-o", dir+"/b.png", dir+"/b.svg").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, name := range []string{"/a.png", "/b.png"} {
+			read, err := exec.Command(zbarimg, "--raw", "-q", "-S*.disable", "-Sqrcode.enable", dir+name).Output()
+			if got := strings.TrimSuffix(string(read), "\n"); err != nil || got != text {
+				t.Errorf("%s of %s: got %q, %v", name, text, got, err)
+			}
+		}
 	}
 }
