@@ -51,6 +51,7 @@ need nginx-light 'the same, and a proxy that ends TLS' have nginx
 need libnginx-mod-stream 'the part of nginx that passes TLS on' test -e /usr/lib/nginx/modules/ngx_stream_module.so
 need tinyproxy 'the HTTP proxy that a gateway reaches its server through' have tinyproxy
 need zbar-tools 'reads QR codes as a telephone does' have zbarimg
+need poppler-utils 'prints the labels'"'"' sheets' have pdftoppm
 need openssl 'an independent look at certificates' have openssl
 need librsvg2-bin 'paints them from SVG' have rsvg-convert
 need curl 'asks a CPNS Server how it is, as docs/server.md says' have curl

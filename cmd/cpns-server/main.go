@@ -40,7 +40,7 @@ func program(now func() time.Time) *command.Program {
 			userAddCommand, userPasswdCommand, userListCommand, userRemoveCommand,
 			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
-			pneImportCommand, pneListCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
+			pneImportCommand, pneListCommand, pneLabelsCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
 			auditCommand, versionCommand,
 		},
 		Notes: "First: init, user add, gateway invite, pne import; then run.",
