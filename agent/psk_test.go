@@ -168,3 +168,56 @@ func TestPSKIsAskedForOnce(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// outage is a source that is away until some time, and counts who asks in each minute
+// after.
+type outage struct {
+	until  time.Time
+	mu     sync.Mutex
+	asked  map[time.Duration]int
+	served int
+}
+
+func (o *outage) Name() string { return "outage" }
+
+func (o *outage) PSK1(context.Context) (*PSK, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	o.asked[now.Sub(o.until).Truncate(time.Minute)]++
+	if now.Before(o.until) {
+		return nil, &PSKWaitError{Reason: "away"}
+	}
+	o.served++
+	return &PSK{Identity: "back", Key: make(cpns.PSK1, 32), Until: now.Add(1000 * time.Hour), Renew: now.Add(900 * time.Hour)}, nil
+}
+
+// TestRenewalsAfterOutage: gateways whose keys were all to be renewed while the server was
+// away do not come back in one minute. The clock is synctest's.
+func TestRenewalsAfterOutage(t *testing.T) {
+	const gateways = 1000
+	synctest.Test(t, func(t *testing.T) {
+		o := &outage{until: time.Now().Add(6 * time.Hour), asked: map[time.Duration]int{}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		for range gateways {
+			k := newPSKKeeper(o, time.Now, slog.New(slog.DiscardHandler))
+			k.current = &PSK{Identity: "before", Key: make(cpns.PSK1, 32), Until: time.Now().Add(1000 * time.Hour), Renew: time.Now().Add(time.Minute)}
+			running.Go(func() { k.run(ctx) })
+		}
+		time.Sleep(8 * time.Hour)
+		synctest.Wait()
+		cancel()
+		running.Wait()
+		peak := 0
+		for minute, n := range o.asked {
+			if minute >= 0 {
+				peak = max(peak, n)
+			}
+		}
+		t.Logf("%d gateways come back within 90 minutes, at most %d in one", gateways, peak)
+		if o.served != gateways || peak > gateways/15 {
+			t.Errorf("%d of %d have a key, at most %d came in one minute", o.served, gateways, peak)
+		}
+	})
+}

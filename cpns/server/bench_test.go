@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,6 +29,62 @@ func BenchmarkAssignments(b *testing.B) {
 		b.Run(fmt.Sprintf("bare-HTTPS-POST/%d-clients", parallel), func(b *testing.B) { benchPosts(b, parallel) })
 	}
 	b.Run("bare-SQLite-transaction", benchTransactions)
+}
+
+// BenchmarkPSK1 measures how many gateways get a PSK1 by mutual TLS on the loopback, each
+// on a connection of its own, beside the handshakes alone.
+//
+//	go test -run '^$' -bench PSK1 -benchtime 2s ./cpns/server
+func BenchmarkPSK1(b *testing.B) {
+	const gateways = 500
+	var requests atomic.Int64 // a second of the clock each: no budget is ever spent
+	start := time.Now()
+	r := newRigWith(b, func(c *server.Config) {
+		withStep0(c)
+		c.Now = func() time.Time { return start.Add(time.Duration(requests.Load()) * time.Second) }
+	})
+	s := &site{r, serve(b, r)}
+	units := make([]*unit, gateways)
+	must(b, r.store.Update(b.Context(), func(tx server.Tx) error {
+		for n := range units {
+			units[n] = newUnit(b)
+			if err := tx.AddGateway(server.Gateway{ID: cpns.GatewayID(fmt.Sprint("gw-tls-", n)), Key: units[n].key, Created: start}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	var turn atomic.Int64
+	next := func() *unit { return units[turn.Add(1)%gateways] }
+	for _, parallel := range []int{1, 8} {
+		b.Run(fmt.Sprintf("PSK1/%d-gateways", parallel), func(b *testing.B) {
+			atOnce(b, parallel, func() {
+				requests.Add(1)
+				client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.as(next()), DisableKeepAlives: true}}
+				res, err := client.Post("https://"+s.addr+cpns.PSK1Path, "", nil)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				defer res.Body.Close()
+				if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+					b.Errorf("got HTTP %s, %v", res.Status, err)
+				}
+			})
+			perSecond(b, "PSK1s")
+		})
+		b.Run(fmt.Sprintf("bare-handshake/%d-gateways", parallel), func(b *testing.B) {
+			atOnce(b, parallel, func() {
+				c, err := tls.Dial("tcp", s.addr, s.as(next()))
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				c.Close()
+			})
+			perSecond(b, "handshakes")
+		})
+	}
 }
 
 func perSecond(b *testing.B, what string) {

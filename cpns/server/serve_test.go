@@ -29,7 +29,7 @@ type served struct {
 	done   chan error
 }
 
-func serve(t *testing.T, r *rig) *served {
+func serve(t testing.TB, r *rig) *served {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
