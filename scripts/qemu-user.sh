@@ -10,8 +10,9 @@ cd "$(dirname "$0")/.."
 # Left out, for they run on a computer and not on a router: the server, whose
 # SQLite is WebAssembly and would take minutes here, and scripts, which drive
 # programs of this machine (e2e runs them all under the race detector).
-# keystore/comparison has only benchmarks.
-left_out='/cpns/server|/cmd/cpns-server|/scripts/|/keystore/comparison'
+# keystore/comparison has only benchmarks. device is C, which scripts/device.sh takes
+# through these processors itself.
+left_out='/cpns/server|/cmd/cpns-server|/scripts/|/keystore/comparison|/device$'
 
 # TestUnreadableID, TestForeignHook, TestInitJudgesAsRun, TestGive, TestGiveMakes,
 # TestGiveLeaves and TestAttack need a second user, and the namespace below has only

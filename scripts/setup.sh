@@ -39,6 +39,8 @@ need git 'the version of a build is that of its commit' have git
 need gcc 'the race detector is linked by it' have cc
 need libc6-dev 'the same' compiles
 need pkg-config 'finds libusb' have pkg-config
+need libbearssl-dev 'the cryptography of the PNE in C' test -e /usr/include/bearssl.h
+need libmbedtls-dev 'another, by PSA Crypto' test -e /usr/include/psa/crypto.h
 need libusb-1.0-0-dev 'links with USB' pkg-config --exists libusb-1.0
 need make 'builds libusb for routers, and tests the Makefile of the OpenWrt feed' have make
 need bzip2 'unpacks the source of libusb' have bzip2

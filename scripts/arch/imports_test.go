@@ -27,6 +27,9 @@ var rules = []struct {
 	// The device's half must fit a device: the protocol and nothing else.
 	{"cpns/pne/...", []string{"cpns", "cpns/pne/..."}},
 
+	// In C, and its tests in Go.
+	{"device", nil},
+
 	{"transport", []string{"internal/...", "golang.org/x/..."}},
 	{"transport/serial", []string{"transport", "internal/...", "golang.org/x/...", "github.com/tarm/serial"}},
 	{"transport/usb", []string{"transport", "internal/...", "golang.org/x/...", "github.com/google/gousb"}},
