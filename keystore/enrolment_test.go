@@ -18,7 +18,7 @@ import (
 type taker struct {
 	asked map[string]bool // fingerprints of gateways
 	pins  string          // that it gives with a PSK1
-	heard func()          // nil for nobody
+	heard func(fp string) // nil for nobody
 }
 
 const newPins = "BAAAAAAAAAAAAAAAAAAAAA"
@@ -26,14 +26,15 @@ const newPins = "BAAAAAAAAAAAAAAAAAAAAA"
 const takersCA = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 func (s *taker) exchange(_ context.Context, q step0.Question) (*step0.Answer, error) {
-	if s.heard != nil {
-		s.heard()
-	}
 	shown, err := x509.ParseCertificate(q.Certificate.Certificate[0])
 	if err != nil {
 		return nil, err
 	}
-	s.asked[cpns.HashSPKI(shown.RawSubjectPublicKeyInfo).Fingerprint()] = true
+	fp := cpns.HashSPKI(shown.RawSubjectPublicKeyInfo).Fingerprint()
+	s.asked[fp] = true
+	if s.heard != nil {
+		s.heard(fp)
+	}
 	exported := func(string, []byte, int) ([]byte, error) { return make([]byte, cpns.ExporterSize), nil }
 	var answer any = map[string]any{"gateway_id": "gw-1", "ca": takersCA, "pins": []string{"AAAAAAAAAAAAAAAAAAAAAA"}}
 	if q.Path == cpns.PSK1Path {
@@ -107,6 +108,17 @@ func TestEnrolmentFaults(t *testing.T) {
 	calls := eachFault(t, func(t *testing.T, d *faultyDisk) {
 		server := &taker{asked: map[string]bool{}, pins: newPins}
 		s := newStore(t)
+		server.heard = func(fp string) { // whatever comes now, the gateway has that key
+			now, err := Open(lay(t, image(record(t, s.folder.path).names)), &testSecret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer now.Close()
+			e, err := step0.New(step0.Config{Store: now, Exchange: server.exchange, Log: slog.New(slog.DiscardHandler)})
+			if err != nil || e.Status().Fingerprint != fp {
+				t.Errorf("asked with key %s, and what is kept is %v, %v", fp, e.Status(), err)
+			}
+		}
 		s.disk = d.over(s.folder)
 		server.enrol(t, s)
 		s.disk = s.folder
@@ -124,7 +136,7 @@ func TestEnrolmentPowerCuts(t *testing.T) {
 	before := maps.Clone(r.names)
 	s.disk = r.over(s.folder)
 	first := -1 // events that were behind when the server was first asked
-	server := &taker{asked: map[string]bool{}, pins: newPins, heard: func() {
+	server := &taker{asked: map[string]bool{}, pins: newPins, heard: func(string) {
 		if first < 0 {
 			first = len(r.events)
 		}
