@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo bench fuzz search man cross package release repro size qemu powercut setup clean
+.PHONY: help build test demo bench fuzz search man cross package release repro size qemu powercut renewal setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -46,6 +46,9 @@ qemu: ## unit tests on routers' processors, USB on a real kernel, whole routers,
 
 powercut: ## cut a router's power ROUNDS times (default 20) and look at its keys
 	@scripts/qemu.sh powercut
+
+renewal: ## a gateway that renews PSK1 of the shortest life, by itself; minutes
+	@go test -count=1 -tags slow -run '^TestSlow$$' ./scripts/e2e
 
 setup: ## install what the tests need, by apt-get
 	@scripts/setup.sh

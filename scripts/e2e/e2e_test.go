@@ -87,9 +87,11 @@ func build(folder, cgo string, flags ...string) error {
 	return nil
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata") }
+
+func runScripts(t *testing.T, folder string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                "testdata",
+		Dir:                folder,
 		RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			r, err := newRig(env)
