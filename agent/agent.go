@@ -18,7 +18,7 @@ import (
 
 // Agent serves every PNE of one gateway. One goroutine, Run's, owns all of the
 // PNEs' state; links and users' commands reach it through channels, and
-// commands go first.
+// commands go first. It waits for nobody: a record goes to the store beside it.
 type Agent struct {
 	cfg   Config
 	log   *slog.Logger
@@ -35,7 +35,10 @@ type Agent struct {
 
 	// Owned by Run's goroutine.
 	pnes      map[cpns.EntityID]*entry
+	writers   writers
+	stopping  bool              // nothing more is begun
 	faults    map[string]string // records that do not open: name to reason
+	removing  map[string]bool   // of them, those that are being removed
 	found     discovered
 	due       deadlines
 	unwritten map[cpns.EntityID]string // records that could not be written the last time, and why
@@ -44,7 +47,8 @@ type Agent struct {
 
 // entry is a PNE with what hangs on it.
 type entry struct {
-	life.PNE
+	life.Served
+	backlog  *backlog    // what waits for its record to be written, nil where none is on its way
 	place    int         // in due, -1 for not there
 	busy     bool        // a request for it is under way
 	hello    *cpns.Hello // the latest that was heard in its name, nil for none
@@ -75,9 +79,10 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, log: cfg.Log,
-		calls: make(chan func()), inbound: make(chan inbound), stopped: make(chan struct{}),
+		calls: make(chan func()), inbound: make(chan inbound, inLength), stopped: make(chan struct{}),
 		asking: make(chan struct{}, maxAsking), renewTick: renewTick,
-		pnes: map[cpns.EntityID]*entry{}, faults: map[string]string{}, unwritten: map[cpns.EntityID]string{},
+		pnes: map[cpns.EntityID]*entry{}, faults: map[string]string{}, removing: map[string]bool{}, unwritten: map[cpns.EntityID]string{},
+		writers: writers{done: make(chan func(), maxWriting)},
 	}
 	a.psk = newPSKKeeper(cfg.PSK, func() time.Time { now, _ := cfg.Clock.Now(); return now }, cfg.Log)
 	for _, l := range cfg.Links {
@@ -107,10 +112,9 @@ func New(cfg Config) (*Agent, error) {
 
 // enter begins to serve a PNE.
 func (a *Agent) enter(p life.PNE) *entry {
-	e := &entry{PNE: p, place: -1}
+	e := &entry{Served: life.Serve(p), place: -1}
 	a.pnes[p.Entity()] = e
-	out, _ := a.apply(e, life.Started{}, nil) // stores nothing
-	a.dispatch(out)
+	a.step(e, life.Started{}, "", a.send) // stores nothing
 	return e
 }
 
@@ -163,18 +167,29 @@ func (a *Agent) loop(ctx context.Context) {
 		case call := <-a.calls: // a person waits for it
 			call()
 			continue
+		case end := <-a.writers.done:
+			end()
+			continue
 		default:
+		}
+		messages := a.inbound
+		if a.writers.full() {
+			messages = nil
 		}
 		select {
 		case call := <-a.calls:
 			call()
-		case in := <-a.inbound:
-			in.answer <- a.receive(in)
+		case end := <-a.writers.done:
+			end()
+		case in := <-messages:
+			a.receive(in)
 		case <-timer.C:
 			a.expire(time.Now())
 		case <-ctx.Done():
 		}
 	}
+	a.stopping = true
+	a.writers.wait()
 }
 
 // command is the context of a command: it ends with the agent, too.
@@ -204,44 +219,54 @@ func (a *Agent) do(ctx context.Context, f func()) error {
 	}
 }
 
-// apply lets one event happen to one PNE: what becomes of it, store, then all
-// else. Where the store fails the PNE stays as it was, nothing is sent, and no
-// more is told than that.
-func (a *Agent) apply(e *entry, ev life.Event, from *port) ([]life.Outgoing, error) {
-	w := life.World{Now: time.Now(), Gateway: a.cfg.Gateway, Wait: a.wait, Chance: mrand.Uint64(), Reauth: a.cfg.Reauth}
-	if from != nil {
-		w.Link = from.link.Name()
+// about has Run's goroutine call f about one PNE, nil where it is not here, whose
+// record is not on its way to the store then. f calls end once, sooner or later; about
+// returns once it has. It waits for that, whatever becomes of ctx.
+func (a *Agent) about(ctx context.Context, id cpns.EntityID, f func(e *entry, end func(error))) error {
+	ended := make(chan error, 1)
+	var call func()
+	call = func() {
+		switch e := a.pnes[id]; {
+		case a.stopping:
+			ended <- ErrStopped
+		case e != nil && e.held():
+			e.backlog.commands = append(e.backlog.commands, call)
+		default:
+			f(e, func(err error) { ended <- err })
+		}
 	}
+	if err := a.do(ctx, call); err != nil {
+		return err
+	}
+	return <-ended
+}
+
+// world is the world as it is now, for one step.
+func (a *Agent) world(link string) life.World {
+	w := life.World{Now: time.Now(), Gateway: a.cfg.Gateway, Link: link, Wait: a.wait, Chance: mrand.Uint64(), Reauth: a.cfg.Reauth}
 	_, w.ClockSet = a.cfg.Clock.Now()
 	w.Pair = func() *cpns.X25519Pair { return a.x25519.get(w.Now) }
 	rand.Read(w.RandGW[:])
 	rand.Read(w.IV[:])
+	return w
+}
 
-	usedUp := e.UsedUp()
-	next, effects := life.Apply(e.PNE, ev, w)
-	if !next.SameRecord(e.PNE) {
-		if err := a.keep(next); err != nil {
-			e.tell(news{entity: e.Entity(), unstored: err})
-			return nil, err
-		}
-	}
-	e.PNE = next
-	a.due.set(e, next.Due())
-
-	var out []life.Outgoing
+// have tells what a step has come to, and gives what is to be sent. usedUp is what
+// the PNE's set was before.
+func (a *Agent) have(e *entry, effects []life.Effect, link string, usedUp bool) (out []life.Outgoing) {
 	for _, ef := range effects {
 		switch ef := ef.(type) {
 		case life.Outgoing:
 			out = append(out, ef)
 		case life.News:
-			a.tell(e, ef, w.Link)
+			a.tell(e, ef, link)
 		}
 	}
 	if !usedUp && e.UsedUp() {
 		a.log.Warn("the device's set is used up", "entity_id", e.Entity())
-		a.observe(EventUsedUp, e, w.Link)
+		a.observe(EventUsedUp, e, link)
 	}
-	return out, nil
+	return out
 }
 
 // wait is the first repeat of what goes out on a link. What goes out on all of
@@ -255,22 +280,6 @@ func (a *Agent) wait(link string) time.Duration {
 		slowest = max(slowest, p.link.RetryInterval())
 	}
 	return slowest
-}
-
-// keep makes a record durable. A record with nothing in it is removed.
-func (a *Agent) keep(p life.PNE) error {
-	var err error
-	if p.Empty() {
-		err = a.cfg.Store.Delete(string(p.Entity()))
-	} else {
-		var value []byte
-		if value, err = p.Marshal(); err == nil {
-			err = a.cfg.Store.Put(string(p.Entity()), value)
-			clear(value)
-		}
-	}
-	a.written(p.Entity(), err)
-	return err
 }
 
 // written notes whether a PNE's record could be written, and logs it where that is
@@ -335,10 +344,12 @@ func (a *Agent) expire(now time.Time) {
 		if e == nil {
 			return
 		}
-		out, _ := a.apply(e, life.Timeout{}, nil) // a timeout stores nothing
-		a.dispatch(out)
+		a.step(e, life.Timeout{}, "", a.send) // stores nothing
 	}
 }
+
+// send is the end of a step that is nobody's answer.
+func (a *Agent) send(out []life.Outgoing, _ error) { a.dispatch(out) }
 
 // dispatch hands messages to the links' own queues. A full queue drops: what
 // was dropped is repeated.

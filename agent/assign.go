@@ -178,14 +178,14 @@ func (a *Agent) begin(ctx context.Context, id cpns.EntityID, r *ProvisionRequest
 }
 
 func (a *Agent) end(id cpns.EntityID) {
-	_ = a.do(context.Background(), func() { // fails only once nobody is served any more
-		e := a.pnes[id]
+	_ = a.about(context.Background(), id, func(e *entry, end func(error)) { // fails only once nobody is served any more
+		defer end(nil)
 		if e == nil {
 			return
 		}
 		e.busy = false
 		if e.Empty() {
-			a.due.set(e, time.Time{})
+			a.due.none(e)
 			delete(a.pnes, id)
 		}
 	})
@@ -202,32 +202,36 @@ func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID,
 	rand.Read(r.Rand[:]) // clause 7.4.2.1.1.1 step 2
 	rand.Read(iv[:])
 	r.AuthData = cpns.UserAuthenticationData(h, &r.Rand, r.Time) // step 3
-	var err error
-	doErr := a.do(ctx, func() {
-		e := a.pnes[id]
+	err := a.about(ctx, id, func(e *entry, end func(error)) {
 		if e == nil {
-			err = a.unknown(id)
+			end(a.unknown(id))
 			return
 		}
 		if old := e.Request(); reuse && old.Repeats(user, h, identity, now) {
 			r = old
+			end(nil)
 			return
 		}
 		hello := e.hello
 		if hello == nil {
 			hello = a.found.latest(id)
 		}
+		var err error
 		r.Body, err = cpns.SealRequest(psk, identity, iv, &cpns.EUKeyAssignmentRequest{ // step 4
 			EntityID: id, UserID: user, RandPNGW: r.Rand, Time: r.Time, UserAuthenticationData: r.AuthData, PNEHello: hello,
 		})
 		if err != nil {
+			end(err)
 			return
 		}
-		if _, err = a.apply(e, life.Requested{R: r}, nil); err != nil {
-			err = fmt.Errorf("nothing was sent, because the keys could not be stored: %w", err)
-		}
+		a.step(e, life.Requested{R: r}, "", func(_ []life.Outgoing, err error) {
+			if err != nil {
+				err = fmt.Errorf("nothing was sent, because the keys could not be stored: %w", err)
+			}
+			end(err)
+		})
 	})
-	return r, errors.Join(doErr, err)
+	return r, err
 }
 
 // take is the rest of a good answer: store, then tell.
@@ -243,16 +247,15 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 	clear(resp.EUKeys)
 	p.progress(Step{Entity: id, Kind: StepUserAccepted})
 	p.progress(Step{Entity: id, Kind: StepKeysChecked, Keys: n, Epoch: t.Epoch})
-	var err, old error
-	doErr := p.a.do(ctx, func() {
-		e := p.a.pnes[id]
+	var old error
+	err := p.a.about(ctx, id, func(e *entry, end func(error)) {
 		if e == nil {
-			err = p.a.unknown(id)
+			end(p.a.unknown(id))
 			return
 		}
 		if old = e.Refuses(t); old != nil {
 			// Sending the same request again would bring the same set.
-			_, err = p.a.apply(e, life.Abandoned{}, nil)
+			p.a.step(e, life.Abandoned{}, "", func(_ []life.Outgoing, err error) { end(err) })
 			return
 		}
 		ev := life.Assigned{User: p.r.User, Set: t, Reassign: p.r.Reassign}
@@ -260,19 +263,22 @@ func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKey
 			h := p.r.PasswordHash
 			ev.Remember = &h
 		}
-		if _, err = p.a.apply(e, ev, nil); err == nil {
-			p.a.found.forget(id)
-			if e.hello != nil && !e.CanBeOf(e.hello) { // somebody else's, from before there was a TK to tell by
-				e.hello = nil
+		p.a.step(e, ev, "", func(_ []life.Outgoing, err error) {
+			if err == nil {
+				p.a.found.forget(id)
+				if e.hello != nil && !e.CanBeOf(e.hello) { // somebody else's, from before there was a TK to tell by
+					e.hello = nil
+				}
+				p.a.observe(EventAssigned, e, "")
 			}
-			p.a.observe(EventAssigned, e, "")
-		}
+			end(err)
+		})
 	})
 	if old != nil {
 		return Outcome{Entity: id, Result: ResultFailed, Detail: old.Error(),
 			Advice: "the server has gone back, as after the restore of an older backup, or its clock has: its operator can mend that; nothing was changed here, and the device goes on with the keys that it has"}
 	}
-	if err := errors.Join(doErr, err); err != nil {
+	if err != nil {
 		return Outcome{Entity: id, Result: ResultFailed, Detail: "the keys came but could not be stored: " + err.Error(),
 			Advice: "make room or make the store writable, then give the same command again within 5 minutes: the server answers with the same keys"}
 	}
@@ -327,10 +333,12 @@ func (a *Agent) refusedBy(ctx context.Context, id cpns.EntityID, resp *cpns.EUKe
 
 // abandon drops a request that the server has refused, so that it is not sent again.
 func (a *Agent) abandon(ctx context.Context, id cpns.EntityID) {
-	_ = a.do(ctx, func() {
-		if e := a.pnes[id]; e != nil && e.Request() != nil {
-			_, _ = a.apply(e, life.Abandoned{}, nil) // keep has logged why not; it is refused again then
+	_ = a.about(ctx, id, func(e *entry, end func(error)) { // written has logged why not; it is refused again then
+		if e == nil || e.Request() == nil {
+			end(nil)
+			return
 		}
+		a.step(e, life.Abandoned{}, "", func(_ []life.Outgoing, err error) { end(err) })
 	})
 }
 

@@ -156,7 +156,7 @@ func (t *trials) begin(ctx context.Context, ids []cpns.EntityID) ([]cpns.EntityI
 }
 
 // beginOne starts one authentication; a Proof says that it has ended already, and
-// ok is false where its link has no room.
+// ok is false where it is not to be disturbed now, or its link has no room.
 func (t *trials) beginOne(id cpns.EntityID) (p *Proof, ok bool) {
 	a, e := t.a, t.a.pnes[id]
 	if e == nil {
@@ -168,7 +168,7 @@ func (t *trials) beginOne(id cpns.EntityID) (p *Proof, ok bool) {
 		return &Proof{id, ProofAlarm, v.Epoch, v.Index, v.Note}, true
 	case !e.Proved():
 		return &Proof{id, ProofNotDelivered, v.Epoch, 0, "the device has proved no key yet: it gets its first at its next hello"}, true
-	case !a.room(v.Link):
+	case e.held() || !a.room(v.Link):
 		return nil, false
 	}
 	wait := t.wait
@@ -177,8 +177,7 @@ func (t *trials) beginOne(id cpns.EntityID) (p *Proof, ok bool) {
 	}
 	t.open[id] = &trial{ends: time.Now().Add(wait), before: e.ended, epoch: v.Epoch, index: v.Index}
 	e.watchers = append(e.watchers, t.heard)
-	out, _ := a.apply(e, life.Authenticate{}, nil) // stores nothing
-	a.dispatch(out)
+	a.step(e, life.Authenticate{}, "", a.send) // stores nothing
 	return nil, true
 }
 

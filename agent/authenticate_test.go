@@ -159,7 +159,7 @@ func TestAuthenticateEnds(t *testing.T) {
 			a.pnes["pne-00002"].ended.vain++
 			// A newer set is pending: it is to say hello, and does not.
 			s := &life.Set{Gateway: testGateway, Epoch: 8, Length: 64, TK: make(cpns.TK, 16)}
-			a.apply(a.pnes["pne-00003"], life.Assigned{User: "alice", Set: s}, nil)
+			a.step(a.pnes["pne-00003"], life.Assigned{User: "alice", Set: s}, "", a.send)
 		})
 		if err := <-ended; err != nil {
 			t.Fatal(err)

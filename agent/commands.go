@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
@@ -60,37 +59,49 @@ func (e *unknownError) Is(target error) bool { return target == fs.ErrNotExist }
 // that does not open is removed too: this is the one way to be rid of it. The
 // server's bond between PNE and user stays.
 func (a *Agent) Forget(ctx context.Context, id cpns.EntityID) error {
-	var err error
-	doErr := a.do(ctx, func() {
-		e, fault := a.pnes[id], a.faults[string(id)]
-		if e == nil && fault == "" {
-			err = a.unknown(id)
+	return a.about(ctx, id, func(e *entry, end func(error)) {
+		switch fault := a.faults[string(id)]; {
+		case e == nil && fault == "":
+			end(a.unknown(id))
 			return
-		}
-		if e != nil && e.busy {
-			err = fmt.Errorf("%s: a request for it is under way: try again when it has ended", id)
+		case e != nil && e.busy:
+			end(fmt.Errorf("%s: a request for it is under way: try again when it has ended", id))
 			return
-		}
-		// One that somebody else removed is gone as well.
-		if err = a.cfg.Store.Delete(string(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			a.written(id, err)
+		case a.removing[string(id)]:
+			end(fmt.Errorf("%s: it is being removed right now", id))
 			return
+		case e != nil:
+			a.hold(e)
 		}
-		err = nil
-		delete(a.faults, string(id))
-		delete(a.unwritten, id)
-		if e != nil {
-			a.due.set(e, time.Time{})
-			a.observe(EventGone, e, e.View().Link)
-			e.Wipe()
-			delete(a.pnes, id)
-		}
-		a.log.Info("device forgotten", "entity_id", id)
+		a.removing[string(id)] = true
+		a.writers.begin(func() error { return a.cfg.Store.Delete(string(id)) }, func(err error) {
+			delete(a.removing, string(id))
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil // one that somebody else removed is gone as well
+			}
+			if err == nil {
+				a.forgotten(id, e)
+			} else {
+				a.written(id, err)
+			}
+			end(err)
+			if e != nil {
+				a.release(e)
+			}
+		})
 	})
-	if doErr != nil {
-		return doErr
+}
+
+// forgotten drops what is in memory of a PNE whose record is gone; e may be nil.
+func (a *Agent) forgotten(id cpns.EntityID, e *entry) {
+	delete(a.faults, string(id))
+	delete(a.unwritten, id)
+	if e != nil {
+		a.observe(EventGone, e, e.View().Link)
+		e.Wipe()
+		delete(a.pnes, id)
 	}
-	return err
+	a.log.Info("device forgotten", "entity_id", id)
 }
 
 // notAlarmedError is fs.ErrInvalid, in words that fit.
@@ -106,28 +117,24 @@ func (e *notAlarmedError) Is(target error) bool { return target == fs.ErrInvalid
 // error is fs.ErrNotExist where there is no such PNE, fs.ErrInvalid where it is not
 // under alarm.
 func (a *Agent) Readmit(ctx context.Context, id cpns.EntityID) error {
-	var err error
-	doErr := a.do(ctx, func() {
-		e := a.pnes[id]
+	return a.about(ctx, id, func(e *entry, end func(error)) {
 		switch {
 		case e == nil:
-			err = a.unknown(id)
+			end(a.unknown(id))
 		case e.View().State != StateAlarm:
-			err = &notAlarmedError{id}
+			end(&notAlarmedError{id})
 		case e.UsedUp():
-			err = fmt.Errorf("the set of %s is used up, there is no next key to give: resolve it with a new set", id)
+			end(fmt.Errorf("the set of %s is used up, there is no next key to give: resolve it with a new set", id))
 		default:
-			var out []life.Outgoing
-			if out, err = a.apply(e, life.Readmit{}, nil); err == nil {
-				a.log.Warn("device readmitted by a person", "entity_id", id)
-				a.dispatch(out)
-			}
+			a.step(e, life.Readmit{}, "", func(out []life.Outgoing, err error) {
+				if err == nil {
+					a.log.Warn("device readmitted by a person", "entity_id", id)
+					a.dispatch(out)
+				}
+				end(err)
+			})
 		}
 	})
-	if doErr != nil {
-		return doErr
-	}
-	return err
 }
 
 // Discovered lists PNEs that said hello and that nobody has asked for; at most 128.

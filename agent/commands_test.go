@@ -266,7 +266,7 @@ func TestSessionKeyIsNotLeft(t *testing.T) {
 	for _, observe := range []func(Event){nil, func(e Event) { seen = *e.Session }} {
 		a := &Agent{cfg: Config{Observe: observe}, log: quiet}
 		watcher := make(chan news, 1)
-		e := &entry{PNE: life.New("pne-1", "alice"), watchers: []chan<- news{watcher}}
+		e := &entry{Served: life.Serve(life.New("pne-1", "alice")), watchers: []chan<- news{watcher}}
 		k := key()
 		a.tell(e, life.News{Kind: life.Authenticated, Key: k}, "wire")
 		if n := <-watcher; n.Key != nil {

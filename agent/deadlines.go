@@ -27,6 +27,9 @@ func (d *deadlines) set(e *entry, at time.Time) {
 	}
 }
 
+// none takes a PNE out.
+func (d *deadlines) none(e *entry) { d.set(e, time.Time{}) }
+
 // pop takes out a PNE whose deadline has passed, nil where there is none.
 func (d *deadlines) pop(now time.Time) *entry {
 	if len(d.queue) == 0 || now.Before(d.queue[0].at) {

@@ -12,11 +12,13 @@ import (
 )
 
 // Queue lengths of a port, in messages of at most 512 bytes each. What comes up
-// waits in the link itself when inLength is full; what goes down is dropped when
-// outLength is, and repeated later.
+// waits in the link itself when inLength is full, or the agent has maxUnanswered;
+// what goes down is dropped when outLength is full, and repeated later, unless it
+// answers what came up.
 const (
-	inLength  = 16
-	outLength = 64
+	inLength      = 16
+	outLength     = 64
+	maxUnanswered = 64
 )
 
 // streamRoom is how many messages may wait on a byte stream while more is begun.
@@ -26,16 +28,19 @@ const streamRoom = 4
 // 115200 baud and 4.3 s at 1200.
 const sendTimeout = 10 * time.Second
 
-// port is a link's place at the agent: what comes up is decoded and answered in
-// the port's own goroutine, so that a slow link holds up nobody but itself.
+// port is a link's place at the agent: what comes up is decoded in the port's own
+// goroutine, and what goes down is sent there, so that a slow link holds up nobody
+// but itself.
 type port struct {
-	link transport.Link
-	in   chan transport.Message
-	out  chan life.Outgoing
-	up   chan struct{}
-	junk chan struct{} // something came in that was no message
+	link    transport.Link
+	in      chan transport.Message
+	out     chan life.Outgoing
+	answers chan answer // to what was handed to the agent
+	up      chan struct{}
+	junk    chan struct{} // something came in that was no message
 
-	waiting atomic.Int32 // of a byte stream: messages that wait for their turn beside out
+	unanswered int          // messages that the agent has; the port's goroutine's
+	waiting    atomic.Int32 // of a byte stream: messages that wait for their turn beside out
 
 	polled time.Time // the agent's goroutine's: when everybody was last asked
 }
@@ -50,16 +55,28 @@ func (p *port) room() bool {
 	return len(p.out)+int(p.waiting.Load()) < streamRoom
 }
 
-// inbound is a message that waits for the agent's goroutine.
+// inbound is an event of a PNE that waits for the agent's goroutine: a message that
+// came up, or life.Sent.
 type inbound struct {
 	entity cpns.EntityID
-	msg    cpns.Message
+	event  life.Event
 	port   *port
-	answer chan []life.Outgoing
+	later  bool // the port knows that its answer waits for a record
+}
+
+// answer is what a message has led to, and goes down the link that it came up. Each
+// has one; before it, where that waits for a record, one that says just so.
+type answer struct {
+	entity cpns.EntityID
+	out    []life.Outgoing
+	later  bool
 }
 
 func newPort(l transport.Link) *port {
-	return &port{link: l, in: make(chan transport.Message, inLength), out: make(chan life.Outgoing, outLength), up: make(chan struct{}, 1), junk: make(chan struct{}, 1)}
+	return &port{
+		link: l, in: make(chan transport.Message, inLength), out: make(chan life.Outgoing, outLength),
+		answers: make(chan answer, 2*maxUnanswered), up: make(chan struct{}, 1), junk: make(chan struct{}, 1),
+	}
 }
 
 // run keeps the link alive until ctx ends.
@@ -94,9 +111,11 @@ func (p *port) work(ctx context.Context, a *Agent) {
 		select {
 		case <-p.up:
 			p.send(ctx, whoIsThere, a)
-		case m := <-p.in:
-			_, answers := p.take(ctx, m, a)
-			for _, out := range answers {
+		case m := <-p.incoming():
+			p.take(ctx, m, a)
+		case an := <-p.answers:
+			p.answered(an)
+			for _, out := range an.out {
 				p.send(ctx, out, a)
 			}
 		case out := <-p.out:
@@ -131,10 +150,12 @@ func (p *port) converse(ctx context.Context, a *Agent) {
 		select {
 		case <-p.up:
 			x.begin(whoIsThere)
-		case m := <-p.in:
-			e, answers := p.take(ctx, m, a)
-			x.heard(e)
-			for _, out := range answers {
+		case m := <-p.incoming():
+			p.take(ctx, m, a)
+		case an := <-p.answers:
+			p.answered(an)
+			x.heard(an.entity)
+			for _, out := range an.out {
 				x.answer(out)
 			}
 		case m := <-out:
@@ -161,13 +182,20 @@ var whoIsThere = func() life.Outgoing {
 	return life.Outgoing{Wire: wire}
 }()
 
-// take decodes a message and has the agent's goroutine act on it. It returns
-// whose message it was, empty where it was none, and what answers it.
-func (p *port) take(ctx context.Context, m transport.Message, a *Agent) (cpns.EntityID, []life.Outgoing) {
+// incoming is where messages come from, nil while the agent has enough.
+func (p *port) incoming() <-chan transport.Message {
+	if p.unanswered >= maxUnanswered {
+		return nil
+	}
+	return p.in
+}
+
+// take decodes a message and hands it to the agent's goroutine.
+func (p *port) take(ctx context.Context, m transport.Message, a *Agent) {
 	msg, err := cpns.ParseMessage(m.Data)
 	if err != nil {
 		a.malformed.Add(1)
-		return "", nil
+		return
 	}
 	var e cpns.EntityID
 	switch msg := msg.(type) {
@@ -180,37 +208,85 @@ func (p *port) take(ctx context.Context, m transport.Message, a *Agent) (cpns.En
 	}
 	if e == "" || m.Peer != "" && m.Peer != string(e) {
 		a.misplaced.Add(1)
-		return "", nil
+		return
 	}
-	in := inbound{e, msg, p, make(chan []life.Outgoing, 1)}
+	p.unanswered++
+	p.tell(ctx, a, inbound{entity: e, event: msg, port: p})
+}
+
+// tell hands an event to the agent's goroutine.
+func (p *port) tell(ctx context.Context, a *Agent, in inbound) {
 	select {
 	case a.inbound <- in:
-		return e, <-in.answer
 	case <-ctx.Done():
-		return "", nil
 	}
 }
 
-// receive is the agent's goroutine's part of take. What it returns goes down
-// the link that the message came up.
-func (a *Agent) receive(in inbound) []life.Outgoing {
+// answered counts an answer of the agent's.
+func (p *port) answered(an answer) {
+	if !an.later {
+		p.unanswered--
+	}
+}
+
+// answer gives a port what one of its messages has led to. There is always room: the
+// port counts what it hands out.
+func (in *inbound) answer(out []life.Outgoing) {
+	if _, sent := in.event.(life.Sent); !sent {
+		in.port.answers <- answer{entity: in.entity, out: out}
+	}
+}
+
+// waits tells the port, once, that the answer waits for a record: on a byte stream the
+// exchange has ended by then.
+func (in *inbound) waits() {
+	if _, sent := in.event.(life.Sent); !sent && !in.later {
+		in.later = true
+		in.port.answers <- answer{entity: in.entity, later: true}
+	}
+}
+
+// receive has an event that came up a link happen to its PNE, or wait for the record
+// that is being written of it.
+func (a *Agent) receive(in inbound) {
 	e := a.pnes[in.entity]
-	if e == nil {
-		if h, ok := in.msg.(*cpns.Hello); ok {
-			a.found.hello(h, in.port.link.Name(), time.Now())
-		} else {
-			a.unproved.Add(1)
+	switch {
+	case e == nil:
+		a.stranger(in)
+	case !e.held():
+		a.happen(e, in)
+	case len(e.backlog.messages) == maxWaits:
+		in.answer(nil) // the PNE repeats itself
+	default:
+		in.waits()
+		e.backlog.messages = append(e.backlog.messages, in)
+	}
+}
+
+// stranger is what comes in the name of a PNE that nobody has asked for.
+func (a *Agent) stranger(in inbound) {
+	switch m := in.event.(type) {
+	case *cpns.Hello:
+		a.found.hello(m, in.port.link.Name(), time.Now())
+	case life.Sent: // it was forgotten meanwhile
+	default:
+		a.unproved.Add(1)
+	}
+	in.answer(nil)
+}
+
+// happen is a step of a PNE that is not held, and the answer to who brought it about.
+func (a *Agent) happen(e *entry, in inbound) {
+	seen := e.Seen()
+	a.step(e, in.event, in.port.link.Name(), func(out []life.Outgoing, _ error) {
+		if h, ok := in.event.(*cpns.Hello); ok && e.Seen() != seen { // it can be the PNE's
+			e.hello = h
 		}
-		return nil
+		in.answer(out) // none where there is an error: written has logged it, and the PNE repeats itself
+	})
+	if e.held() {
+		in.waits()
 	}
-	if h, ok := in.msg.(*cpns.Hello); ok && e.CanBeOf(h) {
-		e.hello = h
-	}
-	out, err := a.apply(e, in.msg, in.port)
-	if err != nil {
-		return nil // keep has logged it; the PNE repeats itself
-	}
-	return out
 }
 
 // Gaps between two identifies for everybody on a byte stream: where keys wait, PNEs
@@ -248,10 +324,6 @@ func (p *port) send(ctx context.Context, m life.Outgoing, a *Agent) {
 	case err != nil && !errors.Is(err, transport.ErrLinkDown) && sending.Err() == nil:
 		a.log.Debug("sending failed", "link", p.link.Name(), "error", err)
 	case err == nil && m.Ticket != 0:
-		_ = a.do(ctx, func() { // fails only when Run ends
-			if e := a.pnes[m.To]; e != nil {
-				_, _ = a.apply(e, life.Sent{Ticket: m.Ticket}, p) // stores nothing
-			}
-		})
+		p.tell(ctx, a, inbound{entity: m.To, event: life.Sent{Ticket: m.Ticket}, port: p})
 	}
 }

@@ -170,12 +170,12 @@ func (p *provision) offer(ctx context.Context, id cpns.EntityID) error {
 		s.Detail = "no link is up: see pngw links"
 	}
 	p.progress(s)
-	err := p.a.do(ctx, func() {
-		if e := p.a.pnes[id]; e != nil {
+	err := p.a.about(ctx, id, func(e *entry, end func(error)) {
+		if e != nil {
 			e.watchers = append(e.watchers, p.news)
-			out, _ := p.a.apply(e, life.AskForHello{}, nil) // stores nothing
-			p.a.dispatch(out)
+			p.a.step(e, life.AskForHello{}, "", p.a.send) // stores nothing
 		}
+		end(nil)
 	})
 	if err != nil {
 		return err

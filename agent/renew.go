@@ -70,22 +70,25 @@ func (a *Agent) renewOne(ctx context.Context, id cpns.EntityID, r ProvisionReque
 	if ctx.Err() != nil {
 		return
 	}
-	_ = a.do(ctx, func() {
-		e := a.pnes[id]
+	_ = a.about(ctx, id, func(e *entry, end func(error)) {
 		switch {
 		case e == nil:
+			end(nil)
 			return
 		case o.Result == ResultAssigned:
 			a.log.Info("set renewed", "entity_id", id)
 			e.renewal = renewal{}
-			out, _ := a.apply(e, life.AskForHello{}, nil) // stores nothing
-			a.dispatch(out)
+			a.step(e, life.AskForHello{}, "", a.send) // stores nothing
+			end(nil)
 			return
-		case o.Status == cpns.UserAuthenticationFailed:
-			// Trying again would only lock the user out.
-			_, _ = a.apply(e, life.ForgetPassword{}, nil)
 		}
 		e.renewal.failed(time.Now())
 		a.log.Warn("set not renewed", "entity_id", id, "reason", o.Detail, "advice", o.Advice, "next", e.renewal.after)
+		if o.Status != cpns.UserAuthenticationFailed {
+			end(nil)
+			return
+		}
+		// Trying again would only lock the user out.
+		a.step(e, life.ForgetPassword{}, "", func(_ []life.Outgoing, err error) { end(err) })
 	})
 }

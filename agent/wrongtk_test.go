@@ -47,8 +47,7 @@ func TestWrongTK(t *testing.T) {
 	}
 	for range 20 {
 		if err := g.do(t.Context(), func() {
-			sends, _ := g.apply(g.pnes["pne-1"], life.AskForHello{}, nil)
-			g.dispatch(sends)
+			g.step(g.pnes["pne-1"], life.AskForHello{}, "", g.send)
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,7 @@ type world struct {
 	seed  uint64
 	air   []airborne
 	unset bool // the gateway's clock
+	slow  bool // the gateway's store takes its time over each record
 	ends  []*end
 	heard []airborne // all that was ever said, for replay
 }
@@ -53,9 +54,11 @@ type end struct {
 	dev      *pne.Device
 	mem      flaky
 
-	p      PNE
-	sealed []byte // what the gateway's store has
-	broken bool   // the gateway's store fails
+	p       Served
+	sealed  []byte    // what the gateway's store has
+	writing []byte    // what is on its way there
+	waiting []arrived // what has come meanwhile
+	broken  bool      // the gateway's store fails
 
 	sets     map[cpns.Epoch]*Set // every set that ever was
 	everHeld map[cpns.Epoch]cpns.Index
@@ -67,6 +70,12 @@ type end struct {
 	turn     bool       // a turn of the schedule, drawn before, may still come
 	proved   cpns.Index // the gateway's, as last seen
 	provedOf cpns.Epoch
+}
+
+// arrived is an event that waits for the end of a step before it.
+type arrived struct {
+	ev   Event
+	link string
 }
 
 // flaky is a device's storage; it fails when told to.
@@ -103,7 +112,7 @@ func newWorld(t *rapid.T) *world {
 			sets: map[cpns.Epoch]*Set{}, everHeld: map[cpns.Epoch]cpns.Index{},
 		}
 		w.Read(e.tk)
-		e.p = New(id, "alice")
+		e.p = Serve(New(id, "alice"))
 		w.ends = append(w.ends, e)
 		w.powerUp(e)
 		w.assign(e)
@@ -125,6 +134,7 @@ func (w *world) powerUp(e *end) {
 
 // assign is the server's and the user's part: a new set, one epoch on.
 func (w *world) assign(e *end) {
+	w.sync(e)
 	e.epoch++
 	s := &Set{Epoch: e.epoch, Length: cpns.Index(rapid.IntRange(2, 6).Draw(w.t, "length")), TK: e.tk, Taken: w.now.Unix()}
 	w.Read(s.Last[:])
@@ -132,8 +142,8 @@ func (w *world) assign(e *end) {
 		w.t.Fatalf("%s: the server's next set is refused: %v", e.id, err)
 	}
 	e.sets[e.epoch] = s
-	w.gateway(e, Requested{&Request{User: "alice"}}, "")
-	w.gateway(e, Assigned{User: "alice", Set: s, Reassign: true}, "")
+	w.command(e, Requested{&Request{User: "alice"}})
+	w.command(e, Assigned{User: "alice", Set: s, Reassign: true})
 	if !e.broken && !e.p.rec.target().same(s) {
 		w.t.Fatalf("%s: the new set is not the one to be delivered", e.id)
 	}
@@ -148,25 +158,73 @@ func (w *world) assign(e *end) {
 	}
 }
 
-// gateway is what Agent.apply does, with a store that may fail.
+// maxWaits is how many events may wait for a step's end; what comes beyond is lost.
+const maxWaits = 4
+
+// gateway is what Agent.apply does, with a store that may be slow, and may fail.
 func (w *world) gateway(e *end, ev Event, link string) {
+	if e.p.Writing() {
+		if _, timeout := ev.(Timeout); !timeout && len(e.waiting) < maxWaits {
+			e.waiting = append(e.waiting, arrived{ev, link})
+		}
+		return
+	}
 	a := World{
 		Now: w.now, ClockSet: !w.unset, Gateway: testGateway, Link: link, Reauth: modelPeriod, Chance: w.seed * 0x9e3779b97f4a7c15,
 		Wait: func(string) time.Duration { return time.Second },
 	}
 	w.Read(a.RandGW[:])
 	w.Read(a.IV[:])
-	next, effects := Apply(e.p, ev, a)
-	if !next.SameRecord(e.p) {
-		if e.broken {
-			return
-		}
-		var err error
-		if e.sealed, err = next.Marshal(); err != nil {
-			w.t.Fatal(err)
-		}
+	effects, store := e.p.Step(ev, a)
+	if store == nil {
+		w.have(e, effects)
+		return
 	}
-	e.p = next
+	if len(effects) > 0 {
+		w.t.Fatalf("%s: %T has effects before its record is stored", e.id, ev)
+	}
+	var err error
+	if e.writing, err = store.Marshal(); err != nil {
+		w.t.Fatal(err)
+	}
+	if !w.slow {
+		w.written(e)
+	}
+}
+
+// written is the end of a step, as the store is at that moment.
+func (w *world) written(e *end) {
+	var err error
+	if e.broken {
+		err = errors.New("worn out")
+	} else {
+		e.sealed = e.writing
+	}
+	e.writing = nil
+	w.have(e, e.p.Written(err))
+	waiting := e.waiting
+	e.waiting = nil
+	for _, a := range waiting {
+		w.gateway(e, a.ev, a.link)
+	}
+}
+
+// sync waits for the end of the steps under way.
+func (w *world) sync(e *end) {
+	for e.p.Writing() {
+		w.written(e)
+	}
+}
+
+// command is a user's, who waits for its end.
+func (w *world) command(e *end, ev Event) {
+	w.sync(e)
+	w.gateway(e, ev, "")
+	w.sync(e)
+}
+
+// have is what a step's effects come to.
+func (w *world) have(e *end, effects []Effect) {
 	for _, f := range effects {
 		m, ok := f.(Outgoing)
 		if !ok {
@@ -187,11 +245,16 @@ const modelPeriod = 24 * time.Hour
 
 // restart is the gateway's: what was in memory is gone.
 func (w *world) restart(e *end) {
+	// A record that was on its way may have got there.
+	if e.writing != nil && !e.broken && rapid.Bool().Draw(w.t, "got there") {
+		e.sealed = e.writing
+	}
+	e.writing, e.waiting = nil, nil
 	p, err := Parse(string(e.id), e.sealed)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	e.p = p
+	e.p = Serve(p)
 	e.turn = true
 	e.reasons++ // the schedule's first turn is drawn anew
 	w.gateway(e, Started{}, "")
@@ -199,6 +262,9 @@ func (w *world) restart(e *end) {
 
 // check is what must hold after every move.
 func (w *world) check(e *end) {
+	if stored, err := e.p.Marshal(); err != nil || !e.p.Empty() && !bytes.Equal(stored, e.sealed) {
+		w.t.Fatalf("%s: what counts is not what the store has (%v)", e.id, err)
+	}
 	if e.p.rec.alarm != nil && !e.rolled {
 		w.t.Fatalf("%s: alarm without a roll-back: %v", e.id, e.p.rec.alarm)
 	}
@@ -393,13 +459,20 @@ func TestAnything(t *testing.T) {
 			"new set":       func(*rapid.T) { w.assign(w.pick()) },
 			"forget": func(*rapid.T) {
 				e := w.pick()
+				w.sync(e)
 				if e.broken {
 					return
 				}
-				e.p, e.proved, e.provedOf = New(e.id, "alice"), 0, 0
+				e.p, e.proved, e.provedOf = Serve(New(e.id, "alice")), 0, 0
 				w.assign(e)
 			},
-			"device's flash": func(*rapid.T) { e := w.pick(); e.mem.broken = !e.mem.broken && !e.volatile },
+			"device's flash":          func(*rapid.T) { e := w.pick(); e.mem.broken = !e.mem.broken && !e.volatile },
+			"gateway's flash is slow": func(*rapid.T) { w.slow = !w.slow },
+			"a record is written": func(*rapid.T) { // of any PNE, whichever came first
+				if e := w.pick(); e.p.Writing() {
+					w.written(e)
+				}
+			},
 			"gateway's flash": func(*rapid.T) {
 				e := w.pick()
 				e.broken = !e.broken
@@ -435,6 +508,7 @@ func TestAnything(t *testing.T) {
 
 // readmit is a person's answer to an alarm.
 func (w *world) readmit(e *end) {
+	w.sync(e)
 	if e.p.rec.alarm == nil || e.broken {
 		return
 	}
@@ -444,7 +518,7 @@ func (w *world) readmit(e *end) {
 		return
 	}
 	e.rolled = false // what it holds by now raises no second alarm
-	w.gateway(e, Readmit{}, "")
+	w.command(e, Readmit{})
 }
 
 // interleave has rapid try thousands of interleavings, unless the command line
@@ -468,7 +542,11 @@ func interleave(t *testing.T) {
 // settle lets everything work again, and wants each device to hold the key that
 // the gateway counts.
 func (w *world) settle(t *rapid.T) {
-	w.air, w.unset = nil, false
+	w.unset, w.slow = false, false
+	for _, e := range w.ends {
+		w.sync(e)
+	}
+	w.air = nil
 	for range 4 {
 		w.now = w.now.Add(25 * time.Hour) // whatever was paced is due again
 		for _, e := range w.ends {

@@ -159,6 +159,10 @@ func (p PNE) Proved() bool { return p.rec.current != nil && p.rec.current.Proved
 // HeardOn says that the PNE was last heard, or proved a key last, on that link.
 func (p PNE) HeardOn(link string) bool { return p.mem.link == link || p.mem.proofLink == link }
 
+// Seen is when the PNE was last heard, by a hello that verified, a proof, or any
+// hello where no TK is here; the zero time since the start not at all.
+func (p PNE) Seen() time.Time { return p.mem.seen }
+
 // UsedUp says that every key of the newest set is proved.
 func (p PNE) UsedUp() bool { return p.rec.target() != nil && p.rec.target().usedUp() }
 

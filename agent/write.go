@@ -1,0 +1,112 @@
+package agent
+
+import (
+	"sync"
+
+	"cpns.example.net/pngw/agent/life"
+)
+
+// maxWriting is how many records may be on their way to the store when a message is
+// taken: so many can share one sync, and so much memory they cost. With that many
+// links wait. Commands do not: each has somebody who waits for its end anyway.
+const maxWriting = 64
+
+// maxWaits is how many messages of one PNE wait for its record to be written. What
+// comes beyond is dropped, and the PNE repeats it.
+const maxWaits = 4
+
+// backlog is what waits for a PNE's record to be written: commands, which go first,
+// and its messages in their order.
+type backlog struct {
+	commands []func()
+	messages []inbound
+}
+
+// writers bring records to the store, each in a goroutine of its own that lasts as
+// long as that: who calls the store at the same time shares its syncs. All else is
+// the agent's goroutine's.
+type writers struct {
+	running sync.WaitGroup
+	count   int         // how many have not been ended
+	done    chan func() // their ends, for the agent's goroutine to call
+}
+
+func (w *writers) full() bool { return w.count >= maxWriting }
+
+// begin has write called beside the agent's goroutine, and end, with its error, in it.
+func (w *writers) begin(write func() error, end func(error)) {
+	w.count++
+	w.running.Go(func() {
+		err := write()
+		w.done <- func() { w.count--; end(err) }
+	})
+}
+
+// wait ends all that is under way.
+func (w *writers) wait() {
+	for w.count > 0 {
+		(<-w.done)()
+	}
+	w.running.Wait()
+}
+
+// keep makes a record durable. A record with nothing in it is removed.
+func (a *Agent) keep(p *life.PNE) error {
+	name := string(p.Entity())
+	if p.Empty() {
+		return a.cfg.Store.Delete(name)
+	}
+	value, err := p.Marshal()
+	if err != nil {
+		return err
+	}
+	defer clear(value)
+	return a.cfg.Store.Put(name, value)
+}
+
+// step lets one event happen to a PNE that is not held. Where its record stays as it
+// is, end is called at once with what is to be sent. Otherwise the PNE is held until
+// the record is written: then what has come of the event is told, and end called; with
+// the error where it could not be, and then the PNE is as it was, and no more is told
+// than that. Nothing leaves this function before its record is durable.
+func (a *Agent) step(e *entry, ev life.Event, link string, end func([]life.Outgoing, error)) {
+	usedUp := e.UsedUp()
+	effects, record := e.Step(ev, a.world(link))
+	if record == nil {
+		a.due.set(e, e.Due())
+		end(a.have(e, effects, link, usedUp), nil)
+		return
+	}
+	a.hold(e)
+	a.writers.begin(func() error { return a.keep(record) }, func(err error) {
+		effects := e.Written(err)
+		a.written(e.Entity(), err)
+		if err != nil {
+			e.tell(news{entity: e.Entity(), unstored: err})
+		}
+		end(a.have(e, effects, link, usedUp), err)
+		a.release(e)
+	})
+}
+
+// hold has what concerns a PNE wait until release.
+func (a *Agent) hold(e *entry) {
+	e.backlog = &backlog{}
+	a.due.none(e)
+}
+
+func (a *Agent) release(e *entry) {
+	b := e.backlog
+	e.backlog = nil
+	if a.pnes[e.Entity()] == e {
+		a.due.set(e, e.Due())
+	}
+	for _, call := range b.commands {
+		call()
+	}
+	for _, m := range b.messages { // which wait again where one of them is another step
+		a.receive(m)
+	}
+}
+
+func (e *entry) held() bool { return e.backlog != nil }
