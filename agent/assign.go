@@ -12,10 +12,17 @@ import (
 	"cpns.example.net/pngw/transport"
 )
 
-// assign brings one device's set from the server into the store: clause
-// 7.4.2.1.1.1, the gateway's half of 7.4.2.1.1.2, and step 1 of 7.4.2.1.1.3.
-// The outcome is ResultAssigned, or why not.
-func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
+// assignments brings sets from the server into the store, several side by side.
+type assignments struct {
+	a        *Agent
+	r        *ProvisionRequest // is not changed
+	progress func(Step)        // may be called from several goroutines
+	late     <-chan struct{}   // closed when nothing more is to be waited for but the server
+}
+
+// assign brings one device's set: clause 7.4.2.1.1.1, the gateway's half of
+// 7.4.2.1.1.2, and step 1 of 7.4.2.1.1.3. The outcome is ResultAssigned, or why not.
+func (p *assignments) assign(ctx context.Context, id cpns.EntityID) Outcome {
 	a := p.a
 	if o := p.waitForClock(ctx, id); o != nil {
 		return *o
@@ -31,7 +38,7 @@ func (p *provision) assign(ctx context.Context, id cpns.EntityID) Outcome {
 	case <-ctx.Done():
 		return failed(id, context.Cause(ctx))
 	}
-	if err := a.begin(ctx, id, &p.r); err != nil {
+	if err := a.begin(ctx, id, p.r); err != nil {
 		return failed(id, err)
 	}
 	defer a.end(id)
@@ -62,7 +69,7 @@ func unknownPSK(err error) bool {
 
 // ask sends one request under a PSK1 and takes its answer; the error is the
 // server's refusal in plain HTTP, nil where there was none.
-func (p *provision) ask(ctx context.Context, id cpns.EntityID, psk *PSK) (Outcome, error) {
+func (p *assignments) ask(ctx context.Context, id cpns.EntityID, psk *PSK) (Outcome, error) {
 	a := p.a
 	now, _ := a.cfg.Clock.Now()
 	at := now
@@ -94,7 +101,7 @@ func (p *provision) ask(ctx context.Context, id cpns.EntityID, psk *PSK) (Outcom
 }
 
 // waitForPSK holds a request back while there is no PSK1.
-func (p *provision) waitForPSK(ctx context.Context, id cpns.EntityID) (*PSK, *Outcome) {
+func (p *assignments) waitForPSK(ctx context.Context, id cpns.EntityID) (*PSK, *Outcome) {
 	tick := time.NewTicker(pskTick)
 	defer tick.Stop()
 	for told := ""; ; {
@@ -108,7 +115,7 @@ func (p *provision) waitForPSK(ctx context.Context, id cpns.EntityID) (*PSK, *Ou
 		case !waitsForPSK(err):
 			o := failed(id, fmt.Errorf("getting PSK1: %w", err))
 			return nil, &o
-		case p.late:
+		case told != "" && p.isLate():
 			o := noPSK(id, err)
 			return nil, &o
 		case told != err.Error():
@@ -117,10 +124,19 @@ func (p *provision) waitForPSK(ctx context.Context, id cpns.EntityID) (*PSK, *Ou
 		}
 		select {
 		case <-tick.C:
-		case <-p.enough:
-			p.late = true
+		case <-p.late:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// isLate says that what is waited for is not waited for any longer.
+func (p *assignments) isLate() bool {
+	select {
+	case <-p.late:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -130,7 +146,7 @@ const pskTick = 5 * time.Second
 
 // waitForClock holds a request back while the router does not know the time:
 // TLS would fail first, and then the server.
-func (p *provision) waitForClock(ctx context.Context, id cpns.EntityID) *Outcome {
+func (p *assignments) waitForClock(ctx context.Context, id cpns.EntityID) *Outcome {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for told := false; ; told = true {
@@ -139,7 +155,7 @@ func (p *provision) waitForClock(ctx context.Context, id cpns.EntityID) *Outcome
 			return nil
 		}
 		detail := "the router's clock says " + life.Stamp(now) + ", which is in the past: waiting for NTP"
-		if p.late {
+		if told && p.isLate() {
 			return &Outcome{Entity: id, Result: ResultUnreachable, Detail: "clock not set: " + detail, Advice: "let the router reach a time server (or set its clock) and give the command again; nothing was sent"}
 		}
 		if !told {
@@ -147,8 +163,7 @@ func (p *provision) waitForClock(ctx context.Context, id cpns.EntityID) *Outcome
 		}
 		select {
 		case <-tick.C:
-		case <-p.enough:
-			p.late = true
+		case <-p.late:
 		case <-ctx.Done():
 			o := failed(id, ctx.Err())
 			return &o
@@ -235,7 +250,7 @@ func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID,
 }
 
 // take is the rest of a good answer: store, then tell.
-func (p *provision) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKeyAssignmentResponse, now time.Time) Outcome {
+func (p *assignments) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKeyAssignmentResponse, now time.Time) Outcome {
 	n := len(resp.EUKeys)
 	// The earlier of both clocks: whichever of them is ahead, that moment has
 	// passed, and no router refuses its own clock for ever after.

@@ -21,7 +21,7 @@ type ProvisionRequest struct {
 	Entities     []cpns.EntityID // no two the same
 	Remember     bool            // keep PasswordHash, sealed, and renew sets with it as they run out
 	Reassign     bool            // also where a device is under alarm
-	Wait         time.Duration   // at most this long for the clock, and once more for deliveries
+	Wait         time.Duration   // at most this long for the clock and PSK1, and once more for deliveries
 }
 
 // Step is one thing that has happened to one device's request.
@@ -77,51 +77,109 @@ const (
 	ResultFailed      Result = "failed"      // anything else
 )
 
-// Provision requests a set for each device, one after the other, and then waits
-// for all deliveries together; what is not delivered by then stays pending, and
-// goes out at the device's next hello. After a wrong password, or where the
-// server cannot be asked, the devices that are left are not asked for. progress is called from this goroutine.
-// The outcomes come in the order of r.Entities; the error is ErrStopped or the
-// context's, and what has been assigned until then stays assigned.
+// Provision requests a set for each device, several at a time once the server has
+// taken the password, and then waits for all deliveries together; what is not
+// delivered by then stays pending, and goes out at the device's next hello. After a
+// wrong password, or where the server cannot be asked, the devices that are left are
+// not asked for. progress is called from this goroutine. The outcomes come in the
+// order of r.Entities; the error is ErrStopped or the context's, and what has been
+// assigned until then stays assigned.
 func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func(Step)) ([]Outcome, error) {
 	ctx, cancel := a.command(ctx)
 	defer cancel()
-	timer := time.NewTimer(r.Wait)
-	defer timer.Stop()
 	p := &provision{
-		a: a, r: r, progress: progress, enough: timer.C,
+		a: a, r: r, progress: progress,
 		news:     make(chan news, 4*len(r.Entities)+16),
 		outcomes: make([]Outcome, len(r.Entities)), wanted: map[cpns.EntityID]int{}, unstored: map[cpns.EntityID]error{},
 		told: map[refusal]bool{},
 	}
 	defer a.unwatch(r.Entities, p.news)
-	var dead *Outcome // why no further device is asked for
-	for i, id := range r.Entities {
-		if dead != nil {
-			p.outcomes[i] = dead.alsoFor(id)
-			progress(Step{Entity: id, Kind: StepFailed, Detail: p.outcomes[i].Detail})
-			continue
-		}
-		p.outcomes[i] = p.assign(ctx, id)
-		if p.outcomes[i].forAll() {
-			dead = &p.outcomes[i]
-		}
-		if ctx.Err() != nil {
-			return p.outcomes, context.Cause(ctx)
-		}
-		if o := p.outcomes[i]; o.Result == ResultAssigned {
-			p.wanted[id] = i
-			if err := p.offer(ctx, id); err != nil {
-				return p.outcomes, err
-			}
-		} else {
-			progress(Step{Entity: id, Kind: StepFailed, Detail: o.Detail})
-		}
-		p.drain(ctx)
+	if err := p.assignAll(ctx, cancel); err != nil {
+		return p.outcomes, err
 	}
-	timer.Reset(r.Wait)
-	p.late = false
 	return p.outcomes, p.await(ctx)
+}
+
+// assignAll brings the devices' sets. Until the server has taken the password they are
+// asked for one by one: ten wrong ones lock the user.
+func (p *provision) assignAll(ctx context.Context, cancel func()) (failure error) {
+	late := make(chan struct{})
+	defer time.AfterFunc(p.r.Wait, func() { close(late) }).Stop()
+	type end struct {
+		i int
+		o Outcome
+	}
+	steps, ends := make(chan Step), make(chan end)
+	as := &assignments{a: p.a, r: &p.r, progress: func(s Step) { steps <- s }, late: late}
+	fail := func(err error) {
+		if failure == nil {
+			failure = err
+		}
+		cancel()
+	}
+	var dead *Outcome // why no further device is asked for
+	known := false    // the server has taken the password
+	next, running := 0, 0
+	for {
+		atOnce := 1
+		if known {
+			atOnce = maxAsking
+		}
+		for ; dead == nil && failure == nil && next < len(p.r.Entities) && running < atOnce; next++ {
+			running++
+			go func(i int) { ends <- end{i, as.assign(ctx, p.r.Entities[i])} }(next)
+		}
+		if running == 0 {
+			break
+		}
+		select { // whatever becomes of ctx: those that are running end with it
+		case s := <-steps:
+			p.progress(s)
+		case e := <-ends:
+			running--
+			p.outcomes[e.i] = e.o
+			if ctx.Err() != nil {
+				fail(context.Cause(ctx))
+				continue
+			}
+			known = known || e.o.passwordTaken()
+			if e.o.forAll() && dead == nil {
+				dead = &e.o
+			}
+			if err := p.assigned(ctx, e.i); err != nil {
+				fail(err)
+			}
+		case n := <-p.news:
+			if err := p.hear(ctx, n); err != nil {
+				fail(err)
+			}
+		}
+	}
+	for ; failure == nil && next < len(p.r.Entities); next++ {
+		p.outcomes[next] = dead.alsoFor(p.r.Entities[next])
+		p.progress(Step{Entity: p.r.Entities[next], Kind: StepFailed, Detail: p.outcomes[next].Detail})
+	}
+	return failure
+}
+
+// assigned goes on with a device whose request has ended.
+func (p *provision) assigned(ctx context.Context, i int) error {
+	o := &p.outcomes[i]
+	if o.Result != ResultAssigned {
+		p.progress(Step{Entity: o.Entity, Kind: StepFailed, Detail: o.Detail})
+		return nil
+	}
+	p.wanted[o.Entity] = i
+	return p.offer(ctx, o.Entity)
+}
+
+// passwordTaken says that the server has authenticated the user.
+func (o *Outcome) passwordTaken() bool {
+	switch o.Status {
+	case cpns.UnknownPNE, cpns.PNEOwnedByAnotherUser:
+		return o.Result == ResultRefused
+	}
+	return o.Result == ResultAssigned
 }
 
 // forAll says that the next device would fare the same, or worse: ten wrong
@@ -142,8 +200,6 @@ type provision struct {
 	a        *Agent
 	r        ProvisionRequest
 	progress func(Step)
-	enough   <-chan time.Time // r.Wait is over
-	late     bool             // it has
 	news     chan news
 	outcomes []Outcome
 	wanted   map[cpns.EntityID]int // assigned and not delivered yet: place in outcomes
@@ -187,7 +243,9 @@ func (p *provision) offer(ctx context.Context, id cpns.EntityID) error {
 func (p *provision) await(ctx context.Context) error {
 	sweep := time.NewTicker(provisionSweep)
 	defer sweep.Stop()
-	for len(p.wanted) > 0 && !p.late {
+	enough := time.NewTimer(p.r.Wait)
+	defer enough.Stop()
+	for late := false; len(p.wanted) > 0 && !late; {
 		select {
 		case n := <-p.news:
 			if err := p.hear(ctx, n); err != nil {
@@ -197,8 +255,8 @@ func (p *provision) await(ctx context.Context) error {
 			if err := p.sweep(ctx); err != nil {
 				return err
 			}
-		case <-p.enough:
-			p.late = true
+		case <-enough.C:
+			late = true
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -229,20 +287,6 @@ func (p *provision) sweep(ctx context.Context) error {
 		err = errors.Join(err, p.look(ctx, id, false))
 	}
 	return err
-}
-
-// drain tells what has happened meanwhile, without waiting.
-func (p *provision) drain(ctx context.Context) {
-	for {
-		select {
-		case n := <-p.news:
-			if p.hear(ctx, n) != nil {
-				return
-			}
-		default:
-			return
-		}
-	}
 }
 
 func (p *provision) hear(ctx context.Context, n news) error {

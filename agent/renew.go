@@ -65,7 +65,9 @@ func (a *Agent) nextRenewal(ctx context.Context) (id cpns.EntityID, r ProvisionR
 }
 
 func (a *Agent) renewOne(ctx context.Context, id cpns.EntityID, r ProvisionRequest) {
-	p := &provision{a: a, r: r, progress: func(Step) {}, late: true}
+	late := make(chan struct{})
+	close(late)
+	p := &assignments{a: a, r: &r, progress: func(Step) {}, late: late}
 	o := p.assign(ctx, id)
 	if ctx.Err() != nil {
 		return

@@ -134,6 +134,7 @@ func TestPinHoldsForResumedSession(t *testing.T) {
 		if _, err := c.Post(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
+		c.transport.CloseIdleConnections()
 	}
 	if !resumed.Load() {
 		t.Fatal("the second session was not resumed")

@@ -80,6 +80,9 @@ func (c *Client) try(ctx context.Context, body []byte) (_ Response, again bool, 
 	}
 	req.Header.Set("Content-Type", c.contentType)
 	req.Header.Set("User-Agent", "") // net/http would name itself
+	// Not sent; it says that the request may be sent again where the server has just
+	// closed the connection that was kept open: that is no failed try.
+	req.Header["Idempotency-Key"] = nil
 
 	// RoundTrip, not http.Client: it follows no redirect and knows no cookie.
 	connection, err := c.trusting()

@@ -34,14 +34,14 @@ func TestPostSendsExactly(t *testing.T) {
 			t.Errorf("TLS version %x", r.TLS.Version)
 		}
 		names := slices.Sorted(maps.Keys(r.Header))
-		if want := []string{"Connection", "Content-Length", "Content-Type"}; !slices.Equal(names, want) {
+		if want := []string{"Content-Length", "Content-Type"}; !slices.Equal(names, want) {
 			t.Errorf("headers: got %q, want %q", names, want)
 		}
 		w.Header().Set("Set-Cookie", "id=1; Path=/")
 		w.Header().Set("Retry-After", "900")
 		answer(w, "sealed")
 	})
-	for range 2 { // no cookie, and the same again on a resumed session
+	for range 2 { // no cookie, and the same again on the same connection
 		resp, err := c.Post(t.Context(), body)
 		if err != nil {
 			t.Fatal(err)

@@ -50,6 +50,9 @@ func (c *Client) trusting() (*http.Transport, error) {
 	if len(pins) > 0 {
 		pinned(cfg, pins, c.hostname, c.now)
 	}
+	if c.transport != nil {
+		c.transport.CloseIdleConnections()
+	}
 	c.caText, c.pinsThen, c.transport = text, pins, newTransport(cfg)
 	c.useProxy(c.transport)
 	return c.transport, nil
