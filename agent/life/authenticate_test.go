@@ -272,6 +272,7 @@ func TestReadmitted(t *testing.T) {
 		}
 		c := b.asked(b.hello(1, 6)) // a copy, from before it was rolled back
 		for _, held := range []cpns.Index{3, 5} {
+			b.p.mem.own()
 			b.p.mem.challenge.randGW = c.RandGW
 			r, _ := responds(s, c, held)
 			if m := b.one(r); m.MessageType() != cpns.TypeIdentify {

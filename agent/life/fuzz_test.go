@@ -18,7 +18,7 @@ func FuzzParse(f *testing.F) {
 		{entity: testEntity, user: "bob", current: cur, alarm: &alarm{3, 7, 2}, remember: &cpns.PasswordHash{1}},
 		{entity: testEntity, user: "bob", request: &Request{User: "bob", Body: []byte{4}}},
 	} {
-		value, err := PNE{rec: r}.Marshal()
+		value, err := begin(r).Marshal()
 		if err != nil {
 			f.Fatal(err)
 		}

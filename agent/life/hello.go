@@ -35,7 +35,7 @@ func (p PNE) hello(h *cpns.Hello, w World) (PNE, []Effect) {
 	if err != nil {
 		panic("life: encoding a hello that was decoded: " + err.Error())
 	}
-	wire := p.mem.notify.answerTo(&sum)
+	wire := p.mem.answerTo(&sum)
 	answers := &p.mem.hellos
 	if wire != nil || sum == p.mem.challenged {
 		answers = &p.mem.again

@@ -23,7 +23,6 @@ type notifying struct {
 	index   cpns.Index
 	answers []answer // the latest last; never changed in place
 	x25519  bool     // every answer for this key went under X25519
-	taken   answer   // the answer that brought the key before: its hello can come again
 }
 
 // answer is the answer to one hello.
@@ -33,12 +32,12 @@ type answer struct {
 	x25519 bool
 }
 
-// answerTo is what a hello was answered with, nil where it was not.
-func (n *notifying) answerTo(hello *hash) []byte {
-	if n.taken.wire != nil && n.taken.hello == *hello {
-		return n.taken.wire
+// answerTo is the notification that a hello was answered with, nil where it was not.
+func (m *memory) answerTo(hello *hash) []byte {
+	if m.taken != nil && m.taken.hello == *hello {
+		return m.taken.wire
 	}
-	for _, a := range n.answers {
+	for _, a := range m.notify.answers {
 		if a.hello == *hello {
 			return a.wire
 		}
@@ -68,7 +67,7 @@ func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, [
 	m.Wire = encode(sealed)
 	n := &p.mem.notify
 	if n.epoch != t.Epoch || n.index != index {
-		*n = notifying{epoch: t.Epoch, index: index, x25519: true, taken: n.taken}
+		*n = notifying{epoch: t.Epoch, index: index, x25519: true}
 	}
 	n.x25519 = n.x25519 && h.X25519 != nil
 	n.answers = append(slices.Clone(n.answers[max(0, len(n.answers)-maxAnswers+1):]), answer{*sum, m.Wire, h.X25519 != nil})
@@ -85,7 +84,7 @@ func (p PNE) acknowledgement(m *cpns.Acknowledgement, w World) (PNE, []Effect) {
 	if a := p.mem.notify.proves(m, p.rec); a != nil {
 		taken := *a
 		p.noteProof(m.Epoch, m.Index, taken.x25519, w)
-		p.mem.notify.taken = taken
+		p.mem.taken = &taken
 		return p, []Effect{p.news(Delivered, p.rec.setOf(m.Epoch))}
 	}
 	if p.mem.update.proves(m, p.rec) {
@@ -132,8 +131,8 @@ type offer struct {
 func (p PNE) refused(m *cpns.Acknowledgement) (PNE, []Effect) {
 	o, n, u := &p.mem.offered, &p.mem.notify, &p.mem.update
 	last := !o.overtaken && m.Epoch == o.epoch && m.Index == o.index
-	underWay := m.Epoch == n.epoch && m.Index == n.index || m.Epoch == u.epoch && m.Index == u.index
-	if !underWay || m.Status == cpns.AckCannotDecrypt && !last {
+	about := m.Epoch == n.epoch && m.Index == n.index || m.Epoch == u.epoch && m.Index == u.index
+	if !about || m.Status == cpns.AckCannotDecrypt && !last {
 		return p, []Effect{p.news(Unproved, p.rec.target())}
 	}
 	p.mem.remark = Refusal(m.Status)

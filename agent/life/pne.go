@@ -17,7 +17,8 @@ type PNE struct {
 }
 
 // memory is what of a PNE is in memory only. Losing it costs a PNE nothing but
-// another hello.
+// another hello. A gateway may have ten thousand of them on a router with 64 MB: what
+// is there only while it runs has a place only then.
 type memory struct {
 	link      string    // where it was last heard, by a hello that verified or a proof
 	seen      time.Time // when
@@ -30,30 +31,67 @@ type memory struct {
 	again     budget     // of answers to hellos that were answered before
 	begun     budget     // of authentications that hellos began
 
-	identify  repeat  // asking the PNE to say hello
-	poll      polling // asking it again and again, while a key waits for it
-	notify    notifying
-	challenge challenging
+	poll polling // asking it again and again to say hello, while a key waits for it
 	// challenged is H of the last hello that a challenge answered, all zero for none.
 	challenged hash
-	update     updating
-	offered    offer
+	taken      *answer // the notification that brought the last key: its hello can come again
 	permit     permission
 	advanced   time.Time // when a next key was first sent by an eukey-update
 	reauth     time.Time // when the schedule asks next, zero for never
 	tickets    uint64    // the last that was given out
+
+	*underWay // never changed in place, but by the Apply that has made it
+}
+
+// underWay is what is under way with a PNE, or can still be answered.
+type underWay struct {
+	identify  repeat // asking the PNE to say hello
+	notify    notifying
+	challenge challenging
+	update    updating
+	offered   offer
+}
+
+// quiet is where nothing is under way. It is never changed.
+var quiet underWay
+
+// own makes what is under way m's alone, to be changed.
+func (m *memory) own() {
+	own := *m.underWay
+	m.underWay = &own
+}
+
+// tidy is u without what no longer means anything.
+func (u *underWay) tidy() *underWay {
+	if !u.challenge.open() {
+		u.challenge = challenging{}
+	}
+	if !u.identify.open() && !u.challenge.open() && u.notify.epoch == 0 && u.update.epoch == 0 {
+		return &quiet
+	}
+	return u
 }
 
 // New is a PNE that a user asks for and of which nothing is known yet.
 func New(id cpns.EntityID, user cpns.UserID) PNE {
-	return PNE{rec: &record{entity: id, user: user}}
+	return begin(&record{entity: id, user: user})
 }
+
+// begin is a PNE of which only its record is known.
+func begin(r *record) PNE { return PNE{rec: r, mem: memory{underWay: &quiet}} }
 
 // Apply is the protocol of one PNE at the gateway: a pure function, the only
 // place where what is known of a PNE changes. Where [PNE.SameRecord] says that
 // the new PNE's record is another, it must be stored before anything else; where
 // that fails the old PNE stays, and no effect is had.
 func Apply(p PNE, ev Event, w World) (PNE, []Effect) {
+	p.mem.own()
+	p, effects := p.apply(ev, w)
+	p.mem.underWay = p.mem.tidy()
+	return p, effects
+}
+
+func (p PNE) apply(ev Event, w World) (PNE, []Effect) {
 	switch ev := ev.(type) {
 	case *cpns.Hello:
 		return p.hello(ev, w)
@@ -153,9 +191,9 @@ func (p *PNE) noteProof(e cpns.Epoch, i cpns.Index, x25519 bool, w World) {
 		}
 		p.rec.advanced = when.Unix()
 	}
-	taken := p.mem.notify.taken
+	taken := p.mem.taken
 	p.endExchanges()
-	p.mem.notify.taken = taken
+	p.mem.taken = taken
 	if !p.pending() {
 		p.mem.poll = polling{}
 	}
@@ -172,6 +210,7 @@ func (p *PNE) heard(w World) {
 func (p *PNE) endExchanges() {
 	p.mem.notify, p.mem.challenge, p.mem.update = notifying{}, challenging{}, updating{}
 	p.mem.offered, p.mem.permit = offer{}, permission{}
+	p.mem.taken = nil
 }
 
 // pending says that a key waits for the PNE: it has proved nothing of the newest

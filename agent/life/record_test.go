@@ -20,7 +20,7 @@ func TestRecord(t *testing.T) {
 		request: &Request{User: "bob@example.net", Rand: [32]byte{1}, Time: 2, AuthData: [32]byte{3}, Body: []byte{4}, Made: 5},
 		alarm:   &alarm{3, 7, 2},
 	}
-	value, err := PNE{rec: r}.Marshal()
+	value, err := begin(r).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -175,7 +175,7 @@ func (r *search) moves(n *node, visit func(move string, next node)) {
 	if n.left.restarts > 0 {
 		try("power cut of the gateway", func(n *node) bool {
 			n.left.restarts--
-			n.gw = PNE{rec: n.gw.rec}
+			n.gw = begin(n.gw.rec)
 			return r.apply(n, Started{}, r.world(n))
 		})
 	}
@@ -269,6 +269,7 @@ func (r *search) passTime(n *node, w World) bool {
 func (r *search) settleTimes(n *node) {
 	now := r.world(n).Now
 	m := &n.gw.mem
+	m.own()
 	m.seen, m.hellos, m.epochs, m.tickets = time.Time{}, budget{}, budget{}, 0
 	for _, p := range m.repeats() {
 		if p.open() {

@@ -71,6 +71,7 @@ func happen(b *bench, s *Set, event string) []Outgoing {
 			return nil // there is no such key
 		}
 		if b.p.rec.target() != nil {
+			b.p.mem.own()
 			b.p, _ = b.p.challenge("wire", nil, b.w)
 		}
 		key := s.key(i)
