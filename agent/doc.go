@@ -14,5 +14,6 @@
 //   - package life: steps 7 and 8 and what follows, as a pure function of what
 //     is known of one PNE and what happens to it
 //   - agent.go: the one goroutine that owns every PNE's state
+//   - write.go: a record's way into the store beside it, and what waits for that
 //   - port.go: a link's way into that goroutine and out of it
 package agent

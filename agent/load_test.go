@@ -18,16 +18,17 @@ import (
 // hub is a link with many devices behind it, as a broker is one: what it is
 // given it hands to the device, and what the device says comes up.
 type hub struct {
+	name    string
 	mu      sync.Mutex
 	devices map[string]*pne.Device
 	up      chan transport.Message
 }
 
 func newHub(n int) *hub {
-	return &hub{devices: map[string]*pne.Device{}, up: make(chan transport.Message, 4*n)}
+	return &hub{name: "hub", devices: map[string]*pne.Device{}, up: make(chan transport.Message, 4*n)}
 }
 
-func (h *hub) Name() string                 { return "hub" }
+func (h *hub) Name() string                 { return h.name }
 func (h *hub) RetryInterval() time.Duration { return transport.RetryMQTT }
 func (h *hub) Addressed() bool              { return true }
 func (h *hub) Status() transport.Status     { return transport.Status{State: transport.Up} }

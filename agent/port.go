@@ -280,6 +280,7 @@ func (a *Agent) happen(e *entry, in inbound) {
 	seen := e.Seen()
 	a.step(e, in.event, in.port.link.Name(), func(out []life.Outgoing, _ error) {
 		if h, ok := in.event.(*cpns.Hello); ok && e.Seen() != seen { // it can be the PNE's
+			h.Entity = e.Entity() // one copy in memory
 			e.hello = h
 		}
 		in.answer(out) // none where there is an error: written has logged it, and the PNE repeats itself

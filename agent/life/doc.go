@@ -4,10 +4,11 @@
 //
 // [Apply] is a pure function, (PNE, Event, World) to (PNE, effects): it has no
 // goroutine, link, store, clock or randomness of its own. Package agent calls it
-// from the one goroutine that owns all PNEs, stores what it returns and does
-// what it asks for.
+// from the one goroutine that owns all PNEs, through [Served], stores what it returns
+// and does what it asks for.
 //
 //   - pne.go: what is known of a PNE, and Apply
+//   - served.go: a step whose record is on its way to the store
 //   - event.go: what can happen, and what Apply can ask for
 //   - hello.go, notify.go, authenticate.go: steps 7 and 8 and what follows, a
 //     procedure each

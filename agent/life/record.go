@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"time"
+	"unique"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -136,6 +137,17 @@ func (r *record) withProof(e cpns.Epoch, i cpns.Index, x25519 bool) *record {
 		n.current = &moved
 	}
 	return &n
+}
+
+// shared is r, just read, with one copy in memory of what is the same for many PNEs.
+func (r *record) shared() *record {
+	r.user = unique.Make(r.user).Value()
+	for _, t := range []*Set{r.current, r.next} {
+		if t != nil {
+			t.Gateway = unique.Make(t.Gateway).Value()
+		}
+	}
+	return r
 }
 
 // What follows is what the agent asks of a PNE beside its [View].

@@ -85,7 +85,10 @@ var errRecord = errors.New("its contents make no sense; it may be of a newer ver
 // the store seals that with the record, which does not repeat it.
 func Parse(name string, value []byte) (PNE, error) {
 	r, err := parseRecord(name, value)
-	return begin(r), err
+	if err != nil {
+		return PNE{}, err
+	}
+	return begin(r.shared()), nil
 }
 
 func parseRecord(name string, value []byte) (*record, error) {

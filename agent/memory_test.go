@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"crypto/rand"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"cpns.example.net/pngw/agent/life"
+	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/transport"
+)
+
+// maxPerPNE is what one PNE may take of the heap where pointers have 32 bits, with
+// all that has been said with it so far: ten thousand of them 12 MiB. The store's
+// index comes on top in the program, and is in here too: see TestMemory.
+const maxPerPNE = 12 << 20 / 10_000
+
+// storeIndex is what the store keeps in memory of a record, in bytes, at most.
+const storeIndex = 160
+
+// TestMemory: a gateway of many PNEs that have all said hello, taken a key and
+// authenticated fits a router's memory.
+func TestMemory(t *testing.T) {
+	n := 10_000
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "386" {
+		n = 300 // the processor may be an emulated one
+	}
+	store := &memStore{records: map[string][]byte{}}
+	id := func(i int) cpns.EntityID { return cpns.EntityID(fmt.Sprintf("urn:dev:mac:%012x", i)) }
+	for i := range n {
+		s := &life.Set{Gateway: testGateway, Epoch: 1, Length: 64, TK: make(cpns.TK, 16)}
+		s.Last[0] = byte(i)
+		p, _ := life.Apply(life.New(id(i), "alice@example.net"), life.Assigned{User: "alice@example.net", Set: s}, life.World{})
+		value, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.records[string(id(i))] = value
+	}
+	link, _ := transport.NewPair("wire", "device")
+	perPNE := func(what string, a *Agent, before uint64) int {
+		each := int(heapInUse()-before) / n
+		t.Logf("%s: %d bytes a PNE", what, each)
+		runtime.KeepAlive(a)
+		return each
+	}
+
+	before := heapInUse()
+	begin := time.Now()
+	a, err := New(Config{Gateway: testGateway, PSK: &filePSK{}, Server: poster{}, Store: discarding{store}, Clock: &testClock{}, Links: []transport.Link{link}, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d records read in %v", n, time.Since(begin))
+	perPNE("started", a, before)
+
+	port := a.ports[0]
+	say := func(d *pne.Device, wire []byte, err error) {
+		t.Helper()
+		for wire != nil {
+			m, parseErr := cpns.ParseMessage(wire)
+			if err != nil || parseErr != nil {
+				t.Fatal(err, parseErr)
+			}
+			var e cpns.EntityID
+			switch m := m.(type) {
+			case *cpns.Hello:
+				e = m.Entity
+			case *cpns.Acknowledgement:
+				e = m.Entity
+			case *cpns.AuthResponse:
+				e = m.Entity
+			}
+			a.receive(inbound{entity: e, event: m, port: port})
+			a.writers.wait()
+			wire = nil
+			for len(port.answers) > 0 {
+				for _, out := range (<-port.answers).out {
+					wire, _ = d.Handle(out.Wire)
+				}
+			}
+		}
+	}
+	for i := range n {
+		d, err := pne.New(pne.Config{Entity: id(i), TK: make(cpns.TK, 16), Storage: pne.Volatile{}, Rand: rand.Reader})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a notification and an authentication
+			wire, err := d.Hello()
+			say(d, wire, err)
+		}
+		if v := a.pnes[id(i)].View(); v.State != StateDelivered || v.Index != 1 {
+			t.Fatalf("%s is %s at key %d", v.Entity, v.State, v.Index)
+		}
+	}
+	each := perPNE("heard, delivered, authenticated", a, before) + storeIndex
+	if limit := maxPerPNE * (1 + ^uint(0)>>63); each > int(limit) {
+		t.Errorf("%d bytes a PNE, %d of them for the store's index; %d are there", each, storeIndex, limit)
+	}
+}
+
+// discarding is a store that keeps what it had.
+type discarding struct{ *memStore }
+
+func (discarding) Put(string, []byte) error { return nil }
+
+// heapInUse is how many bytes are in use.
+func heapInUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
