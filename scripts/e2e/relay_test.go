@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -20,15 +21,20 @@ type thief struct {
 	server   string
 
 	mu    sync.Mutex
-	lose  int // of the connections to come
+	open  map[net.Conn]bool // to gateways
+	lose  int               // of the connections to come
 	taken int
 }
+
+// quietFor is how long a server has said nothing that has answered: it keeps the
+// connection for what else the gateway asks.
+const quietFor = time.Second
 
 // relay begins it. Between the parties it stands for a line that breaks.
 func relay(ts *testscript.TestScript, r *rig, _ []string) {
 	l, err := net.Listen("tcp", r.relay)
 	ts.Check(err)
-	t := &thief{listener: l, server: r.serve}
+	t := &thief{listener: l, server: r.serve, open: map[net.Conn]bool{}}
 	r.thief = t
 	go func() {
 		for {
@@ -49,11 +55,17 @@ func (t *thief) carry(client net.Conn) {
 	}
 	defer server.Close()
 	t.mu.Lock()
+	t.open[client] = true
 	loses := t.lose > 0
 	if loses {
 		t.lose--
 	}
 	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		delete(t.open, client)
+		t.mu.Unlock()
+	}()
 	// In TLS 1.3 the client speaks twice before it has an answer: its hello, and after
 	// the server's, the end of its handshake with the request.
 	spoken := make(chan struct{})
@@ -82,7 +94,8 @@ func (t *thief) carry(client net.Conn) {
 		n, err := server.Read(buf)
 		select {
 		case <-spoken:
-			if err != nil { // it has said all, and closed
+			server.SetReadDeadline(time.Now().Add(quietFor))
+			if err != nil { // it has said all, and closed, or is quiet
 				t.mu.Lock()
 				t.taken++
 				t.mu.Unlock()
@@ -98,7 +111,7 @@ func (t *thief) carry(client net.Conn) {
 	}
 }
 
-// lose has the answers on the next connections lost.
+// lose has the answers on the next connections lost, and ends those that there are.
 func lose(ts *testscript.TestScript, r *rig, args []string) {
 	usage(ts, args, 1, "lose N")
 	n, err := strconv.Atoi(args[0])
@@ -106,6 +119,9 @@ func lose(ts *testscript.TestScript, r *rig, args []string) {
 	r.thief.mu.Lock()
 	defer r.thief.mu.Unlock()
 	r.thief.lose, r.thief.taken = n, 0
+	for c := range r.thief.open {
+		c.Close()
+	}
 }
 
 // lost waits until as many are.
