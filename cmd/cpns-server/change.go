@@ -91,7 +91,7 @@ It asks before, unless --yes is given.`,
 func yesFlag(fs *flag.FlagSet) *bool { return fs.Bool("yes", false, "do not ask") }
 
 // askBefore asks about what cannot be undone, in a data folder that is there.
-func askBefore(c *command.Console, data string, yes bool, question string) error {
+func askBefore(c *command.Console, data place, yes bool, question string) error {
 	if err := c.CanAsk(yes); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func askBefore(c *command.Console, data string, yes bool, question string) error
 }
 
 // eachPNE does something with each of some PNEs, whatever becomes of the others.
-func eachPNE(ctx context.Context, data string, args []string, do func(*server.Operator, cpns.EntityID) error) error {
+func eachPNE(ctx context.Context, data place, args []string, do func(*server.Operator, cpns.EntityID) error) error {
 	return withOperator(ctx, data, func(op *server.Operator) error {
 		var errs []error
 		for _, arg := range args {

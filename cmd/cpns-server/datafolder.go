@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,7 +10,6 @@ import (
 	"strings"
 
 	"cpns.example.net/pngw/cpns/server"
-	"cpns.example.net/pngw/cpns/server/sqlite"
 	"cpns.example.net/pngw/internal/command"
 )
 
@@ -26,15 +23,14 @@ func (d dataFolder) caKey() string      { return filepath.Join(string(d), "ca.ke
 func (d dataFolder) serverCert() string { return filepath.Join(string(d), "server.pem") }
 func (d dataFolder) serverKey() string  { return filepath.Join(string(d), "server.key") }
 
-// dataFlag declares --data.
-func dataFlag(fs *flag.FlagSet) *string {
-	return fs.String("data", "", "the data `DIR` that init made")
-}
-
-// openFolder checks a value of --data and says who owns the folder.
-func openFolder(path string) (dataFolder, owner, error) {
+// openFolder checks a place and says who owns its folder.
+func openFolder(p place) (dataFolder, owner, error) {
+	path := p.folder
 	if path == "" {
 		return "", owner{}, command.Misused("--data DIR is missing")
+	}
+	if err := p.check(); err != nil {
+		return "", owner{}, err
 	}
 	d := dataFolder(path)
 	owns, err := ownerOf(path)
@@ -42,7 +38,11 @@ func openFolder(path string) (dataFolder, owner, error) {
 		if err := owns.may(path); err != nil {
 			return "", owner{}, err
 		}
-		_, err = os.Stat(d.database())
+		mark := d.database()
+		if p.store != "" {
+			mark = d.masterKey()
+		}
+		_, err = os.Stat(mark)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if inner, _ := filepath.Glob(filepath.Join(path, "*", filepath.Base(d.database()))); len(inner) == 1 {
@@ -53,26 +53,13 @@ func openFolder(path string) (dataFolder, owner, error) {
 	return d, owns, advise(err, path)
 }
 
-// inFolder runs f on the data folder at path, with the rights of its owner.
-func inFolder(path string, f func(d dataFolder) error) error {
-	d, owns, err := openFolder(path)
+// inFolder runs f on the data folder of a place, with the rights of its owner.
+func inFolder(p place, f func(d dataFolder) error) error {
+	d, owns, err := openFolder(p)
 	if err != nil {
 		return err
 	}
-	return advise(owns.do(path, func() error { return f(d) }), path)
-}
-
-// openStore opens the database and its master key.
-func (d dataFolder) openStore(ctx context.Context) (*sqlite.Store, *server.MasterKey, error) {
-	key, err := d.readMasterKey()
-	if err != nil {
-		return nil, nil, err
-	}
-	store, err := sqlite.Open(ctx, d.database())
-	if err != nil {
-		return nil, nil, err
-	}
-	return store, key, nil
+	return advise(owns.do(p.folder, func() error { return f(d) }), p.folder)
 }
 
 // readMasterKey reads the master key: 64 hex digits in a file that is the owner's
@@ -100,11 +87,4 @@ func (d dataFolder) readMasterKey() (*server.MasterKey, error) {
 	}
 	copy(key[:], raw)
 	return key, nil
-}
-
-func (d dataFolder) explainMasterKey(err error) error {
-	if errors.Is(err, server.ErrWrongMasterKey) {
-		return fmt.Errorf("%s is not the master key of %s: put the two back from the same backup", d.masterKey(), d.database())
-	}
-	return err
 }

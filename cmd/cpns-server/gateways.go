@@ -58,7 +58,7 @@ var gatewayAddCommand = command.Command{
 	},
 }
 
-func addWithIMPI(ctx context.Context, c *command.Console, data string, id cpns.GatewayID, impi string) error {
+func addWithIMPI(ctx context.Context, c *command.Console, data place, id cpns.GatewayID, impi string) error {
 	if err := server.CheckIMPI(impi); err != nil {
 		return command.Misused("--impi: %v", err)
 	}
@@ -73,7 +73,7 @@ func addWithIMPI(ctx context.Context, c *command.Console, data string, id cpns.G
 	return nil
 }
 
-func addWithPSK(ctx context.Context, c *command.Console, data string, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
+func addWithPSK(ctx context.Context, c *command.Console, data place, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
 	psk, err := readPSK(path)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func addWithPSK(ctx context.Context, c *command.Console, data string, id cpns.Ga
 
 // addWithNewPSK writes the file first: a gateway whose PSK1 was lost would have to
 // be removed again.
-func addWithNewPSK(ctx context.Context, c *command.Console, data string, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
+func addWithNewPSK(ctx context.Context, c *command.Console, data place, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
 	psk := make(cpns.PSK1, 32)
 	rand.Read(psk)
 	defer clear(psk)
@@ -106,7 +106,7 @@ func addWithNewPSK(ctx context.Context, c *command.Console, data string, id cpns
 	return nil
 }
 
-func addGateway(ctx context.Context, data string, id cpns.GatewayID, pskID cpns.PSKIdentity, psk cpns.PSK1) error {
+func addGateway(ctx context.Context, data place, id cpns.GatewayID, pskID cpns.PSKIdentity, psk cpns.PSK1) error {
 	err := withOperator(ctx, data, func(op *server.Operator) error { return op.AddGateway(ctx, id, pskID, psk) })
 	if errors.Is(err, server.ErrExists) {
 		return fmt.Errorf("there is a gateway %s, or one with the PSK1 identity %s, already: cpns-server gateway list shows them", id, pskID)

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cpns/server"
-	"cpns.example.net/pngw/cpns/server/sqlite"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
 	"cpns.example.net/pngw/internal/durable"
@@ -29,14 +28,15 @@ import (
 // certificates are made by.
 func initCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "init", Options: "--data DIR [--host NAME]... [--cert FILE --key FILE] [--renew-cert]",
+		Name: "init", Options: "--data DIR [--store URL] [--host NAME]... [--cert FILE --key FILE] [--renew-cert]",
 		Summary: "make the data folder",
-		About: `Makes the data folder: an empty database, the master key that opens it, and a private CA with a server certificate for localhost, 127.0.0.1, ::1 and every --host, or a certificate of your own. Root makes it for the user who owns the folder above, or an empty one in its place.
+		About: `Makes the data folder: an empty database, the master key that opens it, and a private CA with a server certificate for localhost, 127.0.0.1, ::1 and every --host, or a certificate of your own. Root makes it for the user who owns the folder above, or an empty one in its place. With --store the database is an empty one of PostgreSQL, and only the rest is in the folder.
 
 With --renew-cert: only replaces the server certificate, by one of the folder's CA for the same names and more and with the same key, or by your own.`,
 		Setup: func(fs *flag.FlagSet) command.Run {
 			var opts initOptions
-			fs.StringVar(&opts.data, "data", "", "the folder `DIR` to make")
+			fs.StringVar(&opts.folder, "data", "", "the folder `DIR` to make")
+			storeFlags(fs, &opts.place)
 			fs.Func("host", "a `NAME` or IP address by which gateways reach the server; may be given several times", func(host string) error {
 				opts.hosts = append(opts.hosts, host)
 				return checkHost(host)
@@ -47,7 +47,7 @@ With --renew-cert: only replaces the server certificate, by one of the folder's 
 			fs.BoolVar(&opts.privateCA, "private-ca", false, "with --renew-cert: back from a certificate of your own to one of the folder's CA")
 			return func(ctx context.Context, c *command.Console, _ []string) error {
 				opts.now = now()
-				if err := opts.check(*renew); err != nil {
+				if err := opts.verify(*renew); err != nil {
 					return err
 				}
 				if *renew {
@@ -60,7 +60,7 @@ With --renew-cert: only replaces the server certificate, by one of the folder's 
 }
 
 type initOptions struct {
-	data              string
+	place
 	hosts             []string
 	certFile, keyFile string
 	own               *ownCert // what the two files have, nil where they are not given
@@ -68,11 +68,11 @@ type initOptions struct {
 	now               time.Time
 }
 
-// check checks the options and reads the operator's files, with the rights of the one
+// verify checks the options and reads the operator's files, with the rights of the one
 // who gives the command.
-func (o *initOptions) check(renew bool) (err error) {
+func (o *initOptions) verify(renew bool) (err error) {
 	switch {
-	case o.data == "":
+	case o.folder == "":
 		return command.Misused("--data DIR is missing")
 	case (o.certFile == "") != (o.keyFile == ""):
 		return command.Misused("--cert and --key go together")
@@ -84,6 +84,9 @@ func (o *initOptions) check(renew bool) (err error) {
 	if err := checkClock(o.now); err != nil {
 		return err
 	}
+	if err := o.place.check(); err != nil {
+		return err
+	}
 	if o.certFile != "" {
 		o.own, err = readOwnCert(o.certFile, o.keyFile, o.now)
 	}
@@ -91,7 +94,7 @@ func (o *initOptions) check(renew bool) (err error) {
 }
 
 func initFolder(ctx context.Context, c *command.Console, opts *initOptions) error {
-	dir, err := filepath.Abs(opts.data)
+	dir, err := filepath.Abs(opts.folder)
 	if err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func whoMakes(dir string) (maker, keeper owner, err error) {
 // there as a whole or not at all.
 func makeFolder(ctx context.Context, dir string, keeper owner, opts *initOptions) (cert tls.Certificate, err error) {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return cert, fmt.Errorf("%s is not empty: nothing was changed; choose another --data", opts.data)
+		return cert, fmt.Errorf("%s is not empty: nothing was changed; choose another --data", opts.folder)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return cert, err
 	}
@@ -148,7 +151,11 @@ func makeFolder(ctx context.Context, dir string, keeper owner, opts *initOptions
 	if err != nil {
 		return cert, err
 	}
+	kept := false
 	defer func() { // where all went well it has another name
+		if kept {
+			return
+		}
 		keeper.do(made, func() error { return os.RemoveAll(made) })
 		os.Remove(made)
 	}()
@@ -164,12 +171,14 @@ func makeFolder(ctx context.Context, dir string, keeper owner, opts *initOptions
 	if err != nil {
 		return cert, err
 	}
+	// A database of its own is bound to the key in the folder by now.
+	kept = opts.store != ""
 	// An empty folder is replaced, which os.Rename would refuse; one that was
 	// filled meanwhile is not.
 	if err := syscall.Rename(made, dir); errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) {
-		return cert, fmt.Errorf("%s is a mount point: give a folder in it, such as %s", opts.data, filepath.Join(opts.data, "cpns"))
+		return cert, fmt.Errorf("%s is a mount point: give a folder in it, such as %s", opts.folder, filepath.Join(opts.folder, "cpns"))
 	} else if err != nil {
-		return cert, fmt.Errorf("giving %s its name: %w", opts.data, err)
+		return cert, fmt.Errorf("giving %s the name %s: %w", made, opts.folder, err)
 	}
 	return cert, durable.SyncDir(above)
 }
@@ -185,7 +194,7 @@ func fillFolder(ctx context.Context, d dataFolder, opts *initOptions) (tls.Certi
 	if err := durable.WriteNew(d.masterKey(), []byte(hex.EncodeToString(key[:])+"\n"), 0o400); err != nil {
 		return cert, err
 	}
-	store, err := sqlite.Create(ctx, d.database())
+	store, err := opts.createStore(ctx, d)
 	if err != nil {
 		return cert, err
 	}
@@ -239,7 +248,7 @@ func firstCert(d dataFolder, opts *initOptions) (tls.Certificate, error) {
 
 // report says what init made and what comes next.
 func report(c *command.Console, opts *initOptions, keeper owner, cert tls.Certificate) {
-	d := dataFolder(opts.data)
+	d := dataFolder(opts.folder)
 	belongs := ""
 	if os.Getuid() == 0 {
 		belongs = fmt.Sprintf(", which belongs to %s", keeper)
@@ -247,7 +256,7 @@ func report(c *command.Console, opts *initOptions, keeper owner, cert tls.Certif
 	c.Printf("made %s%s:\n", d, belongs)
 	for _, file := range []struct{ path, about string }{
 		{d.database(), "users, gateways, PNEs, assignments and the audit log"},
-		{d.masterKey(), "opens what lies sealed in cpns.db: keep a copy, apart from its backups"},
+		{d.masterKey(), "opens what lies sealed in the database: keep a copy, apart from its backups"},
 		{d.caCert(), "the certificate for gateways to trust"},
 		{d.caKey(), "signs server certificates"},
 		{d.serverCert(), "for " + strings.Join(hostsOf(cert.Leaf), ", ") + ", until " + day(cert.Leaf.NotAfter)},
@@ -256,6 +265,10 @@ func report(c *command.Console, opts *initOptions, keeper owner, cert tls.Certif
 		if _, err := os.Stat(file.path); err == nil {
 			display.Fill(c.Stdout, fmt.Sprintf("  %-12s", filepath.Base(file.path)), file.about, 14)
 		}
+	}
+	if opts.store != "" {
+		display.Fill(c.Stdout, "", fmt.Sprintf("Users, gateways, PNEs, assignments and the audit log are in %s: name it by --store, or in the environment as %s. Other servers on it need copies of %s, %s, %s, %s and %s.", opts.database(), storeEnv,
+			filepath.Base(d.masterKey()), filepath.Base(d.caCert()), filepath.Base(d.caKey()), filepath.Base(d.serverCert()), filepath.Base(d.serverKey())), 0)
 	}
 	sayRoot(c, opts.own)
 	c.Printf(`next:

@@ -105,7 +105,7 @@ type invited struct {
 	notes []string
 }
 
-func invite(ctx context.Context, c *command.Console, data string, o *inviteOptions) error {
+func invite(ctx context.Context, c *command.Console, data place, o *inviteOptions) error {
 	var made *invited
 	err := inOperatorsFolder(ctx, data, func(d dataFolder, op *server.Operator) (err error) {
 		made, err = makeCode(ctx, d, op, o)

@@ -88,8 +88,8 @@ func (l *labels) each(ctx context.Context, op *server.Operator, sheet func(label
 	for _, e := range l.named {
 		wanted[e] = true
 	}
-	err := op.PNEs(ctx, func(p server.PNE) error {
-		if l.owner != "" && p.Owner != l.owner || len(l.named) > 0 && !wanted[p.Entity] {
+	err := op.PNEs(ctx, server.PNEFilter{Owner: l.owner}, func(p server.PNE) error {
+		if len(l.named) > 0 && !wanted[p.Entity] {
 			return nil
 		}
 		delete(wanted, p.Entity)

@@ -41,7 +41,7 @@ func program(now func() time.Time) *command.Program {
 			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneLabelsCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
-			auditCommand, versionCommand,
+			auditCommand, migrateCommand, versionCommand,
 		},
 		Notes: "First: init, user add, gateway invite, pne import; then run.",
 		Lists: []command.List{
@@ -55,7 +55,7 @@ func program(now func() time.Time) *command.Program {
 				return op.Pending(ctx, func(e server.Enrolment, _ []server.Conflict) error { tell(e.Key.Fingerprint()); return nil })
 			})},
 			{Name: "ids", Word: "ENTITY_ID", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
-				return op.PNEs(ctx, func(p server.PNE) error { tell(string(p.Entity)); return nil })
+				return op.PNEs(ctx, server.PNEFilter{}, func(p server.PNE) error { tell(string(p.Entity)); return nil })
 			})},
 		},
 		ListOptions: func(fs *flag.FlagSet) { dataFlag(fs) },
@@ -65,6 +65,6 @@ func program(now func() time.Time) *command.Program {
 // listed makes a list for a shell of what is in the folder that --data names.
 func listed(each func(context.Context, *server.Operator, func(string)) error) func(context.Context, *command.Console, func(string)) error {
 	return func(ctx context.Context, c *command.Console, tell func(string)) error {
-		return withOperator(ctx, c.Value("data"), func(op *server.Operator) error { return each(ctx, op, tell) })
+		return withOperator(ctx, place{c.Value("data"), c.Value("store"), c.Value("store-password-file")}, func(op *server.Operator) error { return each(ctx, op, tell) })
 	}
 }

@@ -29,21 +29,25 @@ func forOne[ID any](parse func(string) (ID, error), do func(context.Context, *co
 
 // withOperator runs f as the operator of the folder that --data names, with the
 // rights of the folder's owner: a file of the operator's is opened before.
-func withOperator(ctx context.Context, path string, f func(*server.Operator) error) error {
-	return inOperatorsFolder(ctx, path, func(_ dataFolder, op *server.Operator) error { return f(op) })
+func withOperator(ctx context.Context, p place, f func(*server.Operator) error) error {
+	return inOperatorsFolder(ctx, p, func(_ dataFolder, op *server.Operator) error { return f(op) })
 }
 
 // inOperatorsFolder is withOperator for what needs the folder's other files as well.
-func inOperatorsFolder(ctx context.Context, path string, f func(dataFolder, *server.Operator) error) error {
-	return inFolder(path, func(d dataFolder) (err error) {
-		store, key, err := d.openStore(ctx)
+func inOperatorsFolder(ctx context.Context, p place, f func(dataFolder, *server.Operator) error) error {
+	return inFolder(p, func(d dataFolder) (err error) {
+		key, err := d.readMasterKey()
+		if err != nil {
+			return err
+		}
+		store, err := p.openStore(ctx, nil, false)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
 		op, err := server.NewOperator(ctx, store, key, operatorName())
 		if err != nil {
-			return d.explainMasterKey(err)
+			return p.explainMasterKey(err)
 		}
 		return f(d, op)
 	})

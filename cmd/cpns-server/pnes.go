@@ -76,10 +76,7 @@ var pneListCommand = command.Command{
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
 				t := newTable(c.Stdout, *asJSON, "ENTITY ID", "OWNER", "EPOCH", "CREATED")
-				return t.end(op.PNEs(ctx, func(p server.PNE) error {
-					if *owner != "" && string(p.Owner) != *owner {
-						return nil
-					}
+				return t.end(op.PNEs(ctx, server.PNEFilter{Owner: cpns.UserID(*owner)}, func(p server.PNE) error {
 					return t.row(line{p.Entity, p.Owner, p.Epoch, p.Created}, string(p.Entity), string(p.Owner), strconv.FormatUint(uint64(p.Epoch), 10), day(p.Created))
 				}))
 			})

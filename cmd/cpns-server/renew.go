@@ -24,7 +24,7 @@ import (
 // renewCert replaces the server certificate.
 func renewCert(c *command.Console, opts *initOptions) error {
 	var cert tls.Certificate
-	err := inFolder(opts.data, func(d dataFolder) error {
+	err := inFolder(opts.place, func(d dataFolder) error {
 		if opts.own != nil {
 			cert = opts.own.chain
 			return writeCert(d, opts.own.pair, opts.own.root, durable.Replace)

@@ -54,7 +54,7 @@ func runCommand(now func() time.Time) command.Command {
 }
 
 // serve puts the server together and runs it until ctx ends.
-func serve(ctx context.Context, c *command.Console, data, listen string, config *server.Config) (err error) {
+func serve(ctx context.Context, c *command.Console, data place, listen string, config *server.Config) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -71,10 +71,10 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 		return explainListen(err, listen)
 	}
 	defer ln.Close()
-	if err := owns.become(data); err != nil {
+	if err := owns.become(data.folder); err != nil {
 		return err
 	}
-	defer func() { err = advise(err, data) }()
+	defer func() { err = advise(err, data.folder) }()
 	if err := checkClock(config.Now()); err != nil {
 		log.Error("THE CLOCK IS WRONG, and requests are refused while it differs from a gateway's by more than 5 minutes: " + err.Error())
 	}
@@ -82,7 +82,11 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 	if err != nil {
 		return err
 	}
-	store, key, err := d.openStore(ctx)
+	key, err := d.readMasterKey()
+	if err != nil {
+		return err
+	}
+	store, err := data.openStore(ctx, log, true)
 	if err != nil {
 		return err
 	}
@@ -90,12 +94,9 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 	config.Store, config.MasterKey, config.Log, config.Anchors = store, key, log, cert.anchors
 	s, err := server.New(ctx, *config)
 	if err != nil {
-		return d.explainMasterKey(err)
+		return data.explainMasterKey(err)
 	}
 	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err == nil {
-		err = server.RememberPort(ctx, store, port) // for the codes of gateway invite
-	}
 	if err != nil {
 		return err
 	}
@@ -103,9 +104,23 @@ func serve(ctx context.Context, c *command.Console, data, listen string, config 
 
 	var wg sync.WaitGroup
 	wg.Go(func() { cert.watch(ctx, hangup) })
+	var unusable error // the database
+	wg.Go(func() {
+		defer stop()
+		unusable = s.Await(ctx)
+		if unusable == nil {
+			unusable = server.RememberPort(ctx, store, port) // for the codes of gateway invite
+		}
+		if unusable == nil {
+			<-ctx.Done()
+		}
+	})
 	err = s.Serve(ctx, ln, cert.get)
 	stop()
 	wg.Wait()
+	if unusable != nil && !errors.Is(unusable, context.Canceled) {
+		err = errors.Join(data.explainMasterKey(unusable), err)
+	}
 	log.Info("stopped")
 	return err
 }

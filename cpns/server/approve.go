@@ -154,7 +154,7 @@ func (o *Operator) Approve(ctx context.Context, a Approval) (Approved, error) {
 	}
 	out := Approved{Fingerprint: is.Key.Fingerprint()}
 	err = o.store.Update(ctx, func(tx Tx) error {
-		now := time.Now()
+		now := o.now()
 		is, err := tx.Enrolment(is.Key) // it may have changed since
 		if err != nil {
 			return err
@@ -264,7 +264,7 @@ func (o *Operator) Refuse(ctx context.Context, fingerprint string) error {
 		if err != nil {
 			return err
 		}
-		is.State, is.Last = EnrolmentRefused, time.Now()
+		is.State, is.Last = EnrolmentRefused, o.now()
 		if err := tx.SetEnrolment(is); err != nil {
 			return err
 		}

@@ -235,7 +235,8 @@ func (p *procedure) newAssignment(pne PNE, tag Tag) (Assignment, error) {
 	if err := p.tx.AddAssignment(a); err != nil {
 		return Assignment{}, err
 	}
-	if err := p.tx.SetOwner(pne.Entity, p.req.UserID, epoch); err != nil {
+	pne.Owner, pne.Epoch, pne.Gateway, pne.Assigned = p.req.UserID, epoch, p.gateway, p.now
+	if err := p.tx.SetOwner(pne); err != nil {
 		return Assignment{}, err
 	}
 	if !p.clock.steady(p.now, p.passed()) {

@@ -128,7 +128,7 @@ func TestVectors(t *testing.T) {
 			if got, err := r.op.ImportPNEs(t.Context(), csv, server.ImportOptions{}); err != nil || got.Imported != 1 {
 				t.Fatalf("import: %+v, %v", got, err)
 			}
-			must(t, r.store.Update(t.Context(), func(tx server.Tx) error { return tx.SetOwner(v.Entity, "", v.Epoch-1) }))
+			must(t, r.store.Update(t.Context(), func(tx server.Tx) error { return tx.SetOwner(server.PNE{Entity: v.Entity, Epoch: v.Epoch - 1}) }))
 			res, answer := r.post(unhex(v.Request))
 			if res.StatusCode != 200 || !bytes.Equal(answer, unhex(v.Response)) {
 				t.Errorf("got HTTP %s and\n%x, want\n%s", res.Status, answer, v.Response)

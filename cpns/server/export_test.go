@@ -28,6 +28,8 @@ func (s *Server) OnOpen(f func(column string)) {
 
 func (s *Server) Prune(ctx context.Context) error { return s.prune(ctx) }
 
+func (s *Server) CountReplicas(ctx context.Context) error { return s.countReplicas(ctx) }
+
 // SetPassed sets how much time has passed since the server was made.
 func (s *Server) SetPassed(f func() time.Duration) { s.passed = f }
 

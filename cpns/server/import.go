@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -159,7 +158,7 @@ func (o *Operator) refuseSharedTKs(ctx context.Context, rows []importRow, bad fu
 	for n := range rows {
 		byTK[rows[n].digest] = &rows[n]
 	}
-	err := o.PNEs(ctx, func(p PNE) error {
+	err := o.PNEs(ctx, PNEFilter{}, func(p PNE) error {
 		tk, err := o.vault.open(columnTK, string(p.Entity), p.TK)
 		if err != nil {
 			return err
@@ -226,7 +225,7 @@ func (o *Operator) readPNEs(r io.Reader, bad func(*RowError)) ([]importRow, erro
 	var rows []importRow
 	lineOf := make(map[cpns.EntityID]int)
 	lineOfTK := make(map[tkDigest]int)
-	created := time.Now()
+	created := o.now()
 	for {
 		row, err := in.next()
 		if err == io.EOF {

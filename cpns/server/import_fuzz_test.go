@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -24,7 +25,7 @@ func FuzzImport(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		o := &Operator{vault: v}
+		o := &Operator{vault: v, now: time.Now}
 		v.rand = zeroNonces{}
 		var bad int
 		lastBad := 1

@@ -34,7 +34,7 @@ func (o *Operator) Invite(ctx context.Context, id cpns.GatewayID, uses int, vali
 	var name [8]byte
 	rand.Read(secret[:])
 	rand.Read(name[:])
-	now := time.Now()
+	now := o.now()
 	i := Invitation{ID: hex.EncodeToString(name[:]), Gateway: id, Uses: uses, Created: now, Ends: now.Add(valid)}
 	var err error
 	if i.Secret, err = o.vault.seal(columnInvitation, i.ID, secret[:]); err != nil {
@@ -75,7 +75,7 @@ func (o *Operator) Revoke(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if now := time.Now(); now.Before(i.Ends) {
+		if now := o.now(); now.Before(i.Ends) {
 			i.Ends = now
 		}
 		if err := tx.SetInvitation(id, i.Bound, i.Ends); err != nil {

@@ -69,7 +69,15 @@ func delayFor(failures int) time.Duration {
 // slowed counts the requests that wait, by gateway.
 type slowed struct {
 	mu      sync.Mutex
+	most    int // of one gateway, at this server
 	waiting map[cpns.GatewayID]int
+}
+
+// divide makes the bound this server's share of what n servers allow together.
+func (s *slowed) divide(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = max(slowedPerGateway/n, 1)
 }
 
 // wait lets d pass. It says false at once where the gateway has too many
@@ -95,7 +103,7 @@ func (s *slowed) wait(ctx context.Context, g cpns.GatewayID, d time.Duration) (b
 func (s *slowed) enter(g cpns.GatewayID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waiting[g] >= slowedPerGateway {
+	if s.waiting[g] >= s.most {
 		return false
 	}
 	s.waiting[g]++

@@ -15,6 +15,7 @@ type Operator struct {
 	store Store
 	vault *vault
 	name  string
+	now   func() time.Time
 }
 
 // NewOperator opens a store for the operator of the given name, which the audit
@@ -25,12 +26,12 @@ func NewOperator(ctx context.Context, store Store, key *MasterKey, name string) 
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{store: store, vault: v, name: name}, nil
+	return &Operator{store: store, vault: v, name: name, now: clockOf(store)}, nil
 }
 
 // event is an audit event of the operator's.
 func (o *Operator) event(e Event) Event {
-	e.Time = time.Now()
+	e.Time = o.now()
 	e.Source = "operator " + o.name
 	return e
 }
@@ -42,7 +43,7 @@ func (o *Operator) AddUser(ctx context.Context, id cpns.UserID, hashes *Password
 		return err
 	}
 	return o.store.Update(ctx, func(tx Tx) error {
-		if err := tx.AddUser(User{ID: id, PasswordHash: sealed, Created: time.Now()}); err != nil {
+		if err := tx.AddUser(User{ID: id, PasswordHash: sealed, Created: o.now()}); err != nil {
 			return err
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventUserAdded, User: id}))
@@ -123,7 +124,7 @@ func (o *Operator) AddGateway(ctx context.Context, id cpns.GatewayID, identity c
 		case byPSK1 == nil:
 			return &SamePSK1Error{other.Gateway}
 		}
-		now := time.Now()
+		now := o.now()
 		if err := tx.AddGateway(Gateway{ID: id, Created: now}); err != nil {
 			return err
 		}
@@ -141,7 +142,7 @@ func (o *Operator) AddGatewayIMPI(ctx context.Context, id cpns.GatewayID, impi s
 		return err
 	}
 	return o.store.Update(ctx, func(tx Tx) error {
-		if err := tx.AddGateway(Gateway{ID: id, IMPI: impi, Created: time.Now()}); err != nil {
+		if err := tx.AddGateway(Gateway{ID: id, IMPI: impi, Created: o.now()}); err != nil {
 			return err
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventGatewayAdded, Gateway: id, Detail: "IMPI " + impi}))
@@ -157,7 +158,7 @@ func (o *Operator) RemoveGateway(ctx context.Context, id cpns.GatewayID) error {
 		if err != nil {
 			return err
 		}
-		if err := dropKey(tx, g, time.Now()); err != nil {
+		if err := dropKey(tx, g, o.now()); err != nil {
 			return err
 		}
 		if err := tx.RemoveGateway(id); err != nil {
@@ -176,13 +177,15 @@ func (o *Operator) Release(ctx context.Context, e cpns.EntityID) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.SetOwner(e, "", pne.Epoch); err != nil {
+		owner := pne.Owner
+		pne.Owner = ""
+		if err := tx.SetOwner(pne); err != nil {
 			return err
 		}
 		if err := tx.EraseKeys(e); err != nil {
 			return err
 		}
-		return tx.AddEvent(o.event(Event{Kind: EventPNEReleased, User: pne.Owner, Entity: e, Epoch: pne.Epoch}))
+		return tx.AddEvent(o.event(Event{Kind: EventPNEReleased, User: owner, Entity: e, Epoch: pne.Epoch}))
 	})
 }
 
@@ -249,9 +252,11 @@ func (o *Operator) Gateways(ctx context.Context, f func(Gateway, []PSK1) error) 
 	})
 }
 
-// PNEs calls f with every PNE, in the order of their Entity IDs, until f fails.
-func (o *Operator) PNEs(ctx context.Context, f func(PNE) error) error {
-	return each(ctx, o.store, Tx.PNEsAfter, func(p PNE) cpns.EntityID { return p.Entity }, f)
+// PNEs calls f with every PNE that a filter wants, in the order of their Entity IDs,
+// until f fails.
+func (o *Operator) PNEs(ctx context.Context, wanted PNEFilter, f func(PNE) error) error {
+	after := func(tx Tx, e cpns.EntityID, limit int) ([]PNE, error) { return tx.PNEsAfter(wanted, e, limit) }
+	return each(ctx, o.store, after, func(p PNE) cpns.EntityID { return p.Entity }, f)
 }
 
 // Audit calls f with every audit event since a time, the oldest first, until f

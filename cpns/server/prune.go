@@ -19,7 +19,7 @@ func (s *Server) pruneUntil(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := s.prune(ctx); err != nil && ctx.Err() == nil {
+			if err := s.prune(ctx); err != nil && ctx.Err() == nil && !isAway(err) {
 				s.log.Error("pruning the store", "error", err)
 			}
 		}
@@ -34,11 +34,14 @@ func (s *Server) prune(ctx context.Context) error {
 	var old time.Time // before which events are too old; none is while the clock is not to be trusted
 	if s.clock.steady(now, s.passed()) {
 		old = now.Add(-AuditKept)
-		err := s.store.Update(ctx, func(tx Tx) error {
+		err := s.store.Tidy(ctx, func(tx Tx) error {
 			if err := tx.PruneFailures(now.Add(-failuresKept)); err != nil {
 				return err
 			}
 			if err := tx.PruneClaims(now.Add(-claimDay)); err != nil {
+				return err
+			}
+			if err := tx.PruneReplicas(now.Add(-replicaKept)); err != nil {
 				return err
 			}
 			return pruneStep0(tx, now)
@@ -49,7 +52,7 @@ func (s *Server) prune(ctx context.Context) error {
 	}
 	for {
 		removed := 0
-		err := s.store.Update(ctx, func(tx Tx) (err error) {
+		err := s.store.Tidy(ctx, func(tx Tx) (err error) {
 			removed, err = tx.PruneEvents(old, s.auditRows, pruneAtOne)
 			return err
 		})

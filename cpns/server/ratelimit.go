@@ -40,11 +40,12 @@ const (
 // second up to burst. It keeps size keys, and those with reservations; when it is
 // full, the one of a few that has the most tokens is forgotten and starts afresh.
 type limiter[K comparable] struct {
-	rate, burst float64
-	size        int
+	wholeRate, wholeBurst float64 // of all servers of the store together
+	size                  int
 
-	mu      sync.Mutex
-	buckets map[K]*bucket
+	mu          sync.Mutex
+	rate, burst float64 // of this one
+	buckets     map[K]*bucket
 }
 
 type bucket struct {
@@ -56,7 +57,14 @@ type bucket struct {
 }
 
 func newLimiter[K comparable](rate, burst float64, size int) *limiter[K] {
-	return &limiter[K]{rate: rate, burst: burst, size: size, buckets: make(map[K]*bucket)}
+	return &limiter[K]{wholeRate: rate, wholeBurst: burst, rate: rate, burst: burst, size: size, buckets: make(map[K]*bucket)}
+}
+
+// divide makes the budgets this server's share of what n servers give together.
+func (l *limiter[K]) divide(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rate, l.burst = l.wholeRate/float64(n), max(l.wholeBurst/float64(n), 1)
 }
 
 // A reservation is what was taken from a budget for work whose price shows at its

@@ -116,3 +116,30 @@ func TestReplicas(t *testing.T) {
 		t.Errorf("epochs %d and %d", first.Epoch, again.Epoch)
 	}
 }
+
+// Servers on one store find each other, and share the budget of a gateway; one that
+// has ended is missed after a while.
+func TestReplicasShareBudgets(t *testing.T) {
+	r := newRig(t)
+	b := r.replica(0)
+	for _, at := range []*rig{r, b, r} {
+		must(t, at.server.CountReplicas(t.Context()))
+	}
+	spend := func(at *rig) int {
+		for n := 0; ; n++ {
+			res, _ := at.post(at.seal("gw-1", at.request("alice", "pne-9")))
+			if res.StatusCode == http.StatusTooManyRequests {
+				return n
+			}
+		}
+	}
+	if a, b := spend(r), spend(b); a != server.GatewayBurst/2 || b != server.GatewayBurst/2 {
+		t.Errorf("%d and %d requests at once", a, b)
+	}
+	r.clock.advance(time.Minute)
+	must(t, r.server.CountReplicas(t.Context()))
+	r.clock.advance(time.Minute)
+	if got := spend(r); got != server.GatewayBurst {
+		t.Errorf("alone: %d requests at once", got)
+	}
+}

@@ -168,7 +168,15 @@ func (v *vault) addKeyCheck(tx Tx) error {
 
 // verifyKeyCheck fails with ErrWrongMasterKey where the store is bound to another one.
 func (v *vault) verifyKeyCheck(tx Tx) error {
+	if to, err := tx.Setting(settingMoved); err == nil {
+		return &MovedError{string(to)}
+	}
 	sealed, err := tx.Setting(keyCheckSetting)
+	if errors.Is(err, ErrNotFound) {
+		if _, err := tx.Setting(settingMoving); err == nil {
+			return ErrHalfMoved
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("reading the master key check: %w", err)
 	}

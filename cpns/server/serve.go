@@ -48,6 +48,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.pruneUntil(ctx) })
+	wg.Go(func() { s.countUntil(ctx) })
 	stopped := make(chan error, 1)
 	wg.Go(func() {
 		<-ctx.Done()

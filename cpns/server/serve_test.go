@@ -219,14 +219,23 @@ func TestServeStops(t *testing.T) {
 	}
 }
 
-// A slowStore holds the first update back.
+// A slowStore holds the first assignment back.
 type slowStore struct {
 	server.Store
 	entered, goOn chan struct{}
 }
 
 func (s *slowStore) Update(ctx context.Context, f func(server.Tx) error) error {
-	close(s.entered)
-	<-s.goOn
-	return s.Store.Update(ctx, f)
+	return s.Store.Update(ctx, func(tx server.Tx) error { return f(&slowTx{tx, s}) })
+}
+
+type slowTx struct {
+	server.Tx
+	s *slowStore
+}
+
+func (t *slowTx) AddAssignment(a server.Assignment) error {
+	close(t.s.entered)
+	<-t.s.goOn
+	return t.Tx.AddAssignment(a)
 }

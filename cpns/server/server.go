@@ -17,12 +17,15 @@
 //	seal.go       what lies in the store, under the master key
 //	audit.go      what is written down about it
 //
+// replicas.go says what several servers on one store share.
+//
 // serve.go puts it on a listener, with noise.go, health.go and prune.go beside it.
 // Server answers gateways. Operator is what the server's operator does: users,
 // gateways, PNEs and the audit log. Both work on one Store, at the same time and
 // in different processes if need be: nothing is cached, so that what an operator
 // changes holds for the next request. store.go is the contract of a store,
-// package storetest its test, package sqlite the store that is used by default.
+// package storetest its test, package sqlite the store that is used by default,
+// package postgres that of several servers.
 //
 // Step 0 by TLS, by which a gateway gets its PSK1, has files of its own: step0.go
 // (who is at the other end), psk1.go (a PSK1 for a gateway), enrol.go and
@@ -77,7 +80,7 @@ type Config struct {
 	// BSF is the operator's bootstrapping server; nil where there is no GBA.
 	BSF BSF
 
-	// Now is the clock, time.Now where it is nil.
+	// Now is the clock; where it is nil, the store's own, or time.Now.
 	Now func() time.Time
 
 	// NextEpoch gives the epoch that follows a PNE's last one, false where none
@@ -92,7 +95,7 @@ type Config struct {
 // Server answers EUKey Assignment Requests. It is an http.Handler, to be served
 // over TLS only; Serve does that with the limits and timeouts that it needs.
 type Server struct {
-	store     Store
+	store     *boundStore
 	vault     *vault
 	log       *slog.Logger
 	setLength int
@@ -119,6 +122,8 @@ type Server struct {
 
 	proxyProtocol, forwarders proxies
 
+	replica string // by which the servers of a store count each other
+
 	health, ready *look
 
 	sources  *limiter[netip.Prefix]
@@ -133,7 +138,8 @@ type Server struct {
 }
 
 // New makes a Server. It fails with ErrWrongMasterKey where the store was
-// initialised under another master key.
+// initialised under another master key. Where the store is not available it makes one
+// that answers 503 until it is.
 func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Store == nil || c.MasterKey == nil || c.Log == nil {
 		return nil, errors.New("a server needs a store, a master key and a log")
@@ -169,18 +175,22 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		c.NextEpoch = nextEpoch
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = clockOf(c.Store)
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	v, err := openVault(ctx, c.Store, c.MasterKey, c.Rand)
+	v, err := newVault(c.MasterKey, c.Rand)
 	if err != nil {
+		return nil, err
+	}
+	store := &boundStore{Store: c.Store, check: v.verifyKeyCheck}
+	if err := store.bind(ctx); err != nil && !errors.Is(err, ErrUnavailable) {
 		return nil, err
 	}
 	made := time.Now()
 	s := &Server{
-		store:     c.Store,
+		store:     store,
 		vault:     v,
 		log:       c.Log,
 		setLength: c.SetLength,
@@ -188,7 +198,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		rand:      c.Rand,
 		sources:   newLimiter[netip.Prefix](sourceRate, sourceBurst, sourcesKept),
 		gateways:  newLimiter[cpns.GatewayID](gatewayRate, gatewayBurst, gatewaysKept),
-		slowed:    slowed{waiting: make(map[cpns.GatewayID]int)},
+		slowed:    slowed{most: slowedPerGateway, waiting: make(map[cpns.GatewayID]int)},
 		noise:     newLimiter[string](noiseRate, noiseBurst, len(noises)),
 
 		firstClaim:  c.FirstClaim,
@@ -204,6 +214,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		asking:       make(chan struct{}, bootstrapsAtOnce),
 		anchors:      c.Anchors,
 		psk1Lifetime: c.PSK1Lifetime,
+
+		replica: rand.Text(),
 
 		proxyProtocol: c.ProxyProtocol,
 		forwarders:    c.ForwardedFor,

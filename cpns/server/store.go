@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -9,7 +11,8 @@ import (
 )
 
 // Store keeps what the CPNS Server knows. Package storetest has the suite that
-// every implementation passes, package sqlite is the one used by default.
+// every implementation passes; package sqlite is the one used by default, package
+// postgres that of several servers.
 //
 // Secrets arrive sealed (type Sealed) and are kept as they are: a store never
 // sees a key. Times are kept to the millisecond at least and come back in UTC.
@@ -23,6 +26,11 @@ type Store interface {
 	// implementation may run f again after a conflict, so f must have no
 	// effect but through its Tx and variables that it sets afresh.
 	Update(ctx context.Context, f func(Tx) error) error
+
+	// Tidy runs f as Update does, for work that only removes what nobody needs any
+	// more: where another process of the store tidies at the moment, f does not run,
+	// and where others write what it looks at, it does not see that.
+	Tidy(ctx context.Context, f func(Tx) error) error
 
 	// Close ends the use of the store, after the transactions still running.
 	Close() error
@@ -49,6 +57,8 @@ type Tx interface {
 	Claims
 	Failures
 	Events
+	Replicas
+	Bulk
 }
 
 // What a Tx answers about rows; the standard library's, so that callers need
@@ -57,6 +67,29 @@ var (
 	ErrNotFound = fs.ErrNotExist
 	ErrExists   = fs.ErrExist
 )
+
+// ErrUnavailable says that the store could not be reached, or could not be written
+// to: the same again may succeed later. An Update that fails with it may have been
+// committed all the same, where the store went away while it answered.
+var ErrUnavailable = errors.New("the store is not available")
+
+// A SchemaError says that the store was made by a newer program.
+type SchemaError struct{ Database, Program int }
+
+func (e *SchemaError) Error() string {
+	return fmt.Sprintf("the database has schema version %d, this program knows %d: use a newer program", e.Database, e.Program)
+}
+
+// A Clock is a store that has a clock of its own, by which all servers on it go.
+type Clock interface{ Now() time.Time }
+
+// clockOf is the clock of a store, or this machine's.
+func clockOf(s Store) func() time.Time {
+	if c, ok := s.(Clock); ok {
+		return c.Now
+	}
+	return time.Now
+}
 
 // Sealed is a value under the server's master key: version, nonce, ciphertext.
 // See vault.
@@ -67,6 +100,7 @@ type Settings interface {
 	Setting(name string) ([]byte, error)
 	AddSetting(name string, value []byte) error
 	SetSetting(name string, value []byte) error // adds or replaces
+	RemoveSetting(name string) error
 }
 
 // A User is a CPNS User who may ask for EUKeys.
@@ -154,6 +188,38 @@ type PNE struct {
 	Owner   cpns.UserID // who was assigned its EUKeys, "" while it is nobody's
 	Epoch   cpns.Epoch  // of the newest assignment, 0 before the first; only grows
 	Created time.Time
+
+	Gateway  cpns.GatewayID // that the newest assignment went to, "" before the first
+	Assigned time.Time      // when it was made, zero before the first
+}
+
+// A PNEState says how far a PNE has come.
+type PNEState string
+
+// The states of a PNE.
+const (
+	PNEFree     PNEState = "free"     // nobody owns it
+	PNEOwned    PNEState = "owned"    // it has an owner, and that one was assigned no EUKeys
+	PNEAssigned PNEState = "assigned" // it has an owner, who was assigned EUKeys
+)
+
+// State is that of a PNE.
+func (p *PNE) State() PNEState {
+	switch {
+	case p.Owner == "":
+		return PNEFree
+	case p.Assigned.IsZero():
+		return PNEOwned
+	}
+	return PNEAssigned
+}
+
+// A PNEFilter says which PNEs are wanted: those that have all that is not empty.
+type PNEFilter struct {
+	Owner   cpns.UserID
+	Gateway cpns.GatewayID
+	State   PNEState
+	Prefix  string // of the Entity ID
 }
 
 // PNEs are the devices, by Entity ID.
@@ -167,9 +233,11 @@ type PNEs interface {
 	// its last epoch stays, so that no epoch is ever given out twice, and the
 	// random numbers of its assignments.
 	RemovePNE(cpns.EntityID) error
-	// SetOwner records who owns a PNE and the epoch of its newest assignment.
-	SetOwner(e cpns.EntityID, owner cpns.UserID, epoch cpns.Epoch) error
-	PNEsAfter(e cpns.EntityID, limit int) ([]PNE, error) // in the order of their Entity IDs
+	// SetOwner replaces all that is known of a PNE but its TK and Created: who owns
+	// it, and what its newest assignment was.
+	SetOwner(PNE) error
+	// PNEsAfter are those that a filter wants, in the order of their Entity IDs.
+	PNEsAfter(f PNEFilter, e cpns.EntityID, limit int) ([]PNE, error)
 	CountPNEsOf(cpns.UserID) (int, error)
 }
 
@@ -249,4 +317,13 @@ type Events interface {
 	// PruneEvents removes those before a time, and the oldest where there are
 	// more than keep; at most most of them. It says how many.
 	PruneEvents(before time.Time, keep, most int) (int, error)
+}
+
+// Replicas are the servers that answer from the store.
+type Replicas interface {
+	// SetReplica records that a server was there at a time.
+	SetReplica(id string, seen time.Time) error
+	// CountReplicas counts those that were there at a time or later.
+	CountReplicas(since time.Time) (int, error)
+	PruneReplicas(before time.Time) error
 }

@@ -85,7 +85,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a database without a mark", sql("CREATE TABLE t (a)"), says("not the database of a CPNS Server")},
 		{"a newer program's database", sql(fmt.Sprintf("CREATE TABLE t (a); PRAGMA application_id = %d; PRAGMA user_version = 99", applicationID)),
 			func(err error) bool {
-				v, ok := errors.AsType[*VersionError](err)
+				v, ok := errors.AsType[*server.SchemaError](err)
 				return ok && v.Database == 99 && v.Program == len(migrations)
 			}},
 	}

@@ -133,7 +133,7 @@ func (t *tx) PrunePSK1s(endedBefore time.Time) error {
 
 // Enrolments.
 
-const enrolmentColumns = "SELECT key, state, gateway, was, invitation, model, serial, macs, source, first, last FROM enrolments "
+const enrolmentColumns = "SELECT key, state, gateway, was, invitation, model, serial, macs, source, first_at, last_at FROM enrolments "
 
 func scanEnrolment(r *row) server.Enrolment {
 	return server.Enrolment{
@@ -156,7 +156,7 @@ func (t *tx) Enrolment(key cpns.SPKIHash) (server.Enrolment, error) {
 }
 
 func (t *tx) SetEnrolment(e server.Enrolment) error {
-	_, err := t.exec("INSERT OR REPLACE INTO enrolments (key, state, gateway, was, invitation, model, serial, macs, source, first, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err := t.exec("INSERT OR REPLACE INTO enrolments (key, state, gateway, was, invitation, model, serial, macs, source, first_at, last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		e.Key[:], string(e.State), string(e.Gateway), string(e.Was), e.Invitation, e.Model, e.Serial, strings.Join(e.MACs, " "), e.Source, e.First, e.Last)
 	return err
 }
@@ -173,7 +173,7 @@ func (t *tx) EnrolmentsAfter(key cpns.SPKIHash, limit int) ([]server.Enrolment, 
 const displaceable = "FROM enrolments WHERE state = 'pending' AND was = ''"
 
 func (t *tx) DisplacePending(source string, perSource, total int) error {
-	const oldest = "DELETE FROM enrolments WHERE key = (SELECT key " + displaceable + " AND source = ? ORDER BY first LIMIT 1)"
+	const oldest = "DELETE FROM enrolments WHERE key = (SELECT key " + displaceable + " AND source = ? ORDER BY first_at LIMIT 1)"
 	own, err := get(t, (*row).int, "SELECT count(*) "+displaceable+" AND source = ?", source)
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func (t *tx) DisplacePending(source string, perSource, total int) error {
 	if err != nil || all < int64(total) {
 		return err
 	}
-	crowd, err := get(t, (*row).text, "SELECT source "+displaceable+" GROUP BY source ORDER BY count(*) DESC, min(first) LIMIT 1")
+	crowd, err := get(t, (*row).text, "SELECT source "+displaceable+" GROUP BY source ORDER BY count(*) DESC, min(first_at) LIMIT 1")
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (t *tx) DisplacePending(source string, perSource, total int) error {
 }
 
 func (t *tx) PruneEnrolments(pending, others time.Time) error {
-	_, err := t.exec("DELETE FROM enrolments WHERE last < CASE WHEN state = 'pending' AND was = '' THEN ? ELSE ? END", pending, others)
+	_, err := t.exec("DELETE FROM enrolments WHERE last_at < CASE WHEN state = 'pending' AND was = '' THEN ? ELSE ? END", pending, others)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"strings"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -20,6 +21,10 @@ func (t *tx) AddSetting(name string, value []byte) error {
 func (t *tx) SetSetting(name string, value []byte) error {
 	_, err := t.exec("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value)
 	return err
+}
+
+func (t *tx) RemoveSetting(name string) error {
+	return t.change("DELETE FROM settings WHERE name = ?", name)
 }
 
 // Users.
@@ -53,15 +58,17 @@ func (t *tx) UsersAfter(id cpns.UserID, limit int) ([]server.User, error) {
 
 // PNEs.
 
-const pneColumns = "SELECT entity, tk, owner, epoch, created FROM pnes "
+const pneColumns = "SELECT entity, tk, owner, epoch, created, gateway, assigned FROM pnes "
 
 func scanPNE(r *row) server.PNE {
 	return server.PNE{
-		Entity:  cpns.EntityID(r.text()),
-		TK:      r.blob(),
-		Owner:   cpns.UserID(r.text()),
-		Epoch:   cpns.Epoch(r.int()),
-		Created: r.time(),
+		Entity:   cpns.EntityID(r.text()),
+		TK:       r.blob(),
+		Owner:    cpns.UserID(r.text()),
+		Epoch:    cpns.Epoch(r.int()),
+		Created:  r.time(),
+		Gateway:  cpns.GatewayID(r.text()),
+		Assigned: r.time(),
 	}
 }
 
@@ -70,9 +77,10 @@ func (t *tx) PNE(e cpns.EntityID) (server.PNE, error) {
 }
 
 func (t *tx) AddPNE(p server.PNE) error {
-	return t.insert(`INSERT INTO pnes (entity, tk, owner, epoch, created) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET tk = excluded.tk, owner = excluded.owner, created = excluded.created WHERE tk = x''`,
-		string(p.Entity), []byte(p.TK), string(p.Owner), int64(p.Epoch), p.Created)
+	return t.insert(`INSERT INTO pnes (entity, tk, owner, epoch, created, gateway, assigned, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET tk = excluded.tk, owner = excluded.owner, created = excluded.created,
+			gateway = excluded.gateway, assigned = excluded.assigned, state = excluded.state WHERE tk = x''`,
+		string(p.Entity), []byte(p.TK), string(p.Owner), int64(p.Epoch), p.Created, string(p.Gateway), p.Assigned, string(p.State()))
 }
 
 func (t *tx) SetTK(e cpns.EntityID, tk server.Sealed) error {
@@ -80,18 +88,35 @@ func (t *tx) SetTK(e cpns.EntityID, tk server.Sealed) error {
 }
 
 func (t *tx) RemovePNE(e cpns.EntityID) error {
-	if err := t.change("UPDATE pnes SET tk = x'', owner = '' WHERE entity = ? AND tk <> x''", string(e)); err != nil {
+	if err := t.change("UPDATE pnes SET tk = x'', owner = '', gateway = '', state = 'removed' WHERE entity = ? AND tk <> x''", string(e)); err != nil {
 		return err
 	}
 	return t.EraseKeys(e)
 }
 
-func (t *tx) SetOwner(e cpns.EntityID, owner cpns.UserID, epoch cpns.Epoch) error {
-	return t.change("UPDATE pnes SET owner = ?, epoch = ? WHERE entity = ? AND tk <> x''", string(owner), int64(epoch), string(e))
+func (t *tx) SetOwner(p server.PNE) error {
+	return t.change("UPDATE pnes SET owner = ?, epoch = ?, gateway = ?, assigned = ?, state = ? WHERE entity = ? AND tk <> x''",
+		string(p.Owner), int64(p.Epoch), string(p.Gateway), p.Assigned, string(p.State()), string(p.Entity))
 }
 
-func (t *tx) PNEsAfter(e cpns.EntityID, limit int) ([]server.PNE, error) {
-	return list(t, scanPNE, pneColumns+"WHERE entity > ? AND tk <> x'' ORDER BY entity LIMIT ?", string(e), int64(limit))
+func (t *tx) PNEsAfter(f server.PNEFilter, e cpns.EntityID, limit int) ([]server.PNE, error) {
+	where, args := "WHERE entity > ? AND tk <> x''", []any{string(e)}
+	for _, c := range []struct{ condition, value string }{
+		{"owner = ? AND owner <> ''", string(f.Owner)},
+		{"gateway = ? AND gateway <> ''", string(f.Gateway)},
+		{"state = ?", string(f.State)},
+		{"entity >= ?", f.Prefix},
+	} {
+		if c.value != "" {
+			where += " AND " + c.condition
+			args = append(args, c.value)
+		}
+	}
+	if f.Prefix != "" { // nothing in an ID is above ~
+		where += " AND entity <= ?"
+		args = append(args, f.Prefix+strings.Repeat("~", 64))
+	}
+	return list(t, scanPNE, pneColumns+where+" ORDER BY entity LIMIT ?", append(args, int64(limit))...)
 }
 
 func (t *tx) CountPNEsOf(u cpns.UserID) (int, error) {
@@ -117,12 +142,12 @@ func scanAssignment(r *row) server.Assignment {
 }
 
 func (t *tx) AssignmentByRandom(randPNGW *[cpns.RandSize]byte) (server.Assignment, error) {
-	return get(t, scanAssignment, `SELECT entity, epoch, user, gateway, rand_pngw, rand_svr, length, request_tag, request_time, created
+	return get(t, scanAssignment, `SELECT entity, epoch, user_id, gateway, rand_pngw, rand_svr, length, request_tag, request_time, created
 		FROM assignments WHERE rand_pngw = ?`, randPNGW[:])
 }
 
 func (t *tx) AddAssignment(a server.Assignment) error {
-	return t.insert(`INSERT INTO assignments (entity, epoch, user, gateway, rand_pngw, rand_svr, length, request_tag, request_time, created)
+	return t.insert(`INSERT INTO assignments (entity, epoch, user_id, gateway, rand_pngw, rand_svr, length, request_tag, request_time, created)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		string(a.Entity), int64(a.Epoch), string(a.User), string(a.Gateway), a.RandPNGW[:], []byte(a.RandSVR),
 		int64(a.Length), a.RequestTag[:], a.RequestTime, a.Created)
@@ -145,46 +170,46 @@ func (t *tx) PruneAssignments(e cpns.EntityID, before time.Time) error {
 // Claims.
 
 func (t *tx) ClaimsAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, limit int) ([]time.Time, error) {
-	return list(t, (*row).time, `SELECT time FROM claims WHERE user = ? AND gateway = ? AND time > ? AND time <= ?
-		ORDER BY time DESC LIMIT ?`, string(u), string(g), since, until, int64(limit))
+	return list(t, (*row).time, `SELECT at FROM claims WHERE user_id = ? AND gateway = ? AND at > ? AND at <= ?
+		ORDER BY at DESC LIMIT ?`, string(u), string(g), since, until, int64(limit))
 }
 
 func (t *tx) AddClaim(c server.Claim) error {
-	_, err := t.exec("INSERT INTO claims (user, gateway, time, entity) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+	_, err := t.exec("INSERT INTO claims (user_id, gateway, at, entity) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
 		string(c.User), string(c.Gateway), c.Time, string(c.Entity))
 	return err
 }
 
 func (t *tx) PruneClaims(before time.Time) error {
-	_, err := t.exec("DELETE FROM claims WHERE time < ?", before)
+	_, err := t.exec("DELETE FROM claims WHERE at < ?", before)
 	return err
 }
 
 // Failures.
 
 func (t *tx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, limit int) ([]time.Time, error) {
-	return list(t, (*row).time, `SELECT time FROM failures WHERE user = ? AND gateway = ? AND time > ? AND time <= ?
-		ORDER BY time DESC LIMIT ?`, string(u), string(g), since, until, int64(limit))
+	return list(t, (*row).time, `SELECT at FROM failures WHERE user_id = ? AND gateway = ? AND at > ? AND at <= ?
+		ORDER BY at DESC LIMIT ?`, string(u), string(g), since, until, int64(limit))
 }
 
 func (t *tx) CountFailures(u cpns.UserID, since, until time.Time, limit int) (int, error) {
-	n, err := get(t, (*row).int, "SELECT count(*) FROM (SELECT 1 FROM failures WHERE user = ? AND time > ? AND time <= ? LIMIT ?)",
+	n, err := get(t, (*row).int, "SELECT count(*) FROM (SELECT 1 FROM failures WHERE user_id = ? AND at > ? AND at <= ? LIMIT ?)",
 		string(u), since, until, int64(limit))
 	return int(n), err
 }
 
 func (t *tx) AddFailure(f server.Failure) error {
-	return t.insert("INSERT INTO failures (user, gateway, request_tag, time) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+	return t.insert("INSERT INTO failures (user_id, gateway, request_tag, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
 		string(f.User), string(f.Gateway), f.RequestTag[:], f.Time)
 }
 
 func (t *tx) RemoveFailures(u cpns.UserID) error {
-	_, err := t.exec("DELETE FROM failures WHERE user = ?", string(u))
+	_, err := t.exec("DELETE FROM failures WHERE user_id = ?", string(u))
 	return err
 }
 
 func (t *tx) PruneFailures(before time.Time) error {
-	_, err := t.exec("DELETE FROM failures WHERE time < ?", before)
+	_, err := t.exec("DELETE FROM failures WHERE at < ?", before)
 	return err
 }
 
@@ -205,14 +230,14 @@ func scanEvent(r *row) server.Event {
 }
 
 func (t *tx) AddEvent(e server.Event) error {
-	_, err := t.exec("INSERT INTO events (time, kind, user, entity, gateway, epoch, source, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err := t.exec("INSERT INTO events (at, kind, user_id, entity, gateway, epoch, source, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		e.Time, string(e.Kind), string(e.User), string(e.Entity), string(e.Gateway), int64(e.Epoch), e.Source, e.Detail)
 	return err
 }
 
 func (t *tx) EventsAfter(seq int64, since time.Time, limit int) ([]server.Event, error) {
-	return list(t, scanEvent, `SELECT seq, time, kind, user, entity, gateway, epoch, source, detail FROM events
-		WHERE seq > ? AND time >= ? ORDER BY seq LIMIT ?`, seq, since, int64(limit))
+	return list(t, scanEvent, `SELECT seq, at, kind, user_id, entity, gateway, epoch, source, detail FROM events
+		WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?`, seq, since, int64(limit))
 }
 
 func (t *tx) PruneEvents(before time.Time, keep, most int) (int, error) {
@@ -223,7 +248,24 @@ func (t *tx) PruneEvents(before time.Time, keep, most int) (int, error) {
 	if err != nil || int(many) == most {
 		return int(many), err
 	}
-	old, err := t.exec("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE time < ? ORDER BY time LIMIT ?)",
+	old, err := t.exec("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? ORDER BY at LIMIT ?)",
 		before, int64(most)-many)
 	return int(many + old), err
+}
+
+// Replicas.
+
+func (t *tx) SetReplica(id string, seen time.Time) error {
+	_, err := t.exec("INSERT INTO replicas (id, seen) VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen", id, seen)
+	return err
+}
+
+func (t *tx) CountReplicas(since time.Time) (int, error) {
+	n, err := get(t, (*row).int, "SELECT count(*) FROM replicas WHERE seen >= ?", since)
+	return int(n), err
+}
+
+func (t *tx) PruneReplicas(before time.Time) error {
+	_, err := t.exec("DELETE FROM replicas WHERE seen < ?", before)
+	return err
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+
+	"cpns.example.net/pngw/cpns/server"
 )
 
 // applicationID marks the database file as a CPNS Server's: "CPNS" in ASCII.
@@ -63,10 +65,10 @@ CREATE TABLE enrolments (
 	serial     TEXT NOT NULL,
 	macs       TEXT NOT NULL,
 	source     TEXT NOT NULL,
-	first      INTEGER NOT NULL,
-	last       INTEGER NOT NULL
+	first_at   INTEGER NOT NULL,
+	last_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX enrolments_by_source ON enrolments (source, first) WHERE state = 'pending' AND was = '';
+CREATE INDEX enrolments_by_source ON enrolments (source, first_at) WHERE state = 'pending' AND was = '';
 
 CREATE TABLE invitations (
 	id      TEXT PRIMARY KEY,
@@ -79,18 +81,23 @@ CREATE TABLE invitations (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pnes (
-	entity  TEXT PRIMARY KEY,
-	tk      BLOB NOT NULL, -- empty once the PNE was removed
-	owner   TEXT NOT NULL,
-	epoch   INTEGER NOT NULL,
-	created INTEGER NOT NULL
+	entity   TEXT PRIMARY KEY,
+	tk       BLOB NOT NULL, -- empty once the PNE was removed
+	owner    TEXT NOT NULL,
+	epoch    INTEGER NOT NULL,
+	created  INTEGER NOT NULL,
+	gateway  TEXT NOT NULL,
+	assigned INTEGER NOT NULL,
+	state    TEXT NOT NULL -- server.PNEState; removed
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pnes_by_owner ON pnes (owner, entity) WHERE owner <> '';
+CREATE INDEX pnes_by_gateway ON pnes (gateway, entity) WHERE gateway <> '';
+CREATE INDEX pnes_by_state ON pnes (state, entity);
 
 CREATE TABLE assignments (
 	entity       TEXT NOT NULL REFERENCES pnes (entity),
 	epoch        INTEGER NOT NULL,
-	user         TEXT NOT NULL,
+	user_id      TEXT NOT NULL,
 	gateway      TEXT NOT NULL,
 	rand_pngw    BLOB NOT NULL UNIQUE,
 	rand_svr     BLOB NOT NULL,
@@ -102,43 +109,41 @@ CREATE TABLE assignments (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE claims (
-	user    TEXT NOT NULL,
+	user_id TEXT NOT NULL,
 	gateway TEXT NOT NULL,
-	time    INTEGER NOT NULL,
+	at      INTEGER NOT NULL,
 	entity  TEXT NOT NULL,
-	PRIMARY KEY (user, gateway, time, entity)
+	PRIMARY KEY (user_id, gateway, at, entity)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX claims_by_time ON claims (time);
+CREATE INDEX claims_by_time ON claims (at);
 
 CREATE TABLE failures (
-	user        TEXT NOT NULL,
+	user_id     TEXT NOT NULL,
 	gateway     TEXT NOT NULL,
 	request_tag BLOB NOT NULL,
-	time        INTEGER NOT NULL,
-	PRIMARY KEY (user, gateway, request_tag)
+	at          INTEGER NOT NULL,
+	PRIMARY KEY (user_id, gateway, request_tag)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX failures_by_time ON failures (time);
+CREATE INDEX failures_by_time ON failures (at);
 
 CREATE TABLE events (
 	seq     INTEGER PRIMARY KEY AUTOINCREMENT,
-	time    INTEGER NOT NULL,
+	at      INTEGER NOT NULL,
 	kind    TEXT NOT NULL,
-	user    TEXT NOT NULL,
+	user_id TEXT NOT NULL,
 	entity  TEXT NOT NULL,
 	gateway TEXT NOT NULL,
 	epoch   INTEGER NOT NULL,
 	source  TEXT NOT NULL,
 	detail  TEXT NOT NULL
 ) STRICT;
-CREATE INDEX events_by_time ON events (time);
+CREATE INDEX events_by_time ON events (at);
+
+CREATE TABLE replicas (
+	id   TEXT PRIMARY KEY,
+	seen INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 `}
-
-// A VersionError says that the database was made by a newer program.
-type VersionError struct{ Database, Program int }
-
-func (e *VersionError) Error() string {
-	return fmt.Sprintf("the database has schema version %d, this program knows %d: use a newer program", e.Database, e.Program)
-}
 
 // check refuses a database that is not a CPNS Server's, or a newer one's. A new
 // database has no tables and no mark yet.
@@ -159,7 +164,7 @@ func check(c *conn) error {
 		return err
 	}
 	if version > len(migrations) {
-		return &VersionError{Database: version, Program: len(migrations)}
+		return &server.SchemaError{Database: version, Program: len(migrations)}
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func Create(ctx context.Context, path string) (*Store, error) {
 
 // Open opens a database file that Create made, and brings its schema up to date.
 // It fails with fs.ErrNotExist where there is none: it never makes one. One that
-// a newer program made fails with a *VersionError.
+// a newer program made fails with a *server.SchemaError.
 func Open(ctx context.Context, path string) (*Store, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -157,6 +157,9 @@ func (s *Store) Update(ctx context.Context, f func(server.Tx) error) error {
 	return s.withConn(ctx, s.writer, func(c *conn) error { return c.transact("BEGIN IMMEDIATE", f) })
 }
 
+// Tidy runs f as Update does: processes take turns.
+func (s *Store) Tidy(ctx context.Context, f func(server.Tx) error) error { return s.Update(ctx, f) }
+
 // withConn runs f on a connection of p. What takes long ends with the context.
 func (s *Store) withConn(ctx context.Context, p pool, f func(*conn) error) error {
 	if err := ctx.Err(); err != nil {
@@ -168,7 +171,11 @@ func (s *Store) withConn(ctx context.Context, p pool, f func(*conn) error) error
 	case c := <-p:
 		defer func() { p <- c }()
 		defer c.SetInterrupt(c.SetInterrupt(ctx))
-		return diagnose(s.path, f(c))
+		err := f(c)
+		if ctx.Err() != nil && errors.Is(err, sqlite3.INTERRUPT) {
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+		return diagnose(s.path, err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -34,6 +34,10 @@ func TestConformance(t *testing.T) {
 			}
 			opened = append(opened, s)
 			return s
+		}, New: func() server.Store {
+			s := create(t, filepath.Join(t.TempDir(), "other.db"))
+			opened = append(opened, s)
+			return s
 		}}
 	})
 }

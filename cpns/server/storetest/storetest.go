@@ -18,6 +18,8 @@ type Rig struct {
 	Store server.Store
 	// Reopen opens once more what Store keeps, as another process would.
 	Reopen func() server.Store
+	// New makes another store, an empty one of the same kind.
+	New func() server.Store
 }
 
 // Run tests the stores that newRig makes, an empty one each time, which newRig
@@ -35,6 +37,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"displaced enrolments", testDisplacePending},
 		{"invitations", testInvitations},
 		{"PNEs", testPNEs},
+		{"wanted PNEs", testPNEFilter},
 		{"removed PNEs", testRemovePNE},
 		{"assignments", testAssignments},
 		{"pruned assignments", testPruneAssignments},
@@ -42,6 +45,8 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"claims", testClaims},
 		{"failures", testFailures},
 		{"events", testEvents},
+		{"replicas", testReplicas},
+		{"tables", testTables},
 		{"an error writes nothing", testRollback},
 		{"a panic writes nothing", testPanic},
 		{"not found and exists leave the transaction", testErrorsKeepTransaction},
@@ -51,6 +56,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"two processes", testTwoProcesses},
 		{"durable", testDurable},
 		{"context", testContext},
+		{"tidying", testTidy},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, newRig(t)) })
@@ -120,7 +126,12 @@ func allGateways(t *testing.T, tx server.Tx) []server.Gateway {
 }
 
 func allPNEs(t *testing.T, tx server.Tx) []server.PNE {
-	return collect(t, tx.PNEsAfter, func(p server.PNE) cpns.EntityID { return p.Entity })
+	return pnesOf(t, tx, server.PNEFilter{})
+}
+
+func pnesOf(t *testing.T, tx server.Tx, f server.PNEFilter) []server.PNE {
+	after := func(e cpns.EntityID, limit int) ([]server.PNE, error) { return tx.PNEsAfter(f, e, limit) }
+	return collect(t, after, func(p server.PNE) cpns.EntityID { return p.Entity })
 }
 
 func eventsSince(t *testing.T, tx server.Tx, since time.Time) []server.Event {
@@ -188,7 +199,7 @@ func testPNEs(t *testing.T, r Rig) {
 	update(t, r.Store, func(tx server.Tx) error {
 		_, err := tx.PNE("pne-0")
 		wantErr(t, "unknown PNE", err, server.ErrNotFound)
-		wantErr(t, "owner of an unknown PNE", tx.SetOwner("pne-0", "alice", 1), server.ErrNotFound)
+		wantErr(t, "owner of an unknown PNE", tx.SetOwner(server.PNE{Entity: "pne-0", Owner: "alice", Epoch: 1}), server.ErrNotFound)
 		for n := range pnes {
 			if err := tx.AddPNE(pnes[len(pnes)-1-n]); err != nil {
 				return err
@@ -196,16 +207,16 @@ func testPNEs(t *testing.T, r Rig) {
 		}
 		return nil
 	})
-	pnes[1].Owner, pnes[1].Epoch = "alice", 1
+	pnes[1].Owner, pnes[1].Epoch, pnes[1].Gateway, pnes[1].Assigned = "alice", 1, "gw", start.Add(time.Hour)
 	pnes[3].Owner, pnes[3].Epoch = "alice", 1<<32-1
 	pnes[4].Epoch = 7
 	update(t, r.Store, func(tx server.Tx) error {
 		wantErr(t, "adding again", tx.AddPNE(pnes[2]), server.ErrExists)
 		return errors.Join(
-			tx.SetOwner("pne-1", "alice", 1),
-			tx.SetOwner("pne-3", "alice", 1<<32-1),
-			tx.SetOwner("pne-4", "alice", 7),
-			tx.SetOwner("pne-4", "", 7))
+			tx.SetOwner(pnes[1]),
+			tx.SetOwner(server.PNE{Entity: "pne-3", Owner: "alice", Epoch: 1<<32 - 1}),
+			tx.SetOwner(server.PNE{Entity: "pne-4", Owner: "alice", Epoch: 7}),
+			tx.SetOwner(server.PNE{Entity: "pne-4", Owner: "", Epoch: 7}))
 	})
 	view(t, r.Store, func(tx server.Tx) error {
 		for _, p := range pnes {
@@ -221,13 +232,85 @@ func testPNEs(t *testing.T, r Rig) {
 	})
 }
 
+func testPNEFilter(t *testing.T, r Rig) {
+	pne := func(e cpns.EntityID, owner cpns.UserID, g cpns.GatewayID) server.PNE {
+		p := server.PNE{Entity: e, TK: server.Sealed{1}, Created: start, Owner: owner, Gateway: g}
+		if g != "" {
+			p.Assigned, p.Epoch = start, 1
+		}
+		return p
+	}
+	all := []server.PNE{
+		pne("a", "", ""), pne("a-1", "alice", "gw-1"), pne("a-2", "alice", ""), pne("a-3", "bob", "gw-1"),
+		pne("a.", "alice", "gw-2"), pne("a~~", "alice", "gw-1"), pne("b", "", "gw-1"), // released
+		pne("gone", "alice", "gw-1"),
+	}
+	update(t, r.Store, func(tx server.Tx) error {
+		for n, p := range all {
+			unknown := p
+			unknown.Owner, unknown.Gateway, unknown.Assigned = "", "", time.Time{}
+			if n%2 == 0 { // as the import does, and as an assignment does
+				unknown = p
+			}
+			if err := errors.Join(tx.AddPNE(unknown), tx.SetOwner(p)); err != nil {
+				return err
+			}
+		}
+		return tx.RemovePNE("gone")
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		for _, tt := range []struct {
+			filter server.PNEFilter
+			wanted []int
+		}{
+			{server.PNEFilter{}, []int{0, 1, 2, 3, 4, 5, 6}},
+			{server.PNEFilter{Owner: "alice"}, []int{1, 2, 4, 5}},
+			{server.PNEFilter{Owner: "nobody"}, nil},
+			{server.PNEFilter{Gateway: "gw-1"}, []int{1, 3, 5, 6}},
+			{server.PNEFilter{State: server.PNEFree}, []int{0, 6}},
+			{server.PNEFilter{State: server.PNEOwned}, []int{2}},
+			{server.PNEFilter{State: server.PNEAssigned}, []int{1, 3, 4, 5}},
+			{server.PNEFilter{Prefix: "a-"}, []int{1, 2, 3}},
+			{server.PNEFilter{Prefix: "a~"}, []int{5}},
+			{server.PNEFilter{Prefix: "a%"}, nil},
+			{server.PNEFilter{Owner: "alice", Gateway: "gw-1", State: server.PNEAssigned, Prefix: "a"}, []int{1, 5}},
+		} {
+			var wanted []server.PNE
+			for _, n := range tt.wanted {
+				wanted = append(wanted, all[n])
+			}
+			want(t, fmt.Sprintf("%+v", tt.filter), pnesOf(t, tx, tt.filter), nil, wanted)
+		}
+		return nil
+	})
+}
+
+func testReplicas(t *testing.T, r Rig) {
+	update(t, r.Store, func(tx server.Tx) error {
+		return errors.Join(tx.SetReplica("a", start), tx.SetReplica("b", start), tx.SetReplica("c", start), tx.SetReplica("a", start.Add(time.Minute)))
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		n, err := tx.CountReplicas(start)
+		want(t, "all", n, err, 3)
+		n, err = tx.CountReplicas(start.Add(time.Second))
+		want(t, "those of lately", n, err, 1)
+		return nil
+	})
+	update(t, r.Store, func(tx server.Tx) error { return tx.PruneReplicas(start.Add(time.Second)) })
+	view(t, r.Store, func(tx server.Tx) error {
+		n, err := tx.CountReplicas(start.Add(-time.Hour))
+		want(t, "those that are left", n, err, 1)
+		return nil
+	})
+}
+
 func testRemovePNE(t *testing.T, r Rig) {
 	pne := server.PNE{Entity: "pne", TK: server.Sealed{1}, Created: start}
 	given := assignment("pne", 7, start)
 	update(t, r.Store, func(tx server.Tx) error {
 		wantErr(t, "removing an unknown PNE", tx.RemovePNE("pne"), server.ErrNotFound)
 		wantErr(t, "TK of an unknown PNE", tx.SetTK("pne", server.Sealed{2}), server.ErrNotFound)
-		return errors.Join(tx.AddPNE(pne), addPNE(tx, "other"), tx.AddAssignment(given), tx.SetOwner("pne", "alice", 7),
+		return errors.Join(tx.AddPNE(pne), addPNE(tx, "other"), tx.AddAssignment(given), tx.SetOwner(server.PNE{Entity: "pne", Owner: "alice", Epoch: 7}),
 			tx.SetTK("pne", server.Sealed{3, 4}))
 	})
 	update(t, r.Store, func(tx server.Tx) error {
@@ -240,7 +323,7 @@ func testRemovePNE(t *testing.T, r Rig) {
 		wantErr(t, "removed", err, server.ErrNotFound)
 		wantErr(t, "removing again", tx.RemovePNE("pne"), server.ErrNotFound)
 		wantErr(t, "TK of the removed", tx.SetTK("pne", server.Sealed{2}), server.ErrNotFound)
-		wantErr(t, "owner of the removed", tx.SetOwner("pne", "bob", 9), server.ErrNotFound)
+		wantErr(t, "owner of the removed", tx.SetOwner(server.PNE{Entity: "pne", Owner: "bob", Epoch: 9}), server.ErrNotFound)
 		owned, err := tx.CountPNEsOf("alice")
 		want(t, "alice's", owned, err, 0)
 		want(t, "all that are left", len(allPNEs(t, tx)), nil, 1)
@@ -325,10 +408,10 @@ func testPruneAssignments(t *testing.T, r Rig) {
 		return errors.Join(
 			tx.AddAssignment(assignment("pne", old+1, start.Add(time.Hour))),
 			tx.AddAssignment(assignment("pne", old+2, start)),
-			tx.SetOwner("pne", "alice", old+2),
+			tx.SetOwner(server.PNE{Entity: "pne", Owner: "alice", Epoch: old + 2}),
 			tx.AddAssignment(assignment("other", 1, start)),
 			tx.AddAssignment(assignment("other", 2, start)),
-			tx.SetOwner("other", "alice", 2))
+			tx.SetOwner(server.PNE{Entity: "other", Owner: "alice", Epoch: 2}))
 	})
 	for range old { // at least one a call
 		update(t, r.Store, func(tx server.Tx) error { return tx.PruneAssignments("pne", start.Add(time.Minute)) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
@@ -103,7 +104,8 @@ func increment(ctx context.Context, s server.Store, e cpns.EntityID) error {
 		if err != nil {
 			return err
 		}
-		return tx.SetOwner(e, "alice", p.Epoch+1)
+		p.Epoch++
+		return tx.SetOwner(p)
 	})
 }
 
@@ -170,4 +172,23 @@ func testContext(t *testing.T, r Rig) {
 	never := func(server.Tx) error { t.Error("called after the context had ended"); return nil }
 	wantErr(t, "view", r.Store.View(ctx, never), context.Canceled)
 	wantErr(t, "update", r.Store.Update(ctx, never), context.Canceled)
+}
+
+func testTidy(t *testing.T, r Rig) {
+	update(t, r.Store, func(tx server.Tx) error { return errors.Join(tx.AddSetting("a", nil), tx.SetReplica("r", start)) })
+	if err := r.Store.Tidy(t.Context(), func(tx server.Tx) error { return tx.PruneReplicas(start.Add(time.Second)) }); err != nil {
+		t.Fatal(err)
+	}
+	view(t, r.Store, func(tx server.Tx) error {
+		n, err := tx.CountReplicas(start)
+		want(t, "replicas", n, err, 0)
+		return nil
+	})
+	err := r.Store.Tidy(t.Context(), func(tx server.Tx) error {
+		return errors.Join(tx.AddSetting("b", nil), errStop)
+	})
+	wantErr(t, "tidying", err, errStop)
+	if holds(t, r.Store, "b") {
+		t.Error("what failed has written")
+	}
 }

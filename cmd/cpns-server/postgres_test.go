@@ -1,0 +1,43 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
+)
+
+// databaseKey is where a script's environment has its PostgreSQL.
+type databaseKey struct{}
+
+// The scripts in testdata/postgres work on a real PostgreSQL: $STORE is an empty
+// database, $MISSING one that is not there. Beside the commands of TestScripts:
+//
+//	database stop|start     the server
+func TestPostgresScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/postgres",
+		Setup: func(env *testscript.Env) error {
+			db := pgtest.Start(t, pgtest.Fast) // of each script: one stops it
+			env.Values[databaseKey{}] = db
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("STORE", db.NewDatabase())
+			env.Setenv("MISSING", db.URL("missing"))
+			env.Setenv("TODAY", day(time.Now()))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "serving": serving, "until": until, "assign": assign,
+			"database": func(ts *testscript.TestScript, neg bool, args []string) {
+				db := ts.Value(databaseKey{}).(*pgtest.Server)
+				if len(args) == 1 && args[0] == "stop" {
+					db.Stop()
+				} else {
+					db.Run()
+				}
+			},
+		},
+	})
+}

@@ -1,0 +1,82 @@
+package server
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// A boundStore is a store that nothing is read from or written to before it has shown
+// to be the one of the master key. It may come after the server: a database that is
+// away when the server starts, or is still empty, is no reason to end.
+type boundStore struct {
+	Store
+	check func(Tx) error
+	bound atomic.Bool
+}
+
+func (b *boundStore) bind(ctx context.Context) error {
+	if b.bound.Load() {
+		return nil
+	}
+	if err := b.Store.View(ctx, b.check); err != nil {
+		return err
+	}
+	b.bound.Store(true)
+	return nil
+}
+
+func (b *boundStore) View(ctx context.Context, f func(Tx) error) error {
+	if err := b.bind(ctx); err != nil {
+		return err
+	}
+	return b.Store.View(ctx, f)
+}
+
+func (b *boundStore) Update(ctx context.Context, f func(Tx) error) error {
+	if err := b.bind(ctx); err != nil {
+		return err
+	}
+	return b.Store.Update(ctx, f)
+}
+
+func (b *boundStore) Tidy(ctx context.Context, f func(Tx) error) error {
+	if err := b.bind(ctx); err != nil {
+		return err
+	}
+	return b.Store.Tidy(ctx, f)
+}
+
+// How often a server looks for a store that is away.
+const (
+	awayFirst = 500 * time.Millisecond
+	awayMost  = 15 * time.Second
+)
+
+// Await returns when the store is there and the master key's. It fails with
+// ErrWrongMasterKey where it is another's, with what else is wrong with it for good,
+// and when ctx ends. Each time that it is away is told to the log.
+func (s *Server) Await(ctx context.Context) error {
+	for wait := awayFirst; ; wait = min(2*wait, awayMost) {
+		looking, cancel := context.WithTimeout(ctx, answerTime)
+		err := s.store.bind(looking)
+		cancel()
+		if err == nil && wait > awayFirst {
+			s.log.Info("the database is there")
+		}
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !isAway(err) {
+			return err
+		}
+		s.log.Error("waiting for the database, and answering 503 meanwhile", "error", err, "next", wait)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,38 @@
+package postgres
+
+import (
+	"testing"
+
+	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
+	"cpns.example.net/pngw/cpns/server/storetest"
+)
+
+func createAt(t testing.TB, url string) *Store {
+	t.Helper()
+	s, err := Create(t.Context(), Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func openAt(t testing.TB, url string) *Store {
+	t.Helper()
+	s, err := New(Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	db := pgtest.Start(t, pgtest.Fast)
+	storetest.Run(t, func(t *testing.T) storetest.Rig {
+		url := db.NewDatabase()
+		return storetest.Rig{Store: createAt(t, url), Reopen: func() server.Store { return openAt(t, url) },
+			New: func() server.Store { return createAt(t, db.NewDatabase()) }}
+	})
+}

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Several servers may answer from one store, behind a balancer that gives a gateway's
+// requests to any of them. What they have to hold together lies in the store:
+// assignments, owners, failures and locks, first claims, PSK1s. What is counted in
+// memory, the budgets, is divided: each server says every ten seconds that it is
+// there, and gives a share of each budget, one by the number of those that did so
+// lately. One that begins takes its share at once, the others make room for it within
+// ten seconds; one that ends is missed after a while.
+const (
+	replicaEvery = 10 * time.Second
+	replicaKept  = 35 * time.Second // without a word of it
+)
+
+// countUntil says that this server is there, and divides the budgets, until ctx ends.
+func (s *Server) countUntil(ctx context.Context) {
+	ticker := time.NewTicker(replicaEvery)
+	defer ticker.Stop()
+	for {
+		if err := s.countReplicas(ctx); err != nil && ctx.Err() == nil && !isAway(err) {
+			s.log.Error("counting the servers", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Server) countReplicas(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	n := 0
+	err := s.store.Update(ctx, func(tx Tx) (err error) {
+		now := s.now()
+		if err := tx.SetReplica(s.replica, now); err != nil {
+			return err
+		}
+		n, err = tx.CountReplicas(now.Add(-replicaKept))
+		return err
+	})
+	if err != nil {
+		return err // the last number holds
+	}
+	s.divide(n)
+	return nil
+}
+
+// divide gives this server its share of the budgets that n servers have together.
+func (s *Server) divide(n int) {
+	n = max(n, 1)
+	s.sources.divide(n)
+	s.gateways.divide(n)
+	s.bootstraps.divide(n)
+	s.slowed.divide(n)
+}
+
+// isAway says whether an error is that of a store that may come back.
+func isAway(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
+}
