@@ -5,10 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,8 +25,8 @@ import (
 )
 
 var enrolCommand = command.Command{
-	Name: "enrol", Options: "[--wait TIME] [--move]", Args: "CODE", Summary: "make this gateway known to a CPNS Server",
-	About: `Makes this gateway known to the CPNS Server that CODE names, which its operator gives: cpns-server gateway invite. The code is checked before anything is sent. Shows the server's pin and this gateway's fingerprint, which the operator compares, and waits while the gateway is not approved yet.
+	Name: "enrol", Options: "[--wait TIME] [--move]", Args: "CODE|-...", Summary: "make this gateway known to a CPNS Server",
+	About: `Makes this gateway known to the CPNS Server that CODE names, which its operator gives: cpns-server gateway invite. The code is checked before anything is sent; - has it read from standard input. Shows the server's pin and this gateway's fingerprint, which the operator compares, and waits while the gateway is not approved yet.
 
 The agent that runs does it, and goes on with it when the command has ended and after a restart. Where none runs, the command does it itself, with the store that pngw init made.`,
 	Notes:   `exit codes: 0 enrolled, 1 failed, 2 a code that cannot be right or is not for this gateway, 3 not approved yet when --wait was over, 4 refused by the server, 5 no server.`,
@@ -33,10 +35,21 @@ The agent that runs does it, and goes on with it when the command has ended and 
 		wait := command.Duration(f, "wait", api.MaxWait, "how long to wait for the operator, a `TIME` such as 90s")
 		move := f.Bool("move", false, "leave the server that this gateway is enrolled at for that of the code")
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			return asTyped(c, enrol(ctx, c, args[0], *wait, *move))
+			typed := strings.Join(args, " ") // its spaces are ignored
+			if typed == "-" {
+				text, err := io.ReadAll(io.LimitReader(c.Stdin, maxTyped))
+				if err != nil {
+					return fmt.Errorf("reading the code: %w", err)
+				}
+				typed = string(text)
+			}
+			return asTyped(c, enrol(ctx, c, typed, *wait, *move))
 		}
 	},
 }
+
+// maxTyped is above the longest code, in bytes, however it is spaced.
+const maxTyped = 4096
 
 // enrolTick is how often the command looks how far it is.
 const enrolTick = 200 * time.Millisecond
