@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -22,6 +23,7 @@ type host struct {
 	folder       string
 	address      string // this machine's, as the guest has it
 	server, mqtt string // the same, with their ports
+	code         string // that an image has, "" for none
 }
 
 const (
@@ -77,21 +79,30 @@ func newHostAt(t *testing.T, address string, devices ...string) *host {
 // files are what a person copies onto the router, and for a router with a second
 // serial line, links over that and USB.
 func (h *host) files(serial string) map[string]string {
+	files := h.filesOf(serial, fmt.Sprintf("option id '%s'\n\toption server 'https://%s'\n\toption ca '/etc/pngw/ca.pem'\n\toption psk_file '/etc/pngw/psk1'", gateway, h.server))
+	files["etc/pngw/ca.pem"], files["etc/pngw/psk1"] = h.read("server/ca.pem"), h.read("psk1")
+	return files
+}
+
+// image is what an image for many routers has in place of that: a code without a secret.
+func (h *host) image(serial string) map[string]string {
+	h.code = strings.TrimSpace(h.cpns("gateway invite --data server --introduce", ""))
+	return h.filesOf(serial, "option enrol '"+h.code+"'")
+}
+
+func (h *host) filesOf(serial, known string) map[string]string {
 	config := fmt.Sprintf(`config service 'service'
 	option enabled '1'
 	option gomemlimit '12MiB'
 
 config gateway 'main'
-	option id '%s'
-	option server 'https://%s'
-	option ca '/etc/pngw/ca.pem'
-	option psk_file '/etc/pngw/psk1'
+	%s
 	option socket '/var/run/pngw/pngw.sock'
 
 config link 'broker'
 	option type 'mqtt'
 	option url 'mqtt://%s'
-`, gateway, h.server, h.mqtt)
+`, known, h.mqtt)
 	if serial != "" {
 		config += "\nconfig link 'rs232'\n\toption type 'serial'\n\toption device '" + serial + "'\n"
 	}
@@ -100,8 +111,6 @@ config link 'broker'
 	}
 	return map[string]string{
 		"etc/config/pngw":   config,
-		"etc/pngw/ca.pem":   h.read("server/ca.pem"),
-		"etc/pngw/psk1":     h.read("psk1"),
 		"etc/pngw/alice.pw": password + "\n",
 	}
 }
@@ -117,14 +126,19 @@ func (h *host) overMQTT() []string {
 	return []string{"--mqtt", "mqtt://" + strings.Replace(h.mqtt, h.address, "127.0.0.1", 1)}
 }
 
-func (h *host) cpns(line, input string) {
+// cpns runs a command of the server's operator and returns what it prints.
+func (h *host) cpns(line, input string) string {
 	h.t.Helper()
 	cmd := exec.Command("./cpns-server", strings.Fields(line)...)
 	cmd.Dir = h.folder
 	cmd.Stdin = strings.NewReader(input)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		h.t.Fatalf("cpns-server %s: %v\n%s", line, err, out)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		h.t.Fatalf("cpns-server %s: %v\n%s%s", line, err, out, said.Bytes())
 	}
+	return string(out)
 }
 
 // start runs a program until the test ends; what it says is shown if that failed.

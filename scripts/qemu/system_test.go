@@ -22,7 +22,11 @@ func testSystem(t *testing.T, b *board) {
 		devices = append(devices, fmt.Sprintf("c-%d", i))
 	}
 	h := newHost(t, devices...)
-	r := newRouter(t, b, h.files(b.line))
+	files := h.files(b.line)
+	if b == &malta { // one by an image without a secret, one by files
+		files = h.image(b.line)
+	}
+	r := newRouter(t, b, files)
 
 	// The clock stands at 2000, as that of a router without a battery.
 	g := r.boot(t, "-rtc", "base=2000-01-02T03:04:05")
@@ -31,6 +35,9 @@ func testSystem(t *testing.T, b *board) {
 	}
 	g.ready()
 	t.Logf("ready %.1f s after power on, %.1f s of them since the kernel began", time.Since(g.started).Seconds(), g.uptime())
+	if b == &malta {
+		approve(h, g)
+	}
 	h.pne("meter-1", "--serial", g.line)
 	h.pne("pump-1", h.overMQTT()...)
 	g.until("pngw discovered | grep meter-1")
@@ -48,7 +55,7 @@ func testSystem(t *testing.T, b *board) {
 	}
 
 	// In a jail, which shows it what it needs, and by what the log can tell levels by.
-	g.sh("ls /proc/$(pidof pngw)/root/etc/pngw/psk1 && ! ls /proc/$(pidof pngw)/root/bin")
+	g.sh("ls /proc/$(pidof pngw)/root/etc/pngw/root.key && ! ls /proc/$(pidof pngw)/root/bin")
 	g.sh("grep 'daemon.info.*level=INFO' /tmp/pngw.log && ! grep 'daemon.err.*level=INFO' /tmp/pngw.log && ! grep time= /tmp/pngw.log")
 
 	// Nothing is asked of the server before the clock is right.
@@ -90,6 +97,21 @@ func testSystem(t *testing.T, b *board) {
 	}
 	g.send("poweroff -f")
 	g.off()
+}
+
+// approve takes the gateway in whose image has a code: its clock stands at 2000, long before
+// the server's certificate begins, and the code's pin holds.
+func approve(h *host, g *guest) {
+	h.t.Helper()
+	g.until("pngw status | grep 'waiting for the operator'")
+	fingerprint := strings.TrimSpace(g.sh("pngw status | sed -n 's/^Fingerprint *//p'"))
+	if pending := h.cpns("gateway pending --data server", ""); !strings.Contains(pending, fingerprint) || fingerprint == "" {
+		h.t.Fatalf("%s is not pending:\n%s", fingerprint, pending)
+	}
+	h.cpns("gateway approve --data server --id gw-image "+fingerprint, "")
+	if text := g.sh("pngw enrol %s", h.code); !strings.Contains(text, "this gateway is called gw-image") {
+		h.t.Errorf("enrol says\n%s", text)
+	}
 }
 
 // overUSB plugs a device into the guest's kernel. While the package's hotplug script
