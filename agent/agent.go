@@ -32,6 +32,7 @@ type Agent struct {
 	asking    chan struct{} // a place for each request that may be on its way to the server at once
 
 	malformed, misplaced, unproved atomic.Int64
+	tally                          tally
 
 	// Owned by Run's goroutine.
 	pnes      map[cpns.EntityID]*entry

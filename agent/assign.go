@@ -23,6 +23,12 @@ type assignments struct {
 // assign brings one device's set: clause 7.4.2.1.1.1, the gateway's half of
 // 7.4.2.1.1.2, and step 1 of 7.4.2.1.1.3. The outcome is ResultAssigned, or why not.
 func (p *assignments) assign(ctx context.Context, id cpns.EntityID) Outcome {
+	o := p.tryAssign(ctx, id)
+	p.a.tally.end(&o)
+	return o
+}
+
+func (p *assignments) tryAssign(ctx context.Context, id cpns.EntityID) Outcome {
 	a := p.a
 	if o := p.waitForClock(ctx, id); o != nil {
 		return *o
@@ -79,6 +85,7 @@ func (p *assignments) ask(ctx context.Context, id cpns.EntityID, psk *PSK) (Outc
 			return failed(id, err), nil
 		}
 		p.progress(Step{Entity: id, Kind: StepRequestSent})
+		begun := time.Now()
 		answer, retryAfter, err := a.cfg.Server.Assign(ctx, req.Body)
 		if err != nil {
 			return a.notAsked(ctx, id, err), err
@@ -89,6 +96,7 @@ func (p *assignments) ask(ctx context.Context, id cpns.EntityID, psk *PSK) (Outc
 				Advice: "nothing was changed; give the same command again within 5 minutes and the server answers with the same keys; if it happens again, something between router and server changes what they send, or the server is not this gateway's"}, nil
 		}
 		a.psk.used(psk)
+		a.tally.trip(time.Since(begun))
 		if resp.Status == cpns.TimeOutOfWindow && try == 0 {
 			at = clock(resp.ServerTime)
 			continue

@@ -158,7 +158,7 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 	now, set := a.cfg.Clock.Now()
 	s := Status{
 		Gateway: a.cfg.Gateway, ClockSet: set, Time: life.Stamp(now), PNEs: map[State]int{},
-		PSK1:    a.psk.status(),
+		PSK1: a.psk.status(), Requests: a.tally.view(),
 		Dropped: Dropped{a.malformed.Load(), a.misplaced.Load(), a.unproved.Load()},
 	}
 	err := a.do(ctx, func() {

@@ -55,6 +55,7 @@ type Status struct {
 	PSK1       PSKStatus      `json:"psk1"`
 	Unwritten  []string       `json:"unwritten,omitempty"` // records that could not be written the last time, by Entity ID, with the reason
 	Dropped    Dropped        `json:"dropped"`
+	Requests   Requests       `json:"requests"`
 }
 
 // Dropped counts messages that came up and were not acted on.

@@ -34,7 +34,15 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	lines := newStream(w, cancel)
-	err = s.Agent.Authenticate(ctx, agent.AuthenticateRequest{Entities: entities, Wait: wait}, func(p agent.Proof) { lines.write(p) })
+	err = s.Agent.Authenticate(ctx, agent.AuthenticateRequest{Entities: entities, Wait: wait}, func(p agent.Proof) {
+		if !b.All {
+			s.audit(r, "authenticate", p.Entity, "", string(p.Result), nil)
+		}
+		lines.write(p)
+	})
+	if b.All {
+		s.audit(r, "authenticate --all", "", "", "done", err)
+	}
 	if err != nil && !lines.begun && r.Context().Err() == nil {
 		s.fail(w, err) // such as a PNE that is not known: nothing was sent
 		return
@@ -57,7 +65,9 @@ func (s *Server) readmit(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, problem{err.Error()})
 		return
 	}
-	if err := s.Agent.Readmit(r.Context(), e); err != nil {
+	err = s.Agent.Readmit(r.Context(), e)
+	s.audit(r, "resolve --readmit", e, "", "done", err)
+	if err != nil {
 		s.fail(w, err)
 		return
 	}

@@ -11,6 +11,9 @@
 //	GET    /v1/pnes/{entity}   one of them
 //	DELETE /v1/pnes/{entity}   forget it: its keys are gone from the store; 204
 //	GET    /v1/discovered      PNEs that said hello and nobody asked for: agent.Discovered, an array
+//	GET    /v1/events          what happens from now on: a stream of [Happening]
+//	GET    /v1/audit           what was asked of the gateway: lines of audit.Entry
+//	POST   /v1/probe           prove PSK1 to the server, and compare clocks: [Probe]
 //	GET    /v1/metrics         counters in Prometheus' text format: metrics.go
 //	GET    /v1/enrolment       how the gateway's enrolment stands: [Enrolment]
 //	POST   /v1/enrol           {"code": "CPNS1-...", "move": false}: take the code up; the answer is an [Enrolment]
@@ -41,7 +44,7 @@
 // request that is malformed, 404 for an Entity ID that is not known, 409 for a
 // PNE to readmit that is not under alarm and for a code that contradicts what is known, 413 for
 // a body over 256 KiB, 500 for what went wrong inside, 503 where the gateway has no
-// name yet and there is no agent: then status and the two of enrolment alone answer.
+// name yet and there is no agent: then status, metrics, audit and the two of enrolment alone answer.
 package api
 
 import (

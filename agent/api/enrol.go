@@ -28,7 +28,7 @@ type enrolRequest struct {
 }
 
 // withoutAgent are the paths that answer where there is no agent yet.
-var withoutAgent = map[string]bool{"/v1/status": true, "/v1/links": true, "/v1/enrolment": true, "/v1/enrol": true}
+var withoutAgent = map[string]bool{"/v1/status": true, "/v1/links": true, "/v1/enrolment": true, "/v1/metrics": true, "/v1/audit": true, "/v1/enrol": true}
 
 func (s *Server) enrolmentNow() Enrolment {
 	e := Enrolment{Status: s.Enroller.Status()}
@@ -55,7 +55,9 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, problem{err.Error()})
 		return
 	}
-	if err := s.Enroller.Begin(code, b.Move); err != nil {
+	err = s.Enroller.Begin(code, b.Move)
+	s.audit(r, "enrol", "", "", "begun at "+code.Server, err)
+	if err != nil {
 		status := http.StatusInternalServerError
 		if errors.As(err, new(*step0.ContradictionError)) {
 			status = http.StatusConflict

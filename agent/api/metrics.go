@@ -5,45 +5,29 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/transport"
 )
 
-// kinds are all kinds of event.
-var kinds = [...]agent.EventKind{agent.EventAssigned, agent.EventDelivered, agent.EventAuthenticated, agent.EventUsedUp, agent.EventAlarm, agent.EventGone}
-
-// Events counts the agent's events since the start. The zero value is at 0.
-type Events struct{ n [len(kinds)]atomic.Int64 }
-
-// Count counts one event.
-func (e *Events) Count(kind agent.EventKind) {
-	for i, k := range kinds {
-		if k == kind {
-			e.n[i].Add(1)
-		}
-	}
-}
-
-func (e *Events) counts() map[agent.EventKind]int64 {
-	counts := map[agent.EventKind]int64{}
-	for i, k := range kinds {
-		counts[k] = e.n[i].Load()
-	}
-	return counts
-}
-
 // metrics answers in Prometheus' text format, version 0.0.4. Labels are from the
-// configuration or this program: nothing that a device says is in them.
+// configuration or this program: nothing that a device says is in them, unless the
+// configuration asks for devices.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	st, err := s.Agent.Status(r.Context())
-	if err != nil {
-		s.fail(w, err)
-		return
+	st := s.idle()
+	var links []agent.LinkStatus
+	if s.Agent != nil {
+		var err error
+		if st, err = s.Agent.Status(r.Context()); err != nil {
+			s.fail(w, err)
+			return
+		}
+		links = s.Agent.Links()
 	}
 	var m exposition
+	m.family("pngw_build_info")
+	m.sample("version", s.Version, 1)
 	m.one("pngw_uptime_seconds", int64(time.Since(s.start)/time.Second))
 	m.one("pngw_clock_set", truth(st.ClockSet))
 	m.one("pngw_store_writable", truth(len(st.Unwritten) == 0))
@@ -70,7 +54,27 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	m.sample("result", "timed_out", h.TimedOut)
 	m.one("pngw_hook_events_dropped_total", h.Dropped)
 	m.one("pngw_hook_events_waiting", int64(h.Waiting))
-	m.links(s.Agent.Links())
+	m.links(links)
+	m.requests(&st.Requests)
+	m.family("pngw_psk1_present")
+	m.sample("source", st.PSK1.Source, truth(st.PSK1.Waiting == ""))
+	if until, err := time.Parse(time.RFC3339, st.PSK1.Until); err == nil {
+		m.one("pngw_psk1_expiry_timestamp_seconds", until.Unix())
+	}
+	_, _, audited := s.Audit.Head()
+	m.family("pngw_flash_written_bytes_total")
+	m.sample("by", "audit", audited)
+	if s.Written != nil {
+		m.sample("by", "store", s.Written())
+	}
+	if s.DeviceMetrics && s.Agent != nil {
+		if err := m.devices(r, s.Agent); err != nil {
+			s.fail(w, err)
+			return
+		}
+	}
+	faults, _ := s.Health(r.Context())
+	m.one("pngw_healthy", truth(len(faults) == 0))
 
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	w.Write(m.Bytes()) // an error is the client's going away
@@ -113,6 +117,53 @@ func (m *exposition) links(links []agent.LinkStatus) {
 			m.sample("link", l.Name, [...]int64{truth(l.State == transport.Up), l.Received, l.Sent, l.Dropped}[i])
 		}
 	}
+}
+
+// requests are what became of requests to the server, and how long it took to answer.
+func (m *exposition) requests(r *agent.Requests) {
+	m.family("pngw_requests_total")
+	for _, reason := range agent.RequestReasons {
+		m.sample("result", reason, r.Ended[reason])
+	}
+	const name = "pngw_server_request_seconds"
+	m.WriteString("# TYPE " + name + " histogram\n")
+	m.name = name + "_bucket"
+	all := int64(0)
+	for i, n := range r.Trips {
+		all += n
+		le := "+Inf"
+		if i < len(agent.TripBounds) {
+			le = strconv.FormatFloat(agent.TripBounds[i], 'g', -1, 64)
+		}
+		m.sample("le", le, all)
+	}
+	if len(r.Trips) == 0 {
+		m.sample("le", "+Inf", 0)
+	}
+	m.WriteString(name + "_sum " + strconv.FormatFloat(r.Took.Seconds(), 'g', -1, 64) + "\n" + name + "_count " + strconv.FormatInt(all, 10) + "\n")
+}
+
+// devices tells of each device by its name.
+func (m *exposition) devices(r *http.Request, a *agent.Agent) error {
+	list, err := a.List(r.Context())
+	if err != nil {
+		return err
+	}
+	m.family("pngw_device_state")
+	for _, p := range list {
+		m.WriteString(m.name + "{entity_id=" + strconv.Quote(string(p.Entity)) + ",state=" + strconv.Quote(string(p.State)) + "} 1\n")
+	}
+	m.family("pngw_device_keys_left")
+	for _, p := range list {
+		m.sample("entity_id", string(p.Entity), int64(p.Length)-int64(p.Index))
+	}
+	m.family("pngw_device_last_seen_timestamp_seconds")
+	for _, p := range list {
+		if seen, err := time.Parse(time.RFC3339, p.LastSeen); err == nil {
+			m.sample("entity_id", string(p.Entity), seen.Unix())
+		}
+	}
+	return nil
 }
 
 func truth(b bool) int64 {

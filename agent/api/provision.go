@@ -24,6 +24,7 @@ func (s *Server) provision(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	lines := newStream(w, cancel)
 	outcomes, err := s.Agent.Provision(ctx, req, func(step agent.Step) { lines.write(step) })
+	s.auditProvision(r, &req, outcomes, err)
 	for _, o := range outcomes {
 		// Of a request that was cut short, what it did is told, and not how its
 		// parts came to fail.

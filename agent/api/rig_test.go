@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/audit"
 	"cpns.example.net/pngw/agent/hooks"
 	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/cpns"
@@ -35,7 +37,10 @@ var (
 type rig struct {
 	*Client
 	device transport.Link // the link's far end
-	stop   func()         // ends agent and API, and waits for them
+	server *Server
+	events *Events
+	store  *slowStore
+	stop   func() // ends agent and API, and waits for them
 }
 
 func newRig(t *testing.T) *rig {
@@ -75,11 +80,16 @@ func startRig(t *testing.T, l net.Listener, c *Client, slow time.Duration) *rig 
 	log := slog.New(slog.DiscardHandler)
 	near, far := transport.NewPair("memory", "memory")
 	events := new(Events)
+	records := &slowStore{Store: store, slow: slow}
+	auditLog, err := audit.Open(filepath.Join(dir, "audit"), time.Now, log)
+	if err != nil {
+		t.Fatal(err)
+	}
 	runner := hooks.New(hooks.Config{Dir: dir, Gateway: "gw-0001", Timeout: time.Minute, Log: log})
 	a, err := agent.New(agent.Config{
-		Gateway: "gw-0001", PSK: psk{}, Server: cpnsServer{}, Store: slowStore{store, slow}, Clock: clock{},
+		Gateway: "gw-0001", PSK: psk{}, Server: cpnsServer{}, Store: records, Clock: clock{},
 		Links: []transport.Link{near}, Log: log,
-		Observe: func(e agent.Event) { events.Count(e.Kind); runner.Observe(e) },
+		Observe: func(e agent.Event) { events.Observe(e, time.Now()); runner.Observe(e) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +99,7 @@ func startRig(t *testing.T, l net.Listener, c *Client, slow time.Duration) *rig 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Agent: a, Enroller: enroller, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Events: events, Hooks: runner, Log: log})
+	s := New(Config{Agent: a, Enroller: enroller, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Events: events, Hooks: runner, Audit: auditLog, Written: func() int64 { return 77 }, Log: log})
 
 	agentCtx, stopAgent := context.WithCancel(context.Background())
 	apiCtx, stopAPI := context.WithCancel(context.Background())
@@ -114,7 +124,7 @@ func startRig(t *testing.T, l net.Listener, c *Client, slow time.Duration) *rig 
 		}
 	})
 	t.Cleanup(stop)
-	return &rig{Client: c, device: far, stop: stop}
+	return &rig{Client: c, device: far, server: s, events: events, store: records, stop: stop}
 }
 
 // provision is Provision with the outcomes gathered.
@@ -161,9 +171,17 @@ func (r *rig) plugIn(t *testing.T, e cpns.EntityID) (unplug func()) {
 type slowStore struct {
 	*keystore.Store
 	slow time.Duration
+	fail atomic.Bool // Put does
 }
 
-func (s slowStore) Delete(name string) error {
+func (s *slowStore) Put(name string, value []byte) error {
+	if s.fail.Load() {
+		return errors.New("no space left on device")
+	}
+	return s.Store.Put(name, value)
+}
+
+func (s *slowStore) Delete(name string) error {
 	time.Sleep(s.slow)
 	return s.Store.Delete(name)
 }

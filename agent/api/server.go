@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/audit"
 	"cpns.example.net/pngw/agent/hooks"
 	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/cpns"
@@ -29,7 +30,11 @@ type Config struct {
 	LinkTypes map[string]string // by link name
 	Events    *Events
 	Hooks     *hooks.Runner
-	Log       *slog.Logger
+	Audit     *audit.Log   // nil for none
+	Written   func() int64 // bytes that the store has written; nil for not known
+
+	DeviceMetrics bool // metrics name devices
+	Log           *slog.Logger
 }
 
 // Server answers the API.
@@ -63,6 +68,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withWho,
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -93,6 +99,9 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("DELETE /v1/pnes/{entity...}", s.forget)
 	mux.HandleFunc("GET /v1/discovered", s.discovered)
 	mux.HandleFunc("GET /v1/metrics", s.metrics)
+	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("GET /v1/audit", s.auditLog)
+	mux.HandleFunc("POST /v1/probe", s.probe)
 	mux.HandleFunc("POST /v1/provision", s.provision)
 	mux.HandleFunc("POST /v1/authenticate", s.authenticate)
 	mux.HandleFunc("POST /v1/readmit", s.readmit)

@@ -102,7 +102,9 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if err := s.Agent.Forget(r.Context(), e); err != nil {
+	err := s.Agent.Forget(r.Context(), e)
+	s.audit(r, "forget", e, "", "done", err)
+	if err != nil {
 		s.fail(w, err)
 		return
 	}

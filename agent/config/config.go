@@ -17,6 +17,9 @@
 //		option store '/etc/pngw/keys'                     # what holds when the
 //		option root_key '/etc/pngw/root.key'              # option is not there
 //		option socket '/var/run/pngw.sock'
+//		option metrics '127.0.0.1:9464'                   # for Prometheus; else none
+//		option metrics_devices '0'                        # 1: metrics name devices
+//		option audit_dir '/etc/pngw/audit'                # else beside the store
 //		option log_level 'info'                           # debug, info, warn, error
 //		option reauth '24h'                               # 1m or more; 0 for never
 //		option hook_dir '/etc/pngw/hooks.d'
@@ -64,6 +67,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"time"
 
@@ -96,8 +100,12 @@ type Gateway struct {
 	Store       string
 	RootKey     string
 	Socket      string
+	Metrics     netip.AddrPort // where metrics and health are read, the zero value for nowhere
+	AuditDir    string
 	LogLevel    slog.Level
 	Reauth      time.Duration // how often PNEs are authenticated, 0 for never
+
+	MetricsDevices bool // metrics name devices
 
 	HookDir        string
 	HookSessionKey bool // hooks get session keys

@@ -72,7 +72,7 @@ func TestParse(t *testing.T) {
 		Pin:     "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 		Proxy:   "http://192.0.2.1:3128",
 		PSKFile: "/etc/pngw/psk", PSKIdentity: "factory-7", Store: "/overlay/keys",
-		RootKey: "/overlay/root.key", Socket: "/tmp/pngw.sock", LogLevel: slog.LevelDebug,
+		RootKey: "/overlay/root.key", Socket: "/tmp/pngw.sock", AuditDir: "/overlay/audit", LogLevel: slog.LevelDebug,
 		Reauth: 6 * time.Hour, HookDir: "/overlay/hooks.d", HookSessionKey: true, HookTimeout: 5 * time.Second,
 	}
 	if got, want := show(g), show(wantGateway); got != want {
@@ -115,7 +115,7 @@ config link b
 	g.section = uci.Section{}
 	want := Gateway{
 		ID: "gw", Server: "https://cpns.example.net", PSKFile: "/etc/pngw/psk1", PSKIdentity: "gw",
-		Store: "/etc/pngw/keys", RootKey: "/etc/pngw/root.key", Socket: "/var/run/pngw.sock",
+		Store: "/etc/pngw/keys", RootKey: "/etc/pngw/root.key", Socket: "/var/run/pngw.sock", AuditDir: "/etc/pngw/audit",
 		Reauth: 24 * time.Hour, HookDir: "/etc/pngw/hooks.d", HookTimeout: 30 * time.Second,
 	}
 	if show(g) != show(want) {
@@ -152,13 +152,15 @@ func TestMistakes(t *testing.T) {
 		{"two services", head + "config service 'service'\nconfig service 'two'\n", `pngw:5: a second section service, the first is in line 4`},
 		{"service without a name", head + "config service\n\toption enabled '1'\n", `pngw:4: want this section to be called so: config service 'service'`},
 		{"service, called otherwise", head + "config service 'pngw'\n", `pngw:4: want this section to be called so`},
-		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes ca, enrol, hook_dir, `},
+		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes audit_dir, ca, enrol, hook_dir, `},
 		{"gateway list", head + " list ca /a\n", "pngw:4: option ca: is a list here"},
 		{"id", "config gateway\n option id 'a b'\n option server https://a\n", "pngw:2: option id: gateway ID: byte 2 is 0x20"},
 		{"long id", "config gateway\n option id " + long + "\n option server https://a\n", "pngw:2: option id: gateway ID: 65 bytes, at most 64"},
 		{"psk_identity", head + " option psk_identity 'a b'\n", "pngw:4: option psk_identity: PSK1 identity: byte 2"},
 		{"relative", head + " option store keys\n", `pngw:4: option store: "keys": want an absolute path`},
 		{"socket", head + " option socket /" + long + long + "\n", "pngw:4: option socket: 131 bytes: a socket's path has at most 107"},
+		{"metrics", head + " option metrics 192.168.1.1:9464\n", `pngw:4: option metrics: "192.168.1.1:9464": want an address of this machine alone`},
+		{"metrics, all", head + " option metrics :9464\n", `pngw:4: option metrics: ":9464": want an address of this machine alone`},
 		{"log_level", head + " option log_level loud\n", `pngw:4: option log_level: "loud": want debug, info, warn or error`},
 		{"reauth", head + " option reauth 30s\n", "pngw:4: option reauth: 30s: want 1m0s or more, or 0 for never"},
 		{"hook_dir", head + " option hook_dir hooks.d\n", `pngw:4: option hook_dir: "hooks.d": want an absolute path`},

@@ -2,6 +2,8 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -40,6 +42,10 @@ func parseGateway(s uci.Section) (Gateway, error) {
 		HookTimeout:    d.hookTimeout("hook_timeout"),
 
 		section: s,
+	}
+	g.Metrics, g.MetricsDevices = d.metrics("metrics"), d.Bool("metrics_devices", false)
+	if g.AuditDir = d.path("audit_dir", ""); g.AuditDir == "" {
+		g.AuditDir = filepath.Join(filepath.Dir(g.Store), "audit")
 	}
 	switch g.PSKSource {
 	case "", SourceFile, SourceTLS:
@@ -84,6 +90,20 @@ func (d *decoder) logLevel(name string) slog.Level {
 		d.Errorf(name, "%q: want debug, info, warn or error", v)
 	}
 	return level
+}
+
+// metrics is where metrics are read. They are for this machine: whoever connects is shown
+// what happens here.
+func (d *decoder) metrics(name string) (at netip.AddrPort) {
+	v := d.String(name, "")
+	if v == "" {
+		return at
+	}
+	at, err := netip.ParseAddrPort(v)
+	if err != nil || at.Port() == 0 || !at.Addr().IsLoopback() {
+		d.Errorf(name, "%q: want an address of this machine alone and a port, such as 127.0.0.1:9464; to read them from elsewhere, put a proxy in front that asks who it is", v)
+	}
+	return at
 }
 
 // reauth is the schedule of mutual authentications. Each of them uses a key of

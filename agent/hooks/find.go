@@ -15,19 +15,7 @@ import (
 // each event, so that a hook counts from when it is put there. What is refused
 // is said once, and again when the reason changes.
 func (r *Runner) find() (paths []string) {
-	refused := map[string]string{}
-	entries, reason := list(r.cfg.Dir)
-	if reason != "" {
-		refused[r.cfg.Dir] = reason
-	}
-	for _, e := range entries {
-		path := r.cfg.Dir + "/" + e.Name()
-		if reason := unfit(path, e); reason != "" {
-			refused[path] = reason
-		} else {
-			paths = append(paths, path)
-		}
-	}
+	paths, refused := Look(r.cfg.Dir)
 	for path, reason := range refused {
 		if r.refused[path] != reason {
 			r.cfg.Log.Warn("hook not run", "hook", path, "reason", reason)
@@ -35,6 +23,24 @@ func (r *Runner) find() (paths []string) {
 	}
 	r.refused = refused
 	return paths
+}
+
+// Look lists what in a folder is run, in its order, and what is not, with the reason.
+func Look(dir string) (paths []string, refused map[string]string) {
+	refused = map[string]string{}
+	entries, reason := list(dir)
+	if reason != "" {
+		refused[dir] = reason
+	}
+	for _, e := range entries {
+		path := dir + "/" + e.Name()
+		if reason := unfit(path, e); reason != "" {
+			refused[path] = reason
+		} else {
+			paths = append(paths, path)
+		}
+	}
+	return paths, refused
 }
 
 // list reads the folder, and says why not. One that is not there is empty.

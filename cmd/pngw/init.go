@@ -73,6 +73,9 @@ func initialize(ctx context.Context, c *command.Console) error {
 	} else {
 		say("store", g.Store, madeOrKept(made))
 	}
+	if err := os.MkdirAll(g.AuditDir, 0o700); err != nil { // a jail shows what is there when it is made
+		return fmt.Errorf("making the audit log's folder: %w", err)
+	}
 	socket := "free"
 	if p.running {
 		socket = "in use by the agent that runs"

@@ -118,6 +118,7 @@ func (t *telling) gateway(g *config.Gateway) {
 	t.path("ro", g.RootKey, of("root_key"))
 	t.path("ro", g.RootKey+board.BindingExt, of("root_key"))
 	t.path("rw", g.Store, of("store"))
+	t.path("rw", g.AuditDir, of("audit_dir"))
 	t.path("rw", filepath.Dir(g.Socket), of("socket"))
 	if info, err := os.Stat(g.HookDir); err == nil && info.IsDir() {
 		t.path("hooks", g.HookDir, of("hook_dir"))

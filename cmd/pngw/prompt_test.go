@@ -30,6 +30,13 @@ func gateway(t *testing.T) (dir string) {
 	if out, err := exec.Command("pngw", "init", "--config", conf).CombinedOutput(); err != nil {
 		t.Fatalf("pngw init: %v\n%s", err, out)
 	}
+	startAgent(t, conf)
+	return dir
+}
+
+// startAgent runs the agent until the test ends.
+func startAgent(t *testing.T, conf string) {
+	t.Helper()
 	agent := exec.Command("pngw", "run", "--config", conf)
 	log, err := agent.StderrPipe()
 	if err != nil {
@@ -48,7 +55,6 @@ func gateway(t *testing.T) (dir string) {
 			t.Errorf("the agent: %v\n%s", err, text)
 		}
 	})
-	return dir
 }
 
 // onTerminal starts pngw as a person does.

@@ -9,12 +9,14 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/agent/api"
+	"cpns.example.net/pngw/agent/audit"
 	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/agent/hooks"
 	"cpns.example.net/pngw/agent/step0"
@@ -84,6 +86,8 @@ type daemon struct {
 	hooks    *hooks.Runner
 	hotplug  *board.Hotplug
 	api      *api.Server
+	audit    *audit.Log   // nil where it cannot be kept
+	metrics  net.Listener // nil for none
 	listener net.Listener
 }
 
@@ -103,6 +107,13 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 	if err := d.enrol(p); err != nil {
 		return nil, err
 	}
+	d.openAudit(p)
+	counted := &countedStore{Store: d.store}
+	if g.Metrics.IsValid() {
+		if d.metrics, err = net.Listen("tcp", g.Metrics.String()); err != nil {
+			return nil, g.Fault("metrics", err)
+		}
+	}
 	events := new(api.Events)
 	d.hooks = hooks.New(hooks.Config{Dir: g.HookDir, Gateway: p.gateway, SessionKey: g.HookSessionKey, Timeout: g.HookTimeout, Log: log})
 	if p.gateway == "" {
@@ -111,13 +122,17 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 		Gateway: p.gateway,
 		PSK:     d.source(p),
 		Server:  assigner{p.server},
-		Store:   d.store,
+		Store:   counted,
 		Clock:   p.clock,
 		Links:   p.links,
 		Log:     log,
 		Reauth:  g.Reauth,
 		Observe: func(e agent.Event) {
-			events.Count(e.Kind)
+			now, _ := p.clock.Now()
+			events.Observe(e, now)
+			if e.Kind == agent.EventAlarm {
+				d.audit.Note(audit.Entry{Who: "the device", What: "alarm", Entity: string(e.Entity), User: string(e.User), Result: "no key until pngw resolve"})
+			}
 			d.hooks.Observe(e)
 		},
 	}); err != nil {
@@ -135,9 +150,23 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 	d.api = api.New(api.Config{
 		Agent: d.agent, Version: build().Version, Server: p.serverURL, LinkTypes: p.types,
 		Events: events, Hooks: d.hooks, Log: log,
+		Audit: d.audit, Written: counted.written.Load, DeviceMetrics: g.MetricsDevices,
 		Enroller: d.enroller, Enrolled: p.enrolled, Waits: p.waits, Clock: p.clock, Source: p.source,
 	})
 	return d, nil
+}
+
+// openAudit opens the audit log. Where that fails devices get their keys all the same.
+func (d *daemon) openAudit(p *parts) {
+	dir := d.cfg.Gateway.AuditDir
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		d.audit, err = audit.Open(filepath.Join(dir, "log"), func() time.Time { now, _ := p.clock.Now(); return now }, d.log)
+	}
+	if err != nil {
+		d.audit = nil
+		d.log.Error("there is no audit log", "reason", err)
+	}
 }
 
 // openStore opens the store with this board's device secret.
@@ -169,6 +198,14 @@ func (d *daemon) run(ctx context.Context) error {
 	var hotplugErr error
 	beside.Go(func() { hotplugErr = d.hotplug.Run(agentCtx) })
 	beside.Go(func() { d.enroller.Run(agentCtx) })
+	beside.Go(func() { d.audit.Run(agentCtx) })
+	if d.metrics != nil {
+		beside.Go(func() {
+			if err := d.api.Export(agentCtx, d.metrics); err != nil {
+				d.log.Error("metrics are not served any more", "reason", err)
+			}
+		})
+	}
 	agentErr := make(chan error, 1)
 	go func() {
 		if d.agent == nil {

@@ -18,6 +18,11 @@ func Fill(w io.Writer, head, text string, indent int) {
 	fill(w, head, text, indent, Width)
 }
 
+// FillTo is Fill to the width of the terminal that w is; a file or a pipe gets one line.
+func FillTo(w io.Writer, head, text string, indent int) {
+	fill(w, head, text, indent, widthOf(w))
+}
+
 func fill(w io.Writer, head, text string, indent, width int) {
 	line, fresh := head, true
 	for word := range strings.FieldsSeq(text) {

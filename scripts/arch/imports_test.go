@@ -55,7 +55,7 @@ var rules = []struct {
 	// The file's options are those of the links, which say what they are unless set.
 	{"agent/config", []string{"cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
 	{"agent/hooks", []string{"agent", "cpns", "golang.org/x/sys/unix"}},
-	{"agent/api", []string{"agent", "agent/step0", "agent/hooks", "cpns", "transport"}},
+	{"agent/api", []string{"agent", "agent/audit", "agent/step0", "agent/hooks", "cpns", "transport"}},
 	{"agent/...", []string{"agent/...", "cpns", "transport"}},
 
 	// Only here are parts put together.
