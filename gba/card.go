@@ -44,6 +44,9 @@ func (*Vector) Format(s fmt.State, _ rune) { fmt.Fprint(s, "[redacted]") }
 // else answered, or the operator's records of this SIM are wrong.
 var ErrMAC = errors.New("the SIM does not know the network's challenge (MAC failure): is this the operator's BSF?")
 
+// ErrNoCard says that there is no SIM where one is asked.
+var ErrNoCard = errors.New("there is no SIM")
+
 // SyncError says that the SIM has seen a later challenge than this; AUTS tells the
 // network which.
 type SyncError struct{ AUTS [14]byte }
@@ -55,7 +58,7 @@ func (*SyncError) Error() string {
 // Subscriber is what a SIM says of itself.
 type Subscriber struct {
 	IMSI      string // 6 to 15 digits
-	MNCLength int    // digits of the mobile network code: 2 or 3
+	MNCLength int    // digits of the mobile network code: 2 or 3, 0 where the SIM does not say
 }
 
 func (s Subscriber) check() error {

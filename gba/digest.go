@@ -196,14 +196,16 @@ func parseValue(s string) (value, rest string, err error) {
 
 // clip makes something from outside fit for an error.
 func clip(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == 0xfffd {
-			return '?'
+	const most = 64
+	clipped := make([]rune, 0, most+1)
+	for _, r := range s {
+		switch {
+		case len(clipped) == most:
+			return string(append(clipped, '…'))
+		case r < 0x20 || r == 0x7f || r == 0xfffd:
+			r = '?'
 		}
-		return r
-	}, s)
-	if len(s) > 64 {
-		s = strings.ToValidUTF8(s[:64], "") + "…"
+		clipped = append(clipped, r)
 	}
-	return s
+	return string(clipped)
 }

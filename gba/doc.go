@@ -6,9 +6,11 @@
 //	ub.go      reference point Ub: GET, challenge, answer (TS 24.109, clause 5)
 //	digest.go  HTTP Digest with AKAv1-MD5 (RFC 3310)
 //	info.go    the BSF's answer: B-TID and lifetime
+//	xml.go     the little XML that it is written in
 //	card.go    what a SIM has to do, and how it says no
 //	usim.go    the same in APDUs (TS 31.102)
-//	modem.go   a SIM in a modem, by AT+CSIM or AT+CCHO, CGLA, CCHC (TS 27.007)
+//	modem.go   a SIM in a modem that takes AT commands (TS 27.007)
+//	dialogue.go, channel.go    these commands: lines, and AT+CCHO, CGLA, CCHC or AT+CSIM
 //	exec.go    a SIM that a program asks: QMI, MBIM, PC/SC
 //
 // Ks never leaves memory, and is overwritten by [Bootstrapped.Wipe].

@@ -1,11 +1,8 @@
 package gba
 
 import (
-	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 )
@@ -20,52 +17,20 @@ type info struct {
 	lifetime time.Time
 }
 
-// parseInfo reads the document token by token: names and depths are all that it
-// needs, and what would have to be resolved (a DTD, an entity) is refused.
 func parseInfo(body []byte) (*info, error) {
 	if len(body) > maxInfo {
 		return nil, fmt.Errorf("%d bytes, at most %d", len(body), maxInfo)
 	}
-	d := xml.NewDecoder(bytes.NewReader(body))
-	texts := map[string]*strings.Builder{}
-	var path []string
-	for {
-		token, err := d.Token()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, errors.New("it is no XML document")
-		}
-		switch token := token.(type) {
-		case xml.Directive:
-			return nil, errors.New("it has a document type declaration")
-		case xml.StartElement:
-			path = append(path, token.Name.Local)
-			if len(path) > 8 {
-				return nil, errors.New("its elements are nested too deeply")
-			}
-			if len(path) == 1 && token.Name.Local != "BootstrappingInfo" {
-				return nil, fmt.Errorf("it is a %q, not a BootstrappingInfo", clip(token.Name.Local))
-			}
-			if name := token.Name.Local; len(path) == 2 && (name == "btid" || name == "lifetime") {
-				if texts[name] != nil {
-					return nil, fmt.Errorf("%s comes twice", name)
-				}
-				texts[name] = &strings.Builder{}
-			}
-		case xml.EndElement:
-			path = path[:len(path)-1]
-		case xml.CharData:
-			if len(path) == 2 && texts[path[1]] != nil {
-				texts[path[1]].Write(token)
-			}
-		}
+	texts, err := leaves(body, "BootstrappingInfo", "btid", "lifetime")
+	if err != nil {
+		return nil, err
 	}
-	if texts["btid"] == nil || texts["lifetime"] == nil {
+	btid, named := texts["btid"]
+	lifetime, ends := texts["lifetime"]
+	if !named || !ends {
 		return nil, errors.New("btid or lifetime is missing")
 	}
-	return newInfo(texts["btid"].String(), texts["lifetime"].String())
+	return newInfo(btid, lifetime)
 }
 
 func newInfo(btid, lifetime string) (*info, error) {

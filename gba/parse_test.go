@@ -1,10 +1,14 @@
 package gba
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/xml"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestChallenges(t *testing.T) {
@@ -71,6 +75,23 @@ func TestInfo(t *testing.T) {
 		"long btid":      strings.Replace(good, "x@bsf", strings.Repeat("x", 129), 1),
 		"lifetime words": strings.Replace(good, "2026-12-31T23:59:59Z", "tomorrow", 1),
 		"cut":            good[:len(good)-5],
+		"two roots":      good + good,
+		"text after":     good + "x",
+		"text before":    "x" + good,
+		"cdata after":    good + "<![CDATA[]]>",
+		"crossed":        strings.Replace(good, "</lifetime></Boot", "</Boot", 1),
+		"another prefix": strings.Replace(good, "</btid>", "</g:btid>", 1),
+		"no quotes":      strings.Replace(good, `"uri:3gpp-gba"`, "uri", 1),
+		"no end quote":   strings.Replace(good, `gba"`, "gba", 1),
+		"bad name":       strings.Replace(good, "<lifetime>", "<1/><lifetime>", 1),
+		"two colons":     strings.Replace(good, "<lifetime>", "<a:b:c/><lifetime>", 1),
+		"attributes run": strings.Replace(good, `gba"`, `gba"b="c"`, 1),
+		"control byte":   strings.Replace(good, "<lifetime>", "\x01<lifetime>", 1),
+		"no UTF-8":       strings.Replace(good, "<lifetime>", "\xff<lifetime>", 1),
+		"bad reference":  strings.Replace(good, "x@bsf", "x&#0;", 1),
+		"far reference":  strings.Replace(good, "x@bsf", "x&#x110000;", 1),
+		"dashes":         strings.Replace(good, "<lifetime>", "<!-- -- --><lifetime>", 1),
+		"comment open":   good + "<!-- ",
 		"too deep":       strings.Replace(good, "<btid>", strings.Repeat("<a>", 20)+"<btid>", 1),
 		"too long":       good + strings.Repeat(" ", 17<<10),
 	} {
@@ -103,20 +124,92 @@ func TestAuthenticateAnswers(t *testing.T) {
 	}
 }
 
+// TestInfoVariants: the same, as other writers of XML put it.
+func TestInfoVariants(t *testing.T) {
+	for name, body := range map[string]string{
+		"bare":     `<BootstrappingInfo><btid>x@bsf</btid><lifetime>2026-12-31T23:59:59Z</lifetime></BootstrappingInfo>`,
+		"prefixes": `<g:BootstrappingInfo xmlns:g='uri:3gpp-gba'><g:btid>x@bsf</g:btid><g:lifetime>2026-12-31T23:59:59Z</g:lifetime></g:BootstrappingInfo>`,
+		"spread": "\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<!-- a > b -->\r\n<BootstrappingInfo\r\n xmlns = \"uri:3gpp-gba\" >\r\n" +
+			"\t<btid >\r\n x@bsf </btid\t>\r\n<lifetime>2026-12-31T23:59:59Z</lifetime></BootstrappingInfo >\r\n<?end?>",
+		"references": `<BootstrappingInfo a="&quot;>"><btid>x&#64;b&#x73;f</btid><lifetime><![CDATA[2026-12-31T23:59:59Z]]></lifetime></BootstrappingInfo>`,
+		"more":       `<BootstrappingInfo><other><btid>y</btid></other><empty/><btid>x@<i>y</i>bsf</btid><lifetime>2026-12-31T23:59:59.000+00:00</lifetime></BootstrappingInfo>`,
+	} {
+		if i, err := parseInfo([]byte(body)); err != nil || i.btid != "x@bsf" || i.lifetime.UTC().Format(time.RFC3339) != "2026-12-31T23:59:59Z" {
+			t.Errorf("%s: %+v, %v", name, i, err)
+		}
+	}
+}
+
 func FuzzChallenge(f *testing.F) {
 	f.Add(`Digest realm="b", nonce="` + base64.StdEncoding.EncodeToString(make([]byte, 40)) + `", algorithm=AKAv1-MD5, qop="auth-int"`)
+	f.Add(`Digest realm="b\"\\", nonce="` + base64.StdEncoding.EncodeToString(make([]byte, 32)) + `", opaque="o", algorithm=AKAv1-MD5, qop="auth,auth-int"`)
 	f.Fuzz(func(t *testing.T, header string) {
-		if c, err := parseChallenge(header); (c == nil) == (err == nil) {
+		c, err := parseChallenge(header)
+		if (c == nil) == (err == nil) {
 			t.Fatalf("%v, %v", c, err)
+		}
+		if err != nil {
+			return
+		}
+		// What is taken can be answered in one line, which says the same.
+		x := &exchange{challenge: c, impi: "1@ims", method: "GET", uri: "/", cnonce: "00"}
+		answer, err := x.authorization(x.a1(nil), "")
+		if err != nil {
+			return
+		}
+		p, err := parseParams(answer)
+		if err != nil || strings.ContainsAny(answer, "\r\n") || p["realm"] != c.realm || p["nonce"] != c.nonce || p["opaque"] != c.opaque {
+			t.Fatalf("%q is answered by %q: %v", header, answer, err)
 		}
 	})
 }
 
+// FuzzInfo: what is taken encoding/xml takes too, and reads the same from it.
 func FuzzInfo(f *testing.F) {
-	f.Add([]byte(`<BootstrappingInfo xmlns="uri:3gpp-gba"><btid>x@bsf</btid><lifetime>2026-12-31T23:59:59Z</lifetime></BootstrappingInfo>`))
+	f.Add([]byte(`<?xml version="1.0"?><BootstrappingInfo xmlns="uri:3gpp-gba"><btid>x@bsf</btid><lifetime>2026-12-31T23:59:59Z</lifetime></BootstrappingInfo>`))
+	f.Add([]byte("\xef\xbb\xbf<!-- a -->\r\n<g:BootstrappingInfo a='b' ><g:btid>x&#64;<![CDATA[b]]>sf</g:btid><i/><g:lifetime>2026-12-31T23:59:59Z</g:lifetime></g:BootstrappingInfo ><?a b?>"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if i, err := parseInfo(body); err == nil && (i.btid == "" || strings.ContainsAny(i.btid, "\r\n ")) {
+		i, err := parseInfo(body)
+		if err != nil {
+			return
+		}
+		if i.btid == "" || strings.ContainsAny(i.btid, "\r\n ") {
 			t.Fatalf("B-TID %q", i.btid)
 		}
+		btid, lifetime, err := readByLibrary(body)
+		if err != nil {
+			t.Fatalf("it is no XML: %v", err)
+		}
+		if want, err := newInfo(btid, lifetime); err != nil || *want != *i {
+			t.Fatalf("%+v, encoding/xml reads %+v, %v", i, want, err)
+		}
 	})
+}
+
+// readByLibrary reads a BootstrappingInfo with encoding/xml.
+func readByLibrary(body []byte) (btid, lifetime string, err error) {
+	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
+	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
+	var path []string
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return btid, lifetime, nil
+		}
+		switch token := token.(type) {
+		case nil:
+			return "", "", err
+		case xml.StartElement:
+			path = append(path, token.Name.Local)
+		case xml.EndElement:
+			path = path[:len(path)-1]
+		case xml.CharData:
+			if len(path) == 2 && path[1] == "btid" {
+				btid += string(token)
+			}
+			if len(path) == 2 && path[1] == "lifetime" {
+				lifetime += string(token)
+			}
+		}
+	}
 }

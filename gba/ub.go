@@ -58,11 +58,17 @@ func (*Bootstrapped) Format(s fmt.State, _ rune) { fmt.Fprint(s, "[redacted]") }
 type StatusError struct{ Status int }
 
 func (e *StatusError) Error() string {
-	switch e.Status {
-	case http.StatusUnauthorized:
+	switch {
+	case e.Status == http.StatusUnauthorized:
 		return "the BSF asks once more instead of accepting the SIM's answer: it does not know this SIM, or its IMPI is another"
-	case http.StatusForbidden:
+	case e.Status == http.StatusForbidden:
 		return "the BSF refuses this subscriber (403): is GBA part of the contract?"
+	case e.Status == http.StatusOK:
+		return "the BSF answers without asking the SIM anything: is this a BSF?"
+	case e.Status >= 300 && e.Status < 400:
+		return fmt.Sprintf("the BSF sends elsewhere (%d), where nobody follows: is this a BSF, or a hotspot's login page?", e.Status)
+	case e.Status == http.StatusServiceUnavailable:
+		return "the BSF is busy or down (503)"
 	}
 	return fmt.Sprintf("the BSF answers with HTTP status %d", e.Status)
 }
@@ -136,34 +142,55 @@ func newUb(ctx context.Context, c Config) (*ub, error) {
 			u.impi = s.IMPI()
 		}
 	}
-	where, err := url.Parse(u.bsf)
-	if err != nil || where.Host == "" || where.Scheme != "http" && where.Scheme != "https" {
-		return nil, errors.New("the BSF's URL is not like http://bsf.example")
+	if err := CheckBSF(u.bsf); err != nil {
+		return nil, err
 	}
-	if u.realm == "" {
+	if where, err := url.Parse(u.bsf); err == nil && u.realm == "" {
 		u.realm = where.Hostname()
 	}
 	return u, nil
 }
 
+// CheckBSF says what is wrong with a BSF's URL, if anything is. It has no path: the
+// one that is asked for is "/" (TS 24.109).
+func CheckBSF(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("a BSF's URL is http://HOST[:PORT], or https")
+	}
+	return nil
+}
+
 // do sends a GET and reads at most maxInfo bytes of its answer.
-func (u *ub) do(ctx context.Context, authorization string) (*http.Response, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+func (u *ub) do(outer context.Context, authorization string) (*http.Response, []byte, error) {
+	ctx, cancel := context.WithTimeout(outer, attemptTimeout)
 	defer cancel()
+	failed := func(doing string, err error) (*http.Response, []byte, error) {
+		if e := (*url.Error)(nil); errors.As(err, &e) {
+			err = e.Err // what it says besides is in doing
+		}
+		switch {
+		case outer.Err() != nil:
+			return nil, nil, outer.Err()
+		case ctx.Err() != nil:
+			err = fmt.Errorf("it says nothing for %s", attemptTimeout)
+		}
+		return nil, nil, fmt.Errorf("%s %s: %w", doing, u.bsf, err)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(u.bsf, "/")+u.uri, nil)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the BSF's URL: %w", err)
+		return failed("asking the BSF", err)
 	}
 	req.Header.Set("User-Agent", u.userAgent)
 	req.Header.Set("Authorization", authorization)
 	resp, err := u.client.Do(req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("asking the BSF: %w", err)
+		return failed("asking the BSF", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxInfo+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the BSF's answer: %w", err)
+		return failed("reading the answer of the BSF", err)
 	}
 	if len(body) > maxInfo {
 		return nil, nil, fmt.Errorf("the BSF's answer is longer than %d bytes", maxInfo)
@@ -171,7 +198,8 @@ func (u *ub) do(ctx context.Context, authorization string) (*http.Response, []by
 	return resp, body, nil
 }
 
-// ask sends what is to be answered by a challenge.
+// ask sends what is to be answered by a challenge. A BSF may offer several; one that
+// can be taken up is enough.
 func (u *ub) ask(ctx context.Context, authorization string) (*challenge, error) {
 	resp, _, err := u.do(ctx, authorization)
 	if err != nil {
@@ -180,11 +208,15 @@ func (u *ub) ask(ctx context.Context, authorization string) (*challenge, error) 
 	if resp.StatusCode != http.StatusUnauthorized {
 		return nil, &StatusError{resp.StatusCode}
 	}
-	headers := resp.Header.Values("WWW-Authenticate")
-	if len(headers) != 1 {
-		return nil, fmt.Errorf("the BSF's answer has %d WWW-Authenticate headers, want one", len(headers))
+	err = errors.New("the BSF's answer has no challenge in it")
+	for _, header := range resp.Header.Values("WWW-Authenticate") {
+		c, parseErr := parseChallenge(header)
+		if parseErr == nil {
+			return c, nil
+		}
+		err = parseErr
 	}
-	return parseChallenge(headers[0])
+	return nil, err
 }
 
 func (u *ub) exchange(ch *challenge) *exchange {

@@ -121,21 +121,11 @@ func parseAuthenticate(data []byte) (*Vector, error) {
 // digits the network code has; 0 where the SIM does not say.
 func mncLength(ctx context.Context, c apduChannel) (int, error) {
 	if _, status, err := command(ctx, c, []byte{0x00, 0xa4, 0x00, 0x0c, 0x02, 0x6f, 0xad}); err != nil || status != swOK {
-		return 0, errors.Join(err, statusError(status))
+		return 0, err
 	}
 	data, status, err := command(ctx, c, []byte{0x00, 0xb0, 0x00, 0x00, 0x00})
-	if err != nil || status != swOK {
-		return 0, errors.Join(err, statusError(status))
-	}
-	if len(data) < 4 {
-		return 0, nil
+	if err != nil || status != swOK || len(data) < 4 {
+		return 0, err
 	}
 	return int(data[3] & 0x0f), nil
-}
-
-func statusError(status uint16) error {
-	if status == 0 || status == swOK {
-		return nil
-	}
-	return swError(status)
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"sync"
@@ -23,6 +24,10 @@ type BSF struct {
 	Lifetime time.Duration
 	// Spoil, where it is not nil, changes an answer of Ub before it goes out.
 	Spoil func(h http.Header, body []byte) []byte
+	// Say, where it is not nil, is told what has happened.
+	Say func(string)
+	// KeyLog, where it is not nil, gets every key that a NAF is told, in hex, a line each.
+	KeyLog io.Writer
 
 	mu          sync.Mutex
 	subscribers map[string]*Subscriber
@@ -49,6 +54,12 @@ func NewBSF(host string, lifetime time.Duration, subscribers []*Subscriber) *BSF
 	return b
 }
 
+func (b *BSF) say(format string, args ...any) {
+	if b.Say != nil {
+		b.Say(fmt.Sprintf(format, args...))
+	}
+}
+
 var digestParam = regexp.MustCompile(`(\w+)=(?:"([^"]*)"|([^\s,]+))`)
 
 // Ub is the reference point of SIMs (TS 24.109 clause 5).
@@ -61,6 +72,7 @@ func (b *BSF) Ub(w http.ResponseWriter, r *http.Request) {
 	}
 	s := b.subscribers[p["username"]]
 	if r.Method != http.MethodGet || s == nil {
+		b.say("no subscriber %q", p["username"])
 		http.Error(w, "no such subscriber", http.StatusForbidden)
 		return
 	}
@@ -71,6 +83,7 @@ func (b *BSF) Ub(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "AUTS is not the SIM's", http.StatusForbidden)
 			return
 		}
+		b.say("%s: resynchronised", s.IMPI)
 		v = nil
 	}
 	if v == nil || !b.digests(p, r, v.res) {
@@ -125,6 +138,7 @@ func (b *BSF) bootstrapped(w http.ResponseWriter, r *http.Request, p map[string]
 	btid := base64.StdEncoding.EncodeToString(v.rand) + "@" + b.Host
 	expires := time.Now().Add(b.Lifetime).UTC().Truncate(time.Second)
 	b.keys[btid] = &bootstrapped{s.IMPI, v.rand, append(append([]byte{}, v.ck...), v.ik...), expires}
+	b.say("%s: bootstrapped, B-TID %s", s.IMPI, btid)
 	body := []byte(`<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<BootstrappingInfo xmlns="uri:3gpp-gba"><btid>` + btid +
 		`</btid><lifetime>` + expires.Format(time.RFC3339) + `</lifetime></BootstrappingInfo>`)
 	ha1 := md5sum(p["username"], b.Host, string(v.res))
@@ -164,12 +178,18 @@ func (b *BSF) Nbsp(w http.ResponseWriter, r *http.Request) {
 	k := b.keys[q.BTID]
 	if k == nil || time.Now().After(k.expires) {
 		delete(b.keys, q.BTID)
+		b.say("a NAF asks for B-TID %q, which is unknown or over", q.BTID)
 		problem(w, http.StatusNotFound)
 		return
 	}
+	key := hex.EncodeToString(ksNAF(k, append([]byte(q.NAFID.FQDN), ua...)))
+	b.say("%s: %s is told the key of B-TID %s", k.impi, q.NAFID.FQDN, q.BTID)
+	if b.KeyLog != nil {
+		fmt.Fprintln(b.KeyLog, key)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]any{
-		"meKeyMaterial": hex.EncodeToString(ksNAF(k, append([]byte(q.NAFID.FQDN), ua...))),
+		"meKeyMaterial": key,
 		"keyExpiryTime": k.expires.Format(time.RFC3339), "impi": k.impi, "gbaType": "GBA_ME",
 	})
 }

@@ -230,6 +230,11 @@ func TestHanging(t *testing.T) {
 	if _, err := r.bootstrap(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a silent modem: %v", err)
 	}
+	ctx, cancel = context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if _, err := r.bootstrap(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a silent modem: %v", err)
+	}
 	r = newRig(t)
 	release := make(chan struct{})
 	defer close(release)

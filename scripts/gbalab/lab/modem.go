@@ -12,7 +12,7 @@ import (
 // Modem is a modem with a soft SIM. Its zero behaviour is that of a well-made one;
 // the switches make it like others.
 type Modem struct {
-	SIM     *Subscriber
+	SIM     *Subscriber // nil for no card
 	Quirks  Quirks
 	mu      sync.Mutex
 	echo    bool
@@ -29,14 +29,40 @@ type Quirks struct {
 	Unsolicited bool   // lines that nobody asked for stand between others
 	CPIN        string // what AT+CPIN? says instead of READY
 	CME         string // an error that AT+CPIN? answers with
+	Silent      bool   // it takes commands and says nothing
+	Dies        string // the command from which on it is silent
 	Busy        int    // so many commands are answered with "SIM busy" first
 	Prefix      bool   // +CCHO: before the session
 	Handle      int    // the session that CCHO opens, 1 where it is 0
 }
 
+// Insert changes the card, nil for none.
+func (m *Modem) Insert(s *Subscriber) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s != m.SIM {
+		m.SIM, m.session, m.channel, m.pending = s, false, false, nil
+	}
+}
+
+// Change changes both.
+func (m *Modem) Change(s *Subscriber, q Quirks) {
+	m.Insert(s)
+	m.Behave(q)
+}
+
+// Behave changes how the modem is.
+func (m *Modem) Behave(q Quirks) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.Quirks = q
+}
+
 // Serve answers commands until rw ends.
 func (m *Modem) Serve(rw io.ReadWriter) error {
+	m.mu.Lock()
 	m.echo = true
+	m.mu.Unlock()
 	r := bufio.NewReaderSize(rw, 1024)
 	for {
 		line, err := r.ReadSlice('\r')
@@ -51,13 +77,17 @@ func (m *Modem) Serve(rw io.ReadWriter) error {
 			continue
 		}
 		var out strings.Builder
-		if m.echo || m.Quirks.AlwaysEcho {
+		lines, quirks, echo := m.answer(command)
+		if echo || quirks.AlwaysEcho {
 			out.WriteString(command + "\r\r\n")
 		}
-		if m.Quirks.Unsolicited {
+		if quirks.Unsolicited {
 			out.WriteString("\r\n+CREG: 2,\"00C3\",\"0000BEEF\",7\r\n")
 		}
-		for _, l := range m.answer(command) {
+		if quirks.Silent {
+			continue
+		}
+		for _, l := range lines {
 			out.WriteString("\r\n" + l + "\r\n")
 		}
 		if _, err := io.WriteString(rw, out.String()); err != nil {
@@ -66,9 +96,18 @@ func (m *Modem) Serve(rw io.ReadWriter) error {
 	}
 }
 
-func (m *Modem) answer(command string) []string {
+// answer is the answer, and how the modem was when the command came.
+func (m *Modem) answer(command string) (lines []string, q Quirks, echo bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.Quirks.Dies != "" && strings.HasPrefix(command, m.Quirks.Dies) {
+		m.Quirks.Silent = true
+	}
+	q, echo = m.Quirks, m.echo
+	return m.obey(command), q, echo
+}
+
+func (m *Modem) obey(command string) []string {
 	if m.Quirks.Busy > 0 && strings.HasPrefix(command, "AT+C") {
 		m.Quirks.Busy--
 		return []string{"+CME ERROR: 14"}
@@ -80,6 +119,8 @@ func (m *Modem) answer(command string) []string {
 	case command == "ATE0":
 		m.echo = false
 		return []string{"OK"}
+	case m.SIM == nil:
+		return []string{"+CME ERROR: 10"}
 	case command == "AT+CPIN?" && m.Quirks.CME != "":
 		return []string{"+CME ERROR: " + m.Quirks.CME}
 	case command == "AT+CPIN?":
