@@ -1,8 +1,8 @@
 package agent
 
 import (
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"cpns.example.net/pngw/agent/life"
@@ -58,10 +58,13 @@ func (d *discovered) forget(e cpns.EntityID) {
 }
 
 func (d *discovered) view() []Discovered {
-	view := make([]Discovered, 0, len(d.list))
+	seen := make(map[cpns.EntityID]Discovered, len(d.list))
 	for _, s := range d.list {
-		view = append(view, Discovered{s.entity, s.link, life.Stamp(s.seen), s.epoch, s.index})
+		seen[s.entity] = Discovered{s.entity, s.link, life.Stamp(s.seen), s.epoch, s.index}
 	}
-	slices.SortFunc(view, func(x, y Discovered) int { return strings.Compare(string(x.Entity), string(y.Entity)) })
+	view := make([]Discovered, 0, len(seen))
+	for _, id := range slices.Sorted(maps.Keys(seen)) { // see List
+		view = append(view, seen[id])
+	}
 	return view
 }

@@ -32,6 +32,8 @@ type PSK struct {
 	Key      cpns.PSK1
 	Until    time.Time // when it is over; zero for a key that its source gives at any time, which is not kept
 	Renew    time.Time // when another is to be got, before Until
+
+	Over <-chan struct{} // closed where it is over before its time, as where its SIM has gone; nil for never
 }
 
 func (p *PSK) wipe() { clear(p.Key) }
@@ -44,6 +46,16 @@ func (p *PSK) clone() *PSK {
 
 func (p *PSK) same(q *PSK) bool {
 	return p.Identity == q.Identity && subtle.ConstantTimeCompare(p.Key, q.Key) == 1
+}
+
+// good says whether the key may be used.
+func (p *PSK) good(now time.Time) bool {
+	select {
+	case <-p.Over:
+		return false
+	default:
+		return p.Until.After(now)
+	}
 }
 
 // PSKWaitError says that there is no PSK1 yet, and what is waited for.
@@ -63,6 +75,7 @@ func (e *PSKWaitError) Unwrap() error { return e.Err }
 // PSKStatus is what is told about PSK1; no secret is in it.
 type PSKStatus struct {
 	Source   string           `json:"source"`
+	Detail   string           `json:"detail,omitempty"`   // what a source with a Detail() says of itself
 	Identity cpns.PSKIdentity `json:"identity,omitempty"` // of the key in use, "" for none
 	Until    string           `json:"until,omitempty"`    // RFC 3339 UTC, "" for ever
 	Waiting  string           `json:"waiting,omitempty"`  // why there is none, or why a newer one is not here
@@ -117,7 +130,7 @@ func (k *pskKeeper) have() *PSK {
 // expire overwrites what is over. k.mu is held.
 func (k *pskKeeper) expire() {
 	for _, p := range []**PSK{&k.current, &k.old} {
-		if *p != nil && !(*p).Until.After(k.now()) {
+		if *p != nil && !(*p).good(k.now()) {
 			(*p).wipe()
 			*p = nil
 		}
@@ -211,6 +224,11 @@ func (k *pskKeeper) run(ctx context.Context) {
 		case <-k.wake:
 			wait = 0
 			continue
+		case <-k.over():
+			k.mu.Lock()
+			k.expire()
+			k.mu.Unlock()
+			continue
 		case <-ctx.Done():
 			return
 		}
@@ -229,6 +247,16 @@ func (k *pskKeeper) run(ctx context.Context) {
 			wait = 0
 		}
 	}
+}
+
+// over is closed when the key in use is over before its time.
+func (k *pskKeeper) over() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == nil {
+		return nil
+	}
+	return k.current.Over
 }
 
 // pause is how long until a newer key is to be got, or the one in use is over.
@@ -267,6 +295,9 @@ func (k *pskKeeper) status() PSKStatus {
 	defer k.mu.Unlock()
 	k.expire()
 	s := PSKStatus{Source: k.source.Name(), Waiting: k.waiting}
+	if d, ok := k.source.(interface{ Detail() string }); ok {
+		s.Detail = d.Detail()
+	}
 	if k.current != nil {
 		s.Identity, s.Until = k.current.Identity, life.Stamp(k.current.Until)
 	}

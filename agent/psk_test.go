@@ -21,6 +21,7 @@ type mint struct {
 	life   time.Duration // 0: the same key for ever, as from a file
 	err    error
 	asking chan struct{} // where it is not nil, PSK1 waits for it
+	over   chan struct{} // of its keys
 }
 
 func (m *mint) Name() string { return "mint" }
@@ -42,7 +43,7 @@ func (m *mint) PSK1(ctx context.Context) (*PSK, error) {
 		return &PSK{Identity: "for ever", Key: make(cpns.PSK1, 32)}, nil
 	}
 	m.made++
-	p := &PSK{Identity: cpns.PSKIdentity(fmt.Sprint("psk-", m.made)), Key: make(cpns.PSK1, 32), Until: time.Now().Add(m.life), Renew: time.Now().Add(2 * m.life / 3)}
+	p := &PSK{Identity: cpns.PSKIdentity(fmt.Sprint("psk-", m.made)), Key: make(cpns.PSK1, 32), Until: time.Now().Add(m.life), Renew: time.Now().Add(2 * m.life / 3), Over: m.over}
 	p.Key[0] = byte(m.made)
 	return p, nil
 }
@@ -126,6 +127,36 @@ func TestPSKIsKeptAndRenewed(t *testing.T) {
 		if last.Key[0] != 0 {
 			t.Error("a key whose time is over is not overwritten")
 		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// TestPSKOverBeforeItsTime: a key that its source ends is used no more and
+// overwritten at once, and so is the one before it.
+func TestPSKOverBeforeItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, k := newMint(3 * time.Hour)
+		m.over = make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { k.run(ctx) })
+		wantPSK(t, k, "psk-1")
+		time.Sleep(2*time.Hour + time.Second)
+		synctest.Wait()
+		current, old := k.peek()
+		if current == nil || old == nil {
+			t.Fatal("there are no two keys")
+		}
+		close(m.over)
+		synctest.Wait()
+		if current.Key[0] != 0 || old.Key[0] != 0 {
+			t.Error("a key that is over is not overwritten")
+		}
+		m.mu.Lock()
+		m.over = nil
+		m.mu.Unlock()
+		wantPSK(t, k, "psk-3")
 		cancel()
 		running.Wait()
 	})

@@ -1,7 +1,6 @@
 package uci
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -113,15 +112,24 @@ func (d *Decoder) Errorf(name, format string, args ...any) {
 // Err returns what was wrong, in the order of the lines, and every option that nobody asked for; nil where
 // the section is right. Each part is a *SyntaxError (see errors.Join). Call it after the last option is taken.
 func (d *Decoder) Err() error {
-	all := slices.Clone(d.errs)
+	var all []*SyntaxError
+	// One after the other: they are few, and a sort of its own takes 4 kB on a router.
+	add := func(e *SyntaxError) {
+		all = append(all, e)
+		for i := len(all) - 1; i > 0 && all[i-1].Line > e.Line; i-- {
+			all[i-1], all[i] = e, all[i-1]
+		}
+	}
+	for _, e := range d.errs {
+		add(e)
+	}
 	for _, o := range d.section.Options {
 		if d.known[o.Name] {
 			continue
 		}
-		all = append(all, &SyntaxError{File: d.section.File, Line: o.Line, Msg: fmt.Sprintf(
+		add(&SyntaxError{File: d.section.File, Line: o.Line, Msg: fmt.Sprintf(
 			"section %s has no option %q: it takes %s", d.section.title(), o.Name, d.knownNames())})
 	}
-	slices.SortStableFunc(all, func(a, b *SyntaxError) int { return cmp.Compare(a.Line, b.Line) })
 	joined := make([]error, len(all))
 	for i, e := range all {
 		joined[i] = e

@@ -52,6 +52,7 @@ var rules = []struct {
 	{"agent/life", []string{"cpns"}},
 	// Step 0 speaks with the server and the store through interfaces of its own.
 	{"agent/step0", []string{"agent", "cpns", "transport"}},
+	{"agent/bootstrap", []string{"agent", "cpns", "gba"}},
 	// The file's options are those of the links, which say what they are unless set.
 	{"agent/config", []string{"cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
 	{"agent/hooks", []string{"agent", "cpns", "golang.org/x/sys/unix"}},

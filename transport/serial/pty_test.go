@@ -1,11 +1,14 @@
 package serial
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -107,5 +110,45 @@ func (c *cable) noise(junk []byte) {
 		if err := write(junk); err != nil {
 			c.t.Fatal(err)
 		}
+	}
+}
+
+// TestOpen: a line for something else is opened raw, for one program, with deadlines,
+// and an error calls the device what the caller does.
+func TestOpen(t *testing.T) {
+	p := openPTY(t)
+	t.Cleanup(p.hangUp)
+	if _, err := p.slave.Write([]byte("old")); err != nil { // what came before is not read
+		t.Fatal(err)
+	}
+	port, err := Open(p.path, DefaultBaud, "option sim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(p.path, DefaultBaud, "option sim"); err == nil || !strings.Contains(err.Error(), "in use by another program") {
+		t.Errorf("opened twice: %v", err)
+	}
+	if _, err := port.Write([]byte("AT\r")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 16)
+	if n, err := p.master.Read(b); err != nil || string(b[:n]) != "oldAT\r" {
+		t.Errorf("at the other end: %q, %v", b[:n], err)
+	}
+	if _, err := p.master.Write([]byte("\r\nOK\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := port.Read(b); err != nil || string(b[:n]) != "\r\nOK\r\n" {
+		t.Errorf("got %q, %v", b[:n], err)
+	}
+	port.SetDeadline(time.Now().Add(time.Millisecond))
+	if _, err := port.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a read without an end: %v", err)
+	}
+	if err := port.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open("/dev/pngw-none", DefaultBaud, "option sim"); err == nil || !strings.Contains(err.Error(), "no such device /dev/pngw-none: plug it in, or correct option sim") {
+		t.Errorf("no device: %v", err)
 	}
 }
