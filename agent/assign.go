@@ -327,6 +327,9 @@ func (a *Agent) notAsked(ctx context.Context, id cpns.EntityID, err error) Outco
 	advice := "the server does not take this gateway's requests: compare versions of gateway and server"
 	if no.Status == 401 {
 		advice = "the server does not know this gateway's PSK1: compare id, psk_identity and psk_file with what cpns-server gateway list shows"
+		if a.cfg.PSK.Name() == "gba" {
+			advice = "the server does not take the SIM's PSK1: compare gba_ua and the host name in server with its --ua and --naf-host, and the SIM's IMPI with the gateway's --impi there"
+		}
 	}
 	return Outcome{Entity: id, Result: ResultRefused, Detail: err.Error(), Advice: advice}
 }

@@ -8,10 +8,14 @@
 //		option id 'gw-0001'                               # else as enrolled
 //		option server 'https://cpns.example.net:8443'     # else as enrolled
 //		option enrol 'CPNS1-...'                          # a code to enrol by
-//		option psk_source 'tls'                           # or file
+//		option psk_source 'tls'                           # or file, or gba
 //		option ca '/etc/pngw/ca.pem'                      # else the system's roots
 //		option pin 'BASE64'                               # SHA-256 of the server's SPKI
 //		option proxy 'http://192.168.1.2:3128'            # HTTP proxy to ask through
+//		option sim 'at:/dev/ttyUSB2'                      # gba only: or exec:PATH
+//		option gba_ua '0300000001'                        # gba only: 5 bytes
+//		option gba_bsf 'http://bsf.example'               # else as the SIM says
+//		option gba_impi 'USER@REALM'                      # else as the SIM says
 //		option psk_file '/etc/pngw/psk1'                  # this and all that follow:
 //		option psk_identity 'gw-0001'                     # the values shown are
 //		option store '/etc/pngw/keys'                     # what holds when the
@@ -94,7 +98,8 @@ type Gateway struct {
 	Proxy       string              // HTTP proxy on the way to the server, "" for none
 	Pin         string              // base64 of SHA-256 of the SubjectPublicKeyInfo, "" for none
 	Enrol       *cpns.EnrolmentCode // nil for none
-	PSKSource   string              // SourceFile, SourceTLS, "" for what enrolment makes of it
+	PSKSource   string              // SourceFile, SourceTLS, SourceGBA, "" for what enrolment makes of it
+	GBA         GBA                 // of SourceGBA
 	PSKFile     string
 	PSKIdentity cpns.PSKIdentity // "" for the gateway's ID
 	Store       string
@@ -118,6 +123,7 @@ type Gateway struct {
 const (
 	SourceFile = "file"
 	SourceTLS  = "tls"
+	SourceGBA  = "gba"
 )
 
 // Link is a section of type link.

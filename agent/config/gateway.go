@@ -48,10 +48,11 @@ func parseGateway(s uci.Section) (Gateway, error) {
 		g.AuditDir = filepath.Join(filepath.Dir(g.Store), "audit")
 	}
 	switch g.PSKSource {
-	case "", SourceFile, SourceTLS:
+	case "", SourceFile, SourceTLS, SourceGBA:
 	default:
-		d.Errorf("psk_source", "%q: want file or tls", g.PSKSource)
+		d.Errorf("psk_source", "%q: want file, tls or gba", g.PSKSource)
 	}
+	g.GBA = d.gba(g.PSKSource == SourceGBA)
 	if v := d.String("enrol", ""); v != "" {
 		code, err := cpns.ParseEnrolmentCode(v)
 		if err != nil {

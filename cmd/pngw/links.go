@@ -7,6 +7,7 @@ import (
 	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
+	"cpns.example.net/pngw/transport/usb"
 )
 
 var linksCommand = command.Command{
@@ -23,7 +24,7 @@ func showLinks(_ context.Context, c *command.Console, _ *api.Client, all []api.L
 	} else if err := display.Table(c.Stdout, linkRows(all)); err != nil {
 		return err
 	}
-	c.Printf("\nUSB: %s\n", usbSupport())
+	c.Printf("\nUSB: %s\n", support(usb.Available()))
 	return nil
 }
 

@@ -26,6 +26,7 @@ type parts struct {
 	clock   *board.Clock
 	known                 // who this gateway is, and where it gets PSK1
 	psk     *pskFile      // where that is a file
+	sim     simSource     // where that is a SIM
 	server  *https.Client // nil where no server is known yet
 	hotplug *board.Hotplug
 	links   []transport.Link
@@ -59,6 +60,12 @@ func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Lo
 		} else {
 			all.add(err, g.Fault("psk_file", err))
 		}
+	}
+
+	if p.source == config.SourceGBA {
+		var option string
+		p.sim, option, err = newSIM(&g.GBA, p.serverURL, p.clock, log)
+		all.add(err, g.Fault(option, err))
 	}
 
 	if !all.files(g.Files(), g.Fault) && (p.serverURL != "" || p.waits == "") {

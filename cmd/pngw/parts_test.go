@@ -183,6 +183,7 @@ const partsGateway = `config gateway main
 // that it finds complete runs, and one that it finds fault with does not, for the
 // same reasons and with the same exit code.
 func TestInitJudgesAsRun(t *testing.T) {
+	const gbaSource = " option psk_source gba\n option gba_ua 0300000001\n option sim "
 	const serialLink = "config link line\n option type serial\n option device /dev/pngw-none\n"
 	const brokerLink = "config link broker\n option type mqtt\n option url "
 	const tlsLink = brokerLink + "mqtts://127.0.0.1:1\n"
@@ -259,7 +260,15 @@ func TestInitJudgesAsRun(t *testing.T) {
 			return strings.NewReplacer(" option id gw-0001\n", "", " option server https://127.0.0.1:1\n", "").Replace(conf), os.Remove(w.path("psk1"))
 		}, 0, nil},
 		{"PSK1 from tls, not enrolled", with(" option psk_source tls\n"), 0, nil},
-		{"PSK1 from nowhere", with(" option psk_source sky\n"), 2, []string{`conf:10: option psk_source: "sky": want file or tls`}},
+		{"PSK1 from nowhere", with(" option psk_source sky\n"), 2, []string{`conf:10: option psk_source: "sky": want file, tls or gba`}},
+		{"gba", with(gbaSource + "at:/dev/no-modem-yet\n"), 0, nil},
+		{"gba by a program", with(gbaSource + "exec:/bin/sh\n"), 0, nil},
+		{"gba, no program", with(gbaSource + "exec:DIR/none\n"), 3, []string{"conf:12: option sim: DIR/none: no such file or directory"}},
+		{"gba by what is no program", with(gbaSource + "exec:DIR/garbage\n"), 2, []string{"conf:12: option sim: DIR/garbage: permission denied"}},
+		{"gba without a server", func(_ *workshop, conf string) (string, error) {
+			return strings.Replace(conf+gbaSource+"at:/dev/ttyS1\n", " option server https://127.0.0.1:1\n", "\n", 1), nil
+		}, 2, []string{"conf:10: option psk_source: with gba the gateway has to be told its name and its server: option id, option server"}},
+		{"gba, BSF with a path", with(gbaSource + "at:/dev/ttyS1\n option gba_bsf http://bsf.example/a\n"), 2, []string{"conf:13: option gba_bsf: a BSF's URL is http://HOST[:PORT], or https"}},
 		{"a code that is none", with(" option enrol CPNS1-AAAAA\n"), 2, []string{"conf:10: option enrol: enrolment code: "}},
 		{"unreadable PSK1", spoil(unreadable, "psk1", ""), 2, []string{"conf:5: option psk_file: "}},
 		{"PSK1 open to all", spoil(open, "psk1", ""), 2, []string{"conf:5: option psk_file: DIR/psk1 has mode 0644"}},

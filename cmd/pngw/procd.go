@@ -24,6 +24,7 @@ var procdCommand = command.Command{
  ro PATH           a folder that it reads
  rw PATH           a file or folder that it writes
  hooks PATH        the folder of hooks, where there is one: hooks are programs
+ program PATH      the program that asks the SIM
  usb VVVV:PPPP     a device that a USB link is for
  usb class         any device with the protocol's class`,
 	Example: "pngw procd --config /etc/config/pngw",
@@ -79,7 +80,7 @@ func (t *telling) path(word, path string, fault func(error) error) {
 		return
 	}
 	path = filepath.Clean(path)
-	if t.shown != "" && strings.HasPrefix(path, t.shown+"/") && word != "hooks" {
+	if t.shown != "" && strings.HasPrefix(path, t.shown+"/") && word != "hooks" && word != "program" {
 		return
 	}
 	// ujail takes what is behind a colon for the place to show it at.
@@ -123,6 +124,26 @@ func (t *telling) gateway(g *config.Gateway) {
 	if info, err := os.Stat(g.HookDir); err == nil && info.IsDir() {
 		t.path("hooks", g.HookDir, of("hook_dir"))
 	}
+	if g.PSKSource == config.SourceGBA {
+		t.sim(&g.GBA.SIM, of("sim"))
+	}
+}
+
+// modems are what programs ask SIMs by, QMI and MBIM.
+var modems = []string{"/dev/cdc-wdm*", "/dev/wwan*"}
+
+func (t *telling) sim(s *config.SIM, fault func(error) error) {
+	if s.Program == "" {
+		t.line(s.Modem, fault)
+		return
+	}
+	t.path("program", s.Program, fault)
+	for _, pattern := range modems {
+		devices, _ := filepath.Glob(pattern)
+		for _, device := range devices {
+			t.path("rw", device, fault)
+		}
+	}
 }
 
 // serialNames is where the package's hotplug script puts names of serial lines.
@@ -131,7 +152,7 @@ const serialNames = "/dev/serial"
 func (t *telling) link(l *config.Link) {
 	switch l.Type {
 	case config.Serial:
-		t.line(l)
+		t.line(l.Device, l.Fault)
 	case config.USB:
 		const buses = "/dev/bus/usb"
 		if _, err := os.Stat(buses); err == nil {
@@ -152,17 +173,17 @@ func (t *telling) link(l *config.Link) {
 // line tells a serial line that is there: the device itself, and the name that
 // leads to it. A jail has only those devices that were there when it was made; with
 // one more, or another number behind the name, procd makes a new one.
-func (t *telling) line(l *config.Link) {
-	device, err := filepath.EvalSymlinks(l.Device)
+func (t *telling) line(name string, fault func(error) error) {
+	device, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return
 	}
-	t.path("rw", device, l.Fault)
+	t.path("rw", device, fault)
 	switch {
-	case device == filepath.Clean(l.Device):
-	case strings.HasPrefix(l.Device, serialNames+"/"):
-		t.path("ro", serialNames, l.Fault)
+	case device == filepath.Clean(name):
+	case strings.HasPrefix(name, serialNames+"/"):
+		t.path("ro", serialNames, fault)
 	default:
-		t.path("rw", l.Device, l.Fault)
+		t.path("rw", name, fault)
 	}
 }

@@ -26,3 +26,12 @@ func (s fileSource) PSK1(ctx context.Context) (*agent.PSK, error) {
 	}
 	return &agent.PSK{Identity: identity, Key: key}, nil
 }
+
+// simSource is PSK1 from a SIM: it looks at the SIM for as long as it runs.
+type simSource interface {
+	agent.PSKSource
+	Run(ctx context.Context)
+}
+
+// errNoGBA is the answer to psk_source 'gba' where newSIM is not in this build.
+var errNoGBA = errors.New("this pngw is built without gba (tag nogba): pngw version")

@@ -81,6 +81,7 @@ type daemon struct {
 	store    *keystore.Store
 	agent    *agent.Agent // nil for a gateway that has no name yet
 	enroller *step0.Enroller
+	sim      simSource     // nil where PSK1 is from elsewhere
 	again    chan struct{} // has an element once the gateway has been enrolled
 	gateway  cpns.GatewayID
 	hooks    *hooks.Runner
@@ -95,7 +96,7 @@ type daemon struct {
 // What it opens before an error is closed again by the end of the process that must
 // follow.
 func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err error) {
-	d := &daemon{cfg: cfg, log: log, gateway: p.gateway, hotplug: p.hotplug, again: make(chan struct{}, 1)}
+	d := &daemon{cfg: cfg, log: log, gateway: p.gateway, hotplug: p.hotplug, sim: p.sim, again: make(chan struct{}, 1)}
 	g := &cfg.Gateway
 	if len(p.links) == 0 {
 		log.Warn("no link is configured and enabled: keys can be requested, not delivered", "config", cfg.File)
@@ -205,6 +206,9 @@ func (d *daemon) run(ctx context.Context) error {
 				d.log.Error("metrics are not served any more", "reason", err)
 			}
 		})
+	}
+	if d.sim != nil {
+		beside.Go(func() { d.sim.Run(agentCtx) })
 	}
 	agentErr := make(chan error, 1)
 	go func() {

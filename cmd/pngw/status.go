@@ -84,6 +84,9 @@ func enrolmentText(e api.Enrolment) string {
 // waited for.
 func pskText(p agent.PSKStatus) string {
 	text := "from " + p.Source
+	if p.Detail != "" {
+		text += ", " + p.Detail
+	}
 	if p.Identity != "" {
 		text += ", identity " + string(p.Identity) + ", good until " + p.Until
 	}

@@ -24,13 +24,14 @@ type known struct {
 	gateway   cpns.GatewayID // "" for not known yet
 	serverURL string         // "" for not known yet
 	pins      pinning        // what the server is known by; none: by CA and roots
-	source    string         // of PSK1: config.SourceFile or config.SourceTLS
+	source    string         // of PSK1: config.SourceFile and so on
 	enrolled  *step0.Enrolment
 	waits     string // what a person has to do before there can be a PSK1; "" for nothing
 }
 
 // know puts the two together. Where they contradict each other that is a fault which
-// names both; a gateway that is told to take PSK1 from a file is what it is configured as.
+// names both; a gateway that is told to take PSK1 from elsewhere is what it is
+// configured as.
 func know(g *config.Gateway, enrolled *step0.Enrolment, all *findings) known {
 	k := known{gateway: g.ID, serverURL: g.Server, source: g.PSKSource, enrolled: enrolled}
 	if k.source == "" {
@@ -38,6 +39,11 @@ func know(g *config.Gateway, enrolled *step0.Enrolment, all *findings) known {
 		if enrolled != nil {
 			k.source = config.SourceTLS
 		}
+	}
+	if k.source == config.SourceGBA && enrolled == nil && (k.gateway == "" || k.serverURL == "") {
+		err := errors.New("with gba the gateway has to be told its name and its server: option id, option server")
+		all.add(err, g.Fault("psk_source", err))
+		return k
 	}
 	if enrolled == nil {
 		if k.source == config.SourceTLS || k.gateway == "" || k.serverURL == "" {
@@ -49,21 +55,21 @@ func know(g *config.Gateway, enrolled *step0.Enrolment, all *findings) known {
 		err := fmt.Errorf("it says %s, and this gateway is enrolled as %s at %s: remove the option, or enrol anew: pngw enrol --move CODE", configured, enrolled.Gateway, is)
 		all.add(err, g.Fault(option, err))
 	}
-	byFile := k.source == config.SourceFile
+	own := k.source != config.SourceTLS
 	switch {
 	case k.gateway == "":
 		k.gateway = enrolled.Gateway
-	case k.gateway != enrolled.Gateway && !byFile:
+	case k.gateway != enrolled.Gateway && !own:
 		contradicts("id", string(k.gateway), enrolled.Server)
 	}
 	switch {
 	case k.serverURL == "":
 		k.serverURL = "https://" + enrolled.Server
-	case !sameServer(k.serverURL, enrolled.Server) && !byFile:
+	case !sameServer(k.serverURL, enrolled.Server) && !own:
 		contradicts("server", k.serverURL, enrolled.Server)
 	}
-	// A file and a CA of one's own are another way to know the server.
-	if !byFile || g.Server == "" && g.CA == "" {
+	// Another source and a CA of one's own are another way to know the server.
+	if !own || g.Server == "" && g.CA == "" {
 		k.pins = func() []cpns.Pin { return enrolled.Pins }
 	}
 	return k
@@ -191,8 +197,11 @@ func (d *daemon) enrol(p *parts) (err error) {
 
 // source is where the agent gets PSK1.
 func (d *daemon) source(p *parts) agent.PSKSource {
-	if p.source == config.SourceTLS {
+	switch p.source {
+	case config.SourceTLS:
 		return d.enroller
+	case config.SourceGBA:
+		return p.sim
 	}
 	return fileSource{p.psk}
 }

@@ -3,7 +3,8 @@
 // Package e2e drives the real programs, end to end, by the scripts in testdata.
 // A script is one story: what is typed, what must be printed, what must hold
 // afterwards. After each, every file and every output of every program is
-// searched for secrets, and every program must have ended cleanly.
+// searched for secrets, and every program must have ended cleanly. Beside the programs
+// there is gbalab, a mobile operator and a SIM; $BSF is free for it.
 //
 // Besides testscript's own, scripts have these commands:
 //
@@ -79,7 +80,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 
 func build(folder, cgo string, flags ...string) error {
 	args := append([]string{"build", "-buildvcs=false", "-tags=nethttpomithttp2"}, flags...)
-	cmd := exec.Command("go", append(args, "-o", folder+"/", "../../cmd/...")...)
+	cmd := exec.Command("go", append(args, "-o", folder+"/", "../../cmd/...", "../../scripts/gbalab")...)
 	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w\n%s", strings.Join(cmd.Args[1:], " "), err, out)

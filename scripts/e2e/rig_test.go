@@ -30,6 +30,7 @@ type rig struct {
 	mqtt    string // address of the broker
 	relay   string // address of what relays to the server
 	front   string // address of a proxy
+	bsf     string // address of a mobile operator's BSF
 	daemons map[string]*process
 	cables  map[string]*nullmodem.Cable
 	tap     *recorder
@@ -50,7 +51,7 @@ func newRig(env *testscript.Env) (*rig, error) {
 	if err := os.Mkdir(r.path("log"), 0o755); err != nil {
 		return nil, err
 	}
-	for _, address := range []*string{&r.serve, &r.mqtt, &r.relay, &r.front} {
+	for _, address := range []*string{&r.serve, &r.mqtt, &r.relay, &r.front, &r.bsf} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
@@ -69,6 +70,7 @@ func newRig(env *testscript.Env) (*rig, error) {
 	env.Setenv("SERVER", r.serve)
 	env.Setenv("RELAY", r.relay)
 	env.Setenv("FRONT", r.front)
+	env.Setenv("BSF", r.bsf)
 	env.Setenv("BROKER", "mqtt://"+r.mqtt)
 	return r, nil
 }

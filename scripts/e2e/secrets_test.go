@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ import (
 // ownSecrets are the files whose purpose is to hold a secret, by base name:
 // what a person or the factory brings, what a device keeps (a device has no
 // sealed store), and the keys that open what is sealed. All else is searched.
-var ownSecrets = []string{"*.tk", "tks.csv", "psk1", "*.pw", "*.state", "root.key", "master.key"}
+var ownSecrets = []string{"*.tk", "tks.csv", "psk1", "*.pw", "*.state", "root.key", "master.key", "sims.json", "*.keylog"}
 
 // checkSecrets searches every other file of the script, logs and all that
 // commands printed among them, for every secret that was in play.
@@ -88,6 +89,9 @@ func (r *rig) secrets() map[string][]byte {
 			secrets["the secret of "+filepath.Base(file)] = secret
 		}
 	}
+	for what, secret := range r.simSecrets() {
+		secrets[what] = secret
+	}
 	rootKey, err := os.ReadFile(r.path("root.key"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return secrets // a story without a gateway
@@ -104,6 +108,29 @@ func (r *rig) secrets() map[string][]byte {
 	}
 	for what, key := range keys {
 		secrets[what] = key[:]
+	}
+	return secrets
+}
+
+var quotedKey = regexp.MustCompile(`"([0-9a-f]{32})"`)
+
+// simSecrets are the keys of SIMs, and those that servers were told (Ks_NAF).
+func (r *rig) simSecrets() map[string][]byte {
+	secrets := make(map[string][]byte)
+	add := func(what, text string) {
+		secret, err := hex.DecodeString(text)
+		if err != nil {
+			r.tb.Errorf("%s: %v", what, err)
+		}
+		secrets[fmt.Sprintf("%s %d", what, len(secrets))] = secret
+	}
+	sims, _ := os.ReadFile(r.path("sims.json"))
+	for _, m := range quotedKey.FindAllSubmatch(sims, -1) {
+		add("K or OPc", string(m[1]))
+	}
+	told, _ := os.ReadFile(r.path("naf.keylog"))
+	for _, line := range strings.Fields(string(told)) {
+		add("Ks_NAF", line)
 	}
 	return secrets
 }

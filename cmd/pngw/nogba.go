@@ -1,0 +1,16 @@
+//go:build nogba
+
+package main
+
+import (
+	"log/slog"
+
+	"cpns.example.net/pngw/agent/config"
+	"cpns.example.net/pngw/board"
+)
+
+const hasGBA = false
+
+func newSIM(*config.GBA, string, *board.Clock, *slog.Logger) (_ simSource, option string, err error) {
+	return nil, "psk_source", errNoGBA
+}
