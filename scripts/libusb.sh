@@ -10,7 +10,6 @@ cd "$(dirname "$0")/.."
 version=1.0.26
 sha256=12ce7a61fc9854d1d2a1ffe095f7b5fac19ddba095c259e6067a46500381b5a5
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pngw
-tarball=$cache/libusb-$version.tar.bz2
 
 target=$1
 flags="-target $*"
@@ -20,62 +19,14 @@ zig=$(scripts/zig.sh)
 key=$({ cat scripts/libusb.sh; echo "$flags"; } | sha256sum | cut -c 1-12)
 built=$cache/libusb-$version-$target-$key
 
-genuine() {
-	echo "$sha256  $1" | sha256sum --check --status
-}
-
-# fetch takes the source from where this machine has its Debian packages from,
-# in an apt state of its own: the machine's has no deb-src, and keeps none.
-fetch() {
-	if ! command -v apt-get >/dev/null; then
-		echo "libusb: no apt-get here: put libusb-$version.tar.bz2, as released, at $tarball; or build without USB: make cross USB=0" >&2
-		exit 1
-	fi
-	echo "libusb: fetching the source, once" >&2
-	mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/apt/sources"
-	: >"$work/apt/status"
-	# Both ways of writing sources, each turned from binaries to sources.
-	for file in /etc/apt/sources.list.d/*.sources; do
-		[ -f "$file" ] || continue
-		awk 'BEGIN { RS = ""; ORS = "\n\n" } /debian/' "$file" |
-			sed 's/^Types:.*/Types: deb-src/' >"$work/apt/sources/$(basename "$file")"
-	done
-	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-		[ -f "$file" ] || continue
-		sed -n '/debian/s/^deb /deb-src /p' "$file" >"$work/apt/sources/$(basename "$file" .list).list"
-	done
-	cat >"$work/apt/conf" <<-END
-		Dir::State "$work/apt";
-		Dir::State::lists "$work/apt/lists";
-		Dir::State::status "$work/apt/status";
-		Dir::Cache "$work/apt/cache";
-		Dir::Etc::sourcelist "/dev/null";
-		Dir::Etc::sourceparts "$work/apt/sources";
-		APT::Sandbox::User "";
-		Acquire::Languages "none";
-	END
-	(
-		cd "$work"
-		export APT_CONFIG="$work/apt/conf"
-		apt-get update -q -o APT::Update::Error-Mode=any
-		apt-get source -q --download-only "libusb-1.0=2:$version-1"
-	) >"$work/log" 2>&1 || {
-		cat "$work/log" >&2
-		echo "libusb: the source could not be fetched; put libusb-$version.tar.bz2, as released, at $tarball; or build without USB: make cross USB=0" >&2
-		exit 1
-	}
-	mv "$work/libusb-1.0_$version.orig.tar.bz2" "$tarball"
-}
-
 if [ ! -d "$built" ]; then
 	mkdir -p "$cache"
 	work=$(mktemp -d "$cache/libusb.XXXXXX")
 	trap 'rm -rf "$work"' EXIT
-	[ -f "$tarball" ] || fetch
-	if ! genuine "$tarball"; then
-		echo "libusb: $tarball is not the release that scripts/libusb.sh names: remove it" >&2
+	tarball=$(scripts/debsource.sh libusb-1.0 "2:$version-1" "libusb-1.0_$version.orig.tar.bz2" $sha256 "libusb-$version.tar.bz2") || {
+		echo 'libusb: or build without USB: make cross USB=0' >&2
 		exit 1
-	fi
+	}
 	tar -xjf "$tarball" -C "$work"
 	echo "libusb: building for $target" >&2
 	(

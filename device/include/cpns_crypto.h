@@ -29,7 +29,8 @@ typedef struct {
 /* cpns_sha256 is SHA-256 of n pieces. out may be one of them. */
 int cpns_sha256(uint8_t out[32], const cpns_bytes_t *in, size_t n);
 
-/* cpns_hmac is HMAC-SHA-256 (RFC 2104) of n pieces. */
+/* cpns_hmac is HMAC-SHA-256 (RFC 2104) of n pieces, under a key of at most 64 bytes. out
+ * may be the key. */
 int cpns_hmac(uint8_t out[32], cpns_bytes_t key, const cpns_bytes_t *in, size_t n);
 
 /* cpns_hkdf is HKDF-SHA-256 (RFC 5869) with 32 bytes out. The secret is one or two

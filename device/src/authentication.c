@@ -20,14 +20,15 @@ static void write_context(const cpns_pne_t *pne, writer_t *w, uint8_t type, cons
 /* respond builds the auth-response to a challenge: the same bytes for the same rands. */
 static size_t respond(const cpns_pne_t *pne, const uint8_t rands[32], uint8_t *scratch)
 {
-	uint8_t key[32], tag[32];
+	uint8_t key[32];
 	writer_t w = {scratch, SCRATCH_SIZE, 0}; /* first external_aad */
 	write_context(pne, &w, TYPE_AUTH_RESPONSE, rands, pne->held.epoch, pne->held.index);
 	bool done = derive(pne, key, FOR_AUTHENTICATION, piece(pne->held.key, CPNS_KEY_SIZE), piece(NULL, 0), piece(rands, 32)) &&
-	            mac0_tag(tag, key, &w);
-	cpns_wipe(key, sizeof key);
-	if (!done)
+	            mac0_tag(key, &w);
+	if (!done) {
+		cpns_wipe(key, sizeof key);
 		return 0;
+	}
 	w = (writer_t){scratch + AT_SAID, CPNS_SAID_MAX, 0};
 	write_head(&w, MAJOR_ARRAY, 6);
 	write_head(&w, MAJOR_UNSIGNED, TYPE_AUTH_RESPONSE);
@@ -35,7 +36,7 @@ static size_t respond(const cpns_pne_t *pne, const uint8_t rands[32], uint8_t *s
 	write_bytes(&w, rands + NONCE_SIZE, NONCE_SIZE);
 	write_head(&w, MAJOR_UNSIGNED, pne->held.epoch);
 	write_head(&w, MAJOR_UNSIGNED, pne->held.index);
-	write_mac0(&w, tag);
+	write_mac0(&w, key);
 	return w.len;
 }
 
@@ -67,7 +68,7 @@ size_t auth_challenge(cpns_pne_t *pne, const message_t *m, uint8_t *scratch, cpn
 	return len;
 }
 
-static bool open_update(const cpns_pne_t *pne, const message_t *m, uint8_t *scratch)
+static NOINLINE bool open_update(const cpns_pne_t *pne, const message_t *m, uint8_t *scratch)
 {
 	uint8_t key[32];
 	writer_t w = {scratch + AT_AAD, SCRATCH_SIZE - AT_AAD, 0};
@@ -81,7 +82,7 @@ static bool open_update(const cpns_pne_t *pne, const message_t *m, uint8_t *scra
 
 /* follows tells whether the key held is the hash of that one: nobody can make it who
  * only knows the one held. */
-static bool follows(const cpns_pne_t *pne, const uint8_t key[32])
+static NOINLINE bool follows(const cpns_pne_t *pne, const uint8_t key[32])
 {
 	uint8_t hash[32];
 	cpns_bytes_t all = piece(key, CPNS_KEY_SIZE);

@@ -28,7 +28,7 @@ bool derive(const cpns_pne_t *pne, uint8_t out[32], purpose_t purpose, cpns_byte
 
 const uint8_t mac0_until_tag[9] = {0x84, 0x43, 0xa1, 0x01, 0x05, 0xa0, 0x40, 0x58, 0x20};
 
-bool mac0_tag(uint8_t tag[32], const uint8_t key[32], const writer_t *aad)
+bool mac0_tag(uint8_t key[32], const writer_t *aad)
 {
 	static const uint8_t before[] = {0x84, 0x64, 'M', 'A', 'C', '0', 0x43, 0xa1, 0x01, 0x05};
 	static const uint8_t payload = 0x40;
@@ -41,7 +41,7 @@ bool mac0_tag(uint8_t tag[32], const uint8_t key[32], const writer_t *aad)
 		piece(aad->start, aad->len),
 		piece(&payload, 1),
 	};
-	return cpns_hmac(tag, piece(key, 32), in, 4) == 0;
+	return cpns_hmac(key, piece(key, 32), in, 4) == 0;
 }
 
 void write_mac0(writer_t *w, const uint8_t tag[32])

@@ -44,14 +44,15 @@ static size_t build_hello(const cpns_pne_t *pne, const uint8_t nonce[NONCE_SIZE]
 	if (pne->config->x25519)
 		write_bytes(&w, pne->hello.public_key, sizeof pne->hello.public_key);
 #endif
-	uint8_t key[32], tag[32];
+	uint8_t key[32];
 	bool done = derive(pne, key, FOR_HELLO, tk_of(pne), piece(NULL, 0), piece(nonce, NONCE_SIZE)) &&
-	            mac0_tag(tag, key, &w);
-	cpns_wipe(key, sizeof key);
-	if (!done)
+	            mac0_tag(key, &w);
+	if (!done) {
+		cpns_wipe(key, sizeof key);
 		return 0;
+	}
 	w.start[0] = (uint8_t)(MAJOR_ARRAY << 5 | elements);
-	write_mac0(&w, tag);
+	write_mac0(&w, key);
 	return w.len;
 }
 

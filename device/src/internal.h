@@ -136,14 +136,22 @@ typedef enum {
 bool derive(const cpns_pne_t *pne, uint8_t out[32], purpose_t purpose, cpns_bytes_t secret, cpns_bytes_t secret2,
             cpns_bytes_t salt);
 
-/* mac0_tag is the tag of the COSE_Mac0 under key of the external_aad that w has. */
-bool mac0_tag(uint8_t tag[32], const uint8_t key[32], const writer_t *aad);
+/* mac0_tag puts the tag of the COSE_Mac0 of an external_aad in place of the key that it is
+ * under. */
+bool mac0_tag(uint8_t key[32], const writer_t *aad);
 
 void write_mac0(writer_t *w, const uint8_t tag[32]);
 
 /* open_sealed decrypts m's sealed in place; aad_len bytes of external_aad are at
  * scratch + AT_AAD. The plaintext is TAG_SIZE bytes shorter than sealed. */
 bool open_sealed(const uint8_t key[32], const message_t *m, uint8_t *scratch, size_t aad_len);
+
+/* NOINLINE keeps what a function needs off the stack while another is under way. */
+#ifdef __GNUC__
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE
+#endif
 
 static inline cpns_bytes_t piece(const void *data, size_t len)
 {

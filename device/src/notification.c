@@ -43,7 +43,7 @@ size_t refuse(const cpns_pne_t *pne, const message_t *m, uint8_t status, cpns_wh
  * what is held is what it brought. */
 size_t acknowledge_taken(const cpns_pne_t *pne, uint8_t *scratch)
 {
-	uint8_t key[32], tag[32];
+	uint8_t key[32];
 	writer_t w = {scratch, SCRATCH_SIZE, 0}; /* first external_aad */
 	write_head(&w, MAJOR_ARRAY, 7);
 	write_head(&w, MAJOR_UNSIGNED, TYPE_ACKNOWLEDGEMENT);
@@ -55,13 +55,14 @@ size_t acknowledge_taken(const cpns_pne_t *pne, uint8_t *scratch)
 	write_head(&w, MAJOR_UNSIGNED, pne->taken.type);
 	bool done = derive(pne, key, FOR_ACKNOWLEDGEMENT, piece(pne->held.key, CPNS_KEY_SIZE), piece(NULL, 0),
 	                   piece(pne->taken.context, sizeof pne->taken.context)) &&
-	            mac0_tag(tag, key, &w);
-	cpns_wipe(key, sizeof key);
-	if (!done)
+	            mac0_tag(key, &w);
+	if (!done) {
+		cpns_wipe(key, sizeof key);
 		return 0;
+	}
 	w = (writer_t){scratch + AT_SAID, CPNS_SAID_MAX, 0};
 	write_acknowledgement(pne, &w, ACK_SUCCESS, pne->held.epoch, pne->held.index);
-	write_mac0(&w, tag);
+	write_mac0(&w, key);
 	return w.len;
 }
 
@@ -79,7 +80,7 @@ size_t take(cpns_pne_t *pne, uint8_t type, const uint8_t hash[32], const uint8_t
 }
 
 /* open_notification decrypts the EUKey, in place of what is sealed. */
-static bool open_notification(const cpns_pne_t *pne, const message_t *m, uint8_t *scratch)
+static NOINLINE bool open_notification(const cpns_pne_t *pne, const message_t *m, uint8_t *scratch)
 {
 	uint8_t key[32];
 	cpns_bytes_t shared = piece(NULL, 0);
@@ -115,7 +116,7 @@ static bool open_notification(const cpns_pne_t *pne, const message_t *m, uint8_t
 
 /* leads_back tells whether key, of a higher index, is of the chain of the key held: H,
  * applied often enough, leads back to it. At most 1023 times. */
-static bool leads_back(const cpns_pne_t *pne, uint16_t index, const uint8_t key[32])
+static NOINLINE bool leads_back(const cpns_pne_t *pne, uint16_t index, const uint8_t key[32])
 {
 	uint8_t back[32];
 	cpns_bytes_t all = piece(back, sizeof back);

@@ -33,6 +33,10 @@
 //	frugal N                     provision N of them at once; it takes as much memory as for one
 //	disk FOLDER PAGES            a file system of that size; needs root
 //	fill FOLDER PAGES            leave that many pages free, of 4096 bytes
+//	board NAME ENTITY            make a microcontroller with the PNE in C: a Cortex-M3 in QEMU
+//	power NAME KIND LINE         switch it on, firmware counter or x25519, its UART on LINE
+//	cut NAME BYTES               take its power away after so many bytes of a key were written
+//	clone NAME OTHER             copy its flash
 package e2e
 
 import (
@@ -133,6 +137,10 @@ func runScripts(t *testing.T, folder string) {
 			"frugal":  positive(frugal),
 			"disk":    positive(disk),
 			"fill":    positive(fill),
+			"board":   positive(makeBoard),
+			"power":   positive(power),
+			"cut":     positive(cut),
+			"clone":   positive(cloneBoard),
 		},
 	})
 }
