@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo bench fuzz search man cross package release repro size qemu powercut renewal setup clean
+.PHONY: help build test demo bench fuzz search man cross package release repro size device qemu powercut renewal setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -40,6 +40,9 @@ repro: ## build one target twice, elsewhere, and compare the bytes
 
 size: ## hold the cross builds against build/size-budget
 	@scripts/size.sh
+
+device: ## the PNE in C: sizes, checkers, other processors, its Go sibling, a fuzzer; FUZZTIME, SCRIPTS
+	@scripts/device.sh $(ARGS)
 
 qemu: ## unit tests on routers' processors, USB on a real kernel, whole routers, by QEMU
 	@scripts/qemu.sh

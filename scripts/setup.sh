@@ -44,6 +44,17 @@ need git 'the version of a build is that of its commit' have git
 need gcc 'the race detector is linked by it' have cc
 need libc6-dev 'the same' compiles
 need pkg-config 'finds libusb' have pkg-config
+need gcc-arm-none-eabi 'the firmware of the PNE in C' have arm-none-eabi-gcc
+need libnewlib-arm-none-eabi 'its memcpy, memset and memcmp' test -d /usr/lib/arm-none-eabi/newlib
+need gcc-mips-linux-gnu 'the PNE in C on a big-endian processor' have mips-linux-gnu-gcc
+need libc6-dev-mips-cross 'the same' test -e /usr/mips-linux-gnu/include/stdio.h
+need gcc-arm-linux-gnueabi 'the same on an ARM' have arm-linux-gnueabi-gcc
+need libc6-dev-armel-cross 'the same' test -e /usr/arm-linux-gnueabi/include/stdio.h
+need clang 'another compiler for it, and its fuzzer' have clang
+need libclang-rt-14-dev 'the fuzzer itself' sh -c 'clang -print-file-name=libclang_rt.fuzzer-x86_64.a | xargs test -e'
+need clang-tidy 'checks it' have clang-tidy
+need g++ 'its headers are for C++ too' have g++
+need libmosquitto-dev 'the PNE in C on a broker' test -e /usr/include/mosquitto.h
 need libbearssl-dev 'the cryptography of the PNE in C' test -e /usr/include/bearssl.h
 need libmbedtls-dev 'another, by PSA Crypto' test -e /usr/include/psa/crypto.h
 need libusb-1.0-0-dev 'links with USB' pkg-config --exists libusb-1.0

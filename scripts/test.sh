@@ -136,6 +136,7 @@ if [ "$usb" = 1 ]; then
 fi
 
 step 'fuzz, briefly' scripts/fuzz.sh 90
+step 'the PNE in C' scripts/device.sh sizes checkers
 step "routers' processors" routers user
 step 'USB on a real kernel' routers usb
 step 'whole routers' routers system

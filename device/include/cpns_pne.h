@@ -36,7 +36,7 @@
 extern "C" {
 #endif
 
-/* CPNS_X25519 0 leaves X25519 out: some 4 kB of code, and 64 bytes of each device.
+/* CPNS_X25519 0 leaves X25519 out: 2 kB of code, and 64 bytes of each device.
  * It must be the same for the library and for all that includes this file. */
 #ifndef CPNS_X25519
 #define CPNS_X25519 1

@@ -100,12 +100,20 @@ static int put(const cpns_flash_t *f, unsigned n, uint32_t at, uint64_t limit)
 	return memcmp(e, back, ENTRY_SIZE) == 0 ? 0 : -1;
 }
 
+/* begin begins a block, with its first entry twice: the erased block may have had unclear
+ * ones that the limit stands for, and a flipped bit must not bring that down. */
+static int begin(const cpns_flash_t *f, unsigned n, uint64_t limit)
+{
+	if (f->erase(f->driver, block(f, COUNTER_BLOCK + n)) != 0 || put(f, n, 0, limit) != 0)
+		return -1;
+	return put(f, n, ENTRY_SIZE, limit);
+}
+
 int cpns_flash_counter_make(cpns_flash_t *f)
 {
-	for (unsigned n = 0; n < 2; n++)
-		if (f->erase(f->driver, block(f, COUNTER_BLOCK + n)) != 0)
-			return -1;
-	return put(f, 0, 0, RESERVED);
+	if (f->erase(f->driver, block(f, COUNTER_BLOCK + 1)) != 0)
+		return -1;
+	return begin(f, 0, RESERVED);
 }
 
 /* reserve makes sure of values that were never given out. */
@@ -119,14 +127,10 @@ static int reserve(cpns_flash_t *f)
 	uint64_t from = p.highest + RESERVED * p.unclear;
 	if (from < p.highest || from > UINT64_MAX - RESERVED)
 		return -1;
-	if (p.end + ENTRY_SIZE > f->block_size) {
-		/* The block with the highest limit stays until the other has a higher one. */
-		p.block ^= 1;
-		p.end = 0;
-		if (f->erase(f->driver, block(f, COUNTER_BLOCK + p.block)) != 0)
-			return -1;
-	}
-	if (put(f, p.block, p.end, from + RESERVED) != 0)
+	/* The block with the highest limit stays until the other has a higher one. */
+	int failed = p.end + ENTRY_SIZE > f->block_size ? begin(f, p.block ^ 1, from + RESERVED)
+	                                                : put(f, p.block, p.end, from + RESERVED);
+	if (failed != 0)
 		return -1;
 	f->counter.next = from;
 	f->counter.limit = from + RESERVED;

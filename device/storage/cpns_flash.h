@@ -20,7 +20,7 @@ extern "C" {
 
 typedef struct {
 	uint32_t offset;     /* of the first block, in bytes */
-	uint32_t block_size; /* bytes that are erased together, a multiple of 16, at least 128 */
+	uint32_t block_size; /* bytes that are erased together, a multiple of 16, at least 256 */
 
 	/* The driver. Not 0: it failed. erase sets a block to ones. program writes len
 	 * bytes, a multiple of 4, where ones are; it must have reached the flash when it

@@ -442,7 +442,7 @@ static void run(char **w, int n)
 	else if (strcmp(c, "count") == 0)
 		count(w);
 	else if (strcmp(c, "open") == 0)
-		printf("R %d\n", cpns_file_open(&h.file, w[1]));
+		printf("R %s\n", strerror(cpns_file_open(&h.file, w[1])));
 	else if (strcmp(c, "close") == 0)
 		cpns_file_close(&h.file);
 	else if (strcmp(c, "limit") == 0)

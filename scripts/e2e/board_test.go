@@ -145,3 +145,27 @@ func cloneBoard(ts *testscript.TestScript, r *rig, args []string) {
 		ts.Check(os.Truncate(r.path(args[1]+".state"), boardRAM))
 	})
 }
+
+// posix starts the PNE in C as a program of this machine, built with that port of
+// cryptography, under the sanitizers.
+func posix(ts *testscript.TestScript, r *rig, args []string) {
+	usage(ts, args, 3, "posix NAME PORT ARGS…")
+	port := args[1]
+	for _, header := range []string{"/usr/include/mosquitto.h", "/usr/include/bearssl.h", "/usr/include/psa/crypto.h"} {
+		if _, err := os.Stat(header); err != nil {
+			r.missing(header)
+		}
+	}
+	if _, err := exec.LookPath("cc"); err != nil {
+		r.missing("cc")
+	}
+	program := filepath.Join(raceBin, "pne-posix-"+port)
+	if _, err := os.Stat(program); err != nil {
+		build := exec.Command("../pne-posix.sh", port, raceBin)
+		build.Env = append(os.Environ(), "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all")
+		if out, err := build.CombinedOutput(); err != nil {
+			ts.Fatalf("building: %v\n%s", err, out)
+		}
+	}
+	r.start(ts, args[0], program, args[2:]...)
+}

@@ -37,6 +37,7 @@
 //	power NAME KIND LINE         switch it on, firmware counter or x25519, its UART on LINE
 //	cut NAME BYTES               take its power away after so many bytes of a key were written
 //	clone NAME OTHER             copy its flash
+//	posix NAME PORT ARGS…        run the PNE in C as a program, cryptography by bearssl or psa
 package e2e
 
 import (
@@ -141,6 +142,7 @@ func runScripts(t *testing.T, folder string) {
 			"power":   positive(power),
 			"cut":     positive(cut),
 			"clone":   positive(cloneBoard),
+			"posix":   positive(posix),
 		},
 	})
 }

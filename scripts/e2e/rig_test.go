@@ -72,6 +72,7 @@ func newRig(env *testscript.Env) (*rig, error) {
 	env.Setenv("FRONT", r.front)
 	env.Setenv("BSF", r.bsf)
 	env.Setenv("BROKER", "mqtt://"+r.mqtt)
+	env.Setenv("BROKERHOST", r.mqtt)
 	return r, nil
 }
 
