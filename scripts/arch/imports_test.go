@@ -29,6 +29,7 @@ var rules = []struct {
 
 	// In C, and its tests in Go.
 	{"device", nil},
+	{"device/test/...", []string{"transport"}},
 
 	{"transport", []string{"internal/...", "golang.org/x/..."}},
 	{"transport/serial", []string{"transport", "internal/...", "golang.org/x/...", "github.com/tarm/serial"}},
