@@ -119,9 +119,9 @@ func TestEnrolmentFaults(t *testing.T) {
 				t.Errorf("asked with key %s, and what is kept is %v, %v", fp, e.Status(), err)
 			}
 		}
-		s.disk = d.over(s.folder)
+		back := s.on(d)
 		server.enrol(t, s)
-		s.disk = s.folder
+		back()
 		server.wantResumable(t, reopen(t, s))
 	})
 	if calls < 3 {
@@ -134,7 +134,7 @@ func TestEnrolmentPowerCuts(t *testing.T) {
 	s := newStore(t)
 	r := record(t, s.folder.path)
 	before := maps.Clone(r.names)
-	s.disk = r.over(s.folder)
+	back := s.on(r)
 	first := -1 // events that were behind when the server was first asked
 	server := &taker{asked: map[string]bool{}, pins: newPins, heard: func(string) {
 		if first < 0 {
@@ -144,6 +144,7 @@ func TestEnrolmentPowerCuts(t *testing.T) {
 	if is := server.enrol(t, s); is.State != step0.StateEnrolled {
 		t.Fatalf("%+v", is)
 	}
+	back()
 	images := 0
 	for n := range len(r.events) + 1 {
 		for _, image := range powerCuts(before, r.events[:n]) {

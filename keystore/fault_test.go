@@ -15,6 +15,7 @@ type faultyDisk struct {
 	disk
 	calls, failAt int
 	err           error
+	lasting       bool // every later call fails as well
 }
 
 // over has d pass on to a store's folder what does not fail.
@@ -25,7 +26,7 @@ func (d *faultyDisk) over(f *folder) disk {
 
 func (d *faultyDisk) fail() error {
 	d.calls++
-	if d.calls == d.failAt {
+	if d.calls == d.failAt || d.lasting && d.calls > d.failAt {
 		return d.err
 	}
 	return nil
@@ -40,9 +41,6 @@ func (d *faultyDisk) create(name string) (file, error) {
 }
 
 func (d *faultyDisk) open(name string) (file, error) {
-	if err := d.fail(); err != nil {
-		return nil, err
-	}
 	f, err := d.disk.open(name)
 	return faultyFile{f, d}, err
 }
@@ -80,12 +78,19 @@ type faultyFile struct {
 	disk *faultyDisk
 }
 
-func (f faultyFile) Write(b []byte) (int, error) {
+func (f faultyFile) WriteAt(b []byte, at int64) (int, error) {
 	if err := f.disk.fail(); err != nil {
-		n, _ := f.file.Write(b[:len(b)/2])
+		n, _ := f.file.WriteAt(b[:len(b)/2], at)
 		return n, err
 	}
-	return f.file.Write(b)
+	return f.file.WriteAt(b, at)
+}
+
+func (f faultyFile) Truncate(size int64) error {
+	if err := f.disk.fail(); err != nil {
+		return err
+	}
+	return f.file.Truncate(size)
 }
 
 func (f faultyFile) Sync() error {
@@ -95,24 +100,46 @@ func (f faultyFile) Sync() error {
 	return f.file.Sync()
 }
 
-func (f faultyFile) Close() error {
-	err := f.disk.fail()
-	return errors.Join(err, f.file.Close())
+// on has an open store use another disk, and back.
+func (s *Store) on(d interface{ over(*folder) disk }) (back func()) {
+	log := s.log
+	s.disk = d.over(s.folder)
+	switch d := d.(type) {
+	case *faultyDisk:
+		s.log = faultyFile{log, d}
+	case *recorder:
+		s.log = recordedFile{log, d, d.names[logFile]}
+	}
+	return func() {
+		s.disk = s.folder
+		for {
+			switch f := s.log.(type) {
+			case faultyFile:
+				s.log = f.file
+			case recordedFile:
+				s.log = f.file
+			default:
+				return
+			}
+		}
+	}
 }
 
-// eachFault runs an operation once for every system call in it, with that call failing, and checks each time.
-// It returns how many calls the operation makes.
+// eachFault runs an operation once for every system call in it, with that call failing, and once with all
+// later ones failing too, and checks each time. It returns how many calls the operation makes.
 func eachFault(t *testing.T, run func(t *testing.T, d *faultyDisk)) int {
 	t.Helper()
 	for call := 1; ; call++ {
 		reached := true
 		for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
-			d := &faultyDisk{failAt: call, err: cause}
-			run(t, d)
-			if t.Failed() {
-				t.Fatalf("with call %d failing by %v", call, cause)
+			for _, lasting := range []bool{false, true} {
+				d := &faultyDisk{failAt: call, err: cause, lasting: lasting}
+				run(t, d)
+				if t.Failed() {
+					t.Fatalf("with call %d failing by %v, lasting: %v", call, cause, lasting)
+				}
+				reached = d.calls >= call
 			}
-			reached = d.calls >= call
 		}
 		if !reached {
 			return call - 1
@@ -135,6 +162,29 @@ func wantFault(t *testing.T, d *faultyDisk, err error) {
 	}
 }
 
+// wantOneOf checks that a record is one of two values, "" for none.
+func wantOneOf(t *testing.T, s *Store, name string, values ...string) {
+	t.Helper()
+	got, err := s.Get(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("neither old nor new: %v", err)
+	}
+	for _, value := range values {
+		if string(got) == value && (err == nil) == (value != "") {
+			return
+		}
+	}
+	t.Errorf("got %q, %v; want one of %q", got, err, values)
+}
+
+// wantSound checks that Open has found nothing to speak of but a torn end.
+func wantSound(t *testing.T, s *Store) {
+	t.Helper()
+	if f := s.Found(); f.Lost != 0 || f.Old != 0 {
+		t.Errorf("found %+v", f)
+	}
+}
+
 func TestPutFaults(t *testing.T) {
 	for _, old := range []string{"", "old"} {
 		calls := eachFault(t, func(t *testing.T, d *faultyDisk) {
@@ -143,138 +193,128 @@ func TestPutFaults(t *testing.T) {
 			if old != "" {
 				mustPut(t, s, "a", old)
 			}
-			s.disk = d.over(s.folder)
+			back := s.on(d)
 			err := s.Put("a", []byte("new"))
 			wantFault(t, d, err)
-
-			got, getErr := s.Get("a")
-			switch {
-			case err == nil && string(got) != "new":
-				t.Errorf("Put succeeded, and there is %q, %v", got, getErr)
-			case getErr != nil && (old != "" || !errors.Is(getErr, fs.ErrNotExist)):
-				t.Errorf("neither old nor new: %v", getErr)
-			case getErr == nil && string(got) != "new" && string(got) != old:
-				t.Errorf("neither old nor new: %q", got)
+			want := "new"
+			if err != nil {
+				want = old
 			}
-			// Nothing of a failed Put takes up room.
-			for _, file := range files(t, s.folder.path) {
-				if strings.HasSuffix(file, tempExt) {
-					t.Errorf("left over: %s", file)
-				}
-			}
+			wantOneOf(t, s, "a", want)
+			back()
+			// The process may end here, and the next one finds the old or the new.
+			copied := copyStore(t, s)
+			wantOneOf(t, copied, "a", old, "new")
+			wantValue(t, copied, "other", "else")
+			wantSound(t, copied)
 			// The fault over, it works.
-			s.disk = s.folder
 			mustPut(t, s, "a", "newer")
 			s = reopen(t, s)
 			wantValue(t, s, "a", "newer")
 			wantValue(t, s, "other", "else")
+			wantSound(t, s)
+			if s.Found().Torn != 0 {
+				t.Errorf("found %+v", s.Found())
+			}
 		})
-		if want := 6; calls != want {
+		if want := 2; calls != want {
 			t.Errorf("a Put makes %d calls that change or sync, want %d", calls, want)
 		}
 	}
 }
 
-// A Delete that fails has removed the record or not, and the next Delete, the next Put or the next start finishes
-// it: afterwards none of the old value's bytes are left in any file.
-func TestDeleteFaults(t *testing.T) {
-	finish := map[string]func(t *testing.T, s *Store) *Store{
-		"Delete": func(t *testing.T, s *Store) *Store {
-			if err := s.Delete("a"); err != nil {
-				t.Errorf("deleting again: %v", err)
-			}
-			return s
-		},
-		"Put": func(t *testing.T, s *Store) *Store {
-			mustPut(t, s, "a", "new")
-			return s
-		},
-		"start": reopenAny,
-	}
-	for how, finish := range finish {
-		t.Run(how, func(t *testing.T) {
-			eachFault(t, func(t *testing.T, d *faultyDisk) {
-				s := newStore(t)
-				mustPut(t, s, "other", "else")
-				mustPut(t, s, "a", "old")
-				content, err := os.Open(filepath.Join(s.folder.path, "a.rec"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer content.Close()
-				s.disk = d.over(s.folder)
-				err = s.Delete("a")
-				if err == nil {
-					if _, err := s.Get("a"); !errors.Is(err, fs.ErrNotExist) {
-						t.Errorf("deleted, and Get says %v", err)
-					}
-				} else {
-					wantFault(t, d, err)
-				}
-				_, getErr := s.Get("a")
-				if getErr != nil && !errors.Is(getErr, fs.ErrNotExist) {
-					t.Errorf("neither there nor gone: %v", getErr)
-				}
-				s.disk = s.folder
-				s = finish(t, s)
-				// One call may fail without a word and take the zeros with it: overwriting, and on a disk
-				// without room all of it.
-				if err != nil && getErr != nil {
-					wantZeros(t, content)
-				}
-				if how == "Delete" {
-					wantList(t, s, "other")
-				}
-				for _, file := range files(t, s.folder.path) {
-					if strings.HasSuffix(file, tempExt) {
-						t.Errorf("left over: %s", file)
-					}
-				}
-				wantValue(t, s, "other", "else")
-			})
-		})
-	}
-}
-
-func reopenAny(t *testing.T, s *Store) *Store { return reopen(t, s) }
-
-// wantZeros holds that a file that has no name any more was overwritten.
-func wantZeros(t *testing.T, f *os.File) {
+// copyStore opens what another process would find now.
+func copyStore(t *testing.T, s *Store) *Store {
 	t.Helper()
-	got := make([]byte, MaxValue)
-	n, _ := f.ReadAt(got, 0)
-	if n == 0 || strings.Trim(string(got[:n]), "\x00") != "" {
-		t.Errorf("left in the file: %x", got[:n])
+	dir := t.TempDir()
+	os.Chmod(dir, 0o700)
+	for _, name := range files(t, s.folder.path) {
+		content, err := os.ReadFile(filepath.Join(s.folder.path, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	return mustOpen(t, dir)
 }
 
-// On a full jffs2 there is no room for a new name, but for removing one there is.
+func TestDeleteFaults(t *testing.T) {
+	eachFault(t, func(t *testing.T, d *faultyDisk) {
+		s := newStore(t)
+		s.disk.remove(reserveFile) // the fault is not to be helped out of
+		mustPut(t, s, "other", "else")
+		mustPut(t, s, "a", "old")
+		back := s.on(d)
+		err := s.Delete("a")
+		wantFault(t, d, err)
+		if err == nil {
+			wantOneOf(t, s, "a", "")
+		} else {
+			wantOneOf(t, s, "a", "old")
+		}
+		back()
+		copied := copyStore(t, s)
+		wantOneOf(t, copied, "a", "", "old")
+		wantSound(t, copied)
+		if err := s.Delete("a"); err != nil {
+			t.Errorf("deleting again: %v", err)
+		}
+		s = reopen(t, s)
+		wantList(t, s, "other")
+		wantSound(t, s)
+	})
+}
+
+// Where there is no room the reserve makes some, for removing alone.
 func TestDeleteWithoutRoom(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT} {
 		s := newStore(t)
 		mustPut(t, s, "a", "1")
-		s.disk = (&faultyDisk{failAt: 1, err: cause}).over(s.folder)
+		d := &faultyDisk{failAt: 1, err: cause}
+		back := s.on(d)
+		if err := s.Put("b", []byte("2")); !errors.Is(err, cause) {
+			t.Errorf("Put: got %v, want %v", err, cause)
+		}
+		d.calls = 0
 		if err := s.Delete("a"); err != nil {
 			t.Errorf("%v: %v", cause, err)
 		}
+		back()
 		wantList(t, reopen(t, s))
 	}
 }
 
-// A record that a person has removed is deleted.
-func TestDeleteWhatIsGone(t *testing.T) {
+// A batch that finds no room is done without its Puts.
+func TestBatchWithoutRoom(t *testing.T) {
 	s := newStore(t)
 	mustPut(t, s, "a", "1")
-	if err := os.Remove(filepath.Join(s.folder.path, "a.rec")); err != nil {
-		t.Fatal(err)
+	mustPut(t, s, "b", "1")
+	back := s.on(&faultyDisk{failAt: 2, err: syscall.ENOSPC})
+	changes := []*change{{name: "a", value: []byte("2")}, {name: "b", remove: true}, {name: "c", value: []byte("2")}}
+	s.writing.take()
+	s.write(changes)
+	s.writing.give()
+	back()
+	if changes[1].err != nil || !errors.Is(changes[0].err, syscall.ENOSPC) || !errors.Is(changes[2].err, syscall.ENOSPC) {
+		t.Errorf("got %v, %v, %v", changes[0].err, changes[1].err, changes[2].err)
 	}
+	s = reopen(t, s)
+	wantList(t, s, "a")
+	wantValue(t, s, "a", "1")
+}
+
+// To delete what is not there costs nothing.
+func TestDeleteWhatIsGone(t *testing.T) {
+	s := newStore(t)
 	d := &faultyDisk{}
-	s.disk = d.over(s.folder)
+	defer s.on(d)()
 	if err := s.Delete("a"); err != nil {
 		t.Error(err)
 	}
-	if d.calls != 2 {
-		t.Errorf("%d calls, want 2: a rename, and a sync of what the person may not have synced", d.calls)
+	if d.calls != 0 {
+		t.Errorf("%d calls, want none", d.calls)
 	}
 }
 
@@ -297,71 +337,52 @@ func TestCreateFaults(t *testing.T) {
 		if openErr != nil {
 			t.Fatal(openErr)
 		}
+		wantSound(t, s)
 		mustPut(t, s, "a", "1")
 		s.Close()
 	})
 }
 
-// What a power cut left is removed at Open, and where that fails it is harmless.
-func TestLeftOvers(t *testing.T) {
-	s := newStore(t)
-	mustPut(t, s, "a", "1")
-	// jffs2 renames in two steps: between them the temporary file is a second link to the record.
-	if err := os.Link(filepath.Join(s.folder.path, "a.rec"), filepath.Join(s.folder.path, "a.rec.tmp")); err != nil {
-		t.Fatal(err)
-	}
-	var halves []*os.File
-	for _, name := range []string{"b.rec.tmp", "header.tmp"} {
-		path := filepath.Join(s.folder.path, name)
-		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+// A compaction that fails at any step costs nothing, and later ones succeed.
+func TestCompactFaults(t *testing.T) {
+	calls := eachFault(t, func(t *testing.T, d *faultyDisk) {
+		s := newStore(t)
+		mustPut(t, s, "a", "0")
+		mustPut(t, s, "a", "1")
+		mustPut(t, s, "b", strings.Repeat("x", 5000))
+		mustPut(t, s, "c", "3")
+		if err := s.Delete("c"); err != nil {
 			t.Fatal(err)
 		}
-		half, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
+		back := s.on(d)
+		err := s.compact()
+		if (err != nil) != (d.calls >= d.failAt) || err != nil && !errors.Is(err, d.err) {
+			t.Errorf("got %v", err)
 		}
-		defer half.Close()
-		halves = append(halves, half)
+		check := func(s *Store, a string) {
+			t.Helper()
+			wantList(t, s, "a", "b")
+			wantValue(t, s, "a", a)
+			wantValue(t, s, "b", strings.Repeat("x", 5000))
+			wantSound(t, s)
+		}
+		check(s, "1")
+		back()
+		check(copyStore(t, s), "1")
+		mustPut(t, s, "a", "2")
+		check(copyStore(t, s), "2")
+		if err := s.compact(); err != nil {
+			t.Error(err)
+		}
+		check(s, "2")
+		mustPut(t, s, "a", "3")
+		s = reopen(t, s)
+		check(s, "3")
+		if got := files(t, s.folder.path); len(got) != 2 {
+			t.Errorf("left: %q", got)
+		}
+	})
+	if want := 6; calls != want {
+		t.Errorf("a compaction makes %d calls that change or sync, want %d", calls, want)
 	}
-	s.Close()
-	d := &faultyDisk{failAt: 1, err: syscall.EROFS}
-	r := record(t, s.folder.path)
-	s, err := open(s.folder.path, &testSecret, func(f *folder) disk { r.disk = d.over(f); return r })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(r.events); n == 0 || !r.events[n-1].syncDir {
-		t.Errorf("what was finished is not synced: %+v", r.events)
-	}
-	wantList(t, s, "a")
-	wantValue(t, s, "a", "1")
-	// The left-over of a is still there, and a failed Put must not harm the record through it.
-	s.disk = (&faultyDisk{failAt: 3, err: syscall.ENOSPC}).over(s.folder)
-	if err := s.Put("a", []byte("2")); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("got %v, want ENOSPC", err)
-	}
-	wantValue(t, s, "a", "1")
-	s = reopen(t, s)
-	if got := files(t, s.folder.path); len(got) != 2 {
-		t.Errorf("left: %q, want a.rec and header", got)
-	}
-	wantValue(t, s, "a", "1")
-	for _, half := range halves {
-		wantZeros(t, half)
-	}
-}
-
-// The bytes of a deleted record are overwritten before the file is removed.
-func TestDeleteOverwrites(t *testing.T) {
-	s := newStore(t)
-	mustPut(t, s, "a", "value")
-	f, err := os.Open(filepath.Join(s.folder.path, "a.rec"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := s.Delete("a"); err != nil {
-		t.Fatal(err)
-	}
-	wantZeros(t, f)
 }

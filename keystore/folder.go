@@ -3,12 +3,13 @@ package keystore
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // A folder is a store's folder, locked: the real disk. It is held by its descriptor and not by its path.
@@ -53,10 +54,35 @@ func lockFolder(path string) (_ *folder, err error) {
 func (f *folder) close() error { return errors.Join(f.root.Close(), f.self.Close()) }
 
 func (f *folder) create(name string) (file, error) {
-	return f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-func (f *folder) open(name string) (file, error) { return f.root.OpenFile(name, os.O_WRONLY, 0) }
+func (f *folder) open(name string) (file, error) {
+	// Neither through a link nor, on a pipe, for ever. Nobody but us and root can put one in its place now.
+	info, err := f.lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: not a regular file", ErrDamaged)
+	}
+	in, err := f.root.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.EROFS) {
+		if in, err = f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil {
+			return readOnly{in}, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// readOnly is a file on a read-only file system.
+type readOnly struct{ file }
+
+func (readOnly) WriteAt([]byte, int64) (int, error) { return 0, syscall.EROFS }
+func (readOnly) Truncate(int64) error               { return syscall.EROFS }
 
 func (f *folder) rename(from, to string) error { return f.root.Rename(from, to) }
 
@@ -119,34 +145,17 @@ func (f *folder) check() ([]string, error) {
 }
 
 func (f *folder) checkMode(path string, info fs.FileInfo) error {
-	// A symbolic link has no mode of its own; read refuses it as a record.
+	// A symbolic link has no mode of its own; open refuses it.
 	if info.Mode().Perm()&0o077 != 0 && info.Mode()&fs.ModeSymlink == 0 {
 		return &ModeError{Path: path, Mode: info.Mode(), dir: f.path}
 	}
 	return nil
 }
 
-// read reads a regular file of at most limit bytes.
-func (f *folder) read(name string, limit int64) ([]byte, error) {
-	// Neither through a link nor, on a pipe, for ever. Nobody but us and root can put one in its place now.
-	info, err := f.lstat(name)
-	if err != nil {
-		return nil, err
+func (f *folder) room() (free, total int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.self.Fd()), &st); err != nil {
+		return 0, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: not a regular file", ErrDamaged)
-	}
-	in, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	data, err := io.ReadAll(io.LimitReader(in, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%w: longer than %d bytes", ErrDamaged, limit)
-	}
-	return data, nil
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }

@@ -20,14 +20,23 @@ var (
 	otherSecret = Secret(bytes.Repeat([]byte{8}, 32))
 )
 
-// newStore makes a store in a folder of its own and opens it.
+// newStore makes a store in a folder of its own and opens it. Its reserve is empty.
 func newStore(t testing.TB) *Store {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keys")
 	if err := Create(dir, &testSecret); err != nil {
 		t.Fatal(err)
 	}
+	noReserve(t, dir)
 	return mustOpen(t, dir)
+}
+
+// noReserve has a store believe that its reserve is there: to write one takes time.
+func noReserve(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, reserveFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func mustOpen(t testing.TB, dir string) *Store {
@@ -105,7 +114,7 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantList(t, s, "pne-2")
-	if want := []string{"header", "pne-2.rec"}; !slices.Equal(files(t, s.folder.path), want) {
+	if want := []string{"log", "reserve"}; !slices.Equal(files(t, s.folder.path), want) {
 		t.Errorf("files %q, want %q", files(t, s.folder.path), want)
 	}
 	s = reopen(t, s)
@@ -127,42 +136,26 @@ func TestClosed(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	longest := strings.Repeat("/", MaxName)
-	tests := []struct{ name, file string }{
-		{"pne-0001", "pne-0001.rec"},
-		{"urn:dev:mac:0024befffe804ff1", "urn:dev:mac:0024befffe804ff1.rec"},
-		{".", "..rec"},
-		{"..", "...rec"},
-		{"../../etc/passwd", "..%2F..%2Fetc%2Fpasswd.rec"},
-		{"header", "header.rec"},
-		{"a.rec.tmp", "a.rec.tmp.rec"},
-		{"%2F", "%252F.rec"},
-		{"this gateway", "this%20gateway.rec"},
-		{"A", "A.rec"},
-		{"a", "a.rec"},
-		{"~!\"#$&'()*+,", "~%21%22%23%24%26%27%28%29%2A%2B%2C.rec"},
-		{longest, strings.Repeat("%2F", MaxName) + ".rec"},
-	}
+	names := []string{"pne-0001", "urn:dev:mac:0024befffe804ff1", ".", "..", "../../etc/passwd", "log", "log.new", "reserve", "%2F",
+		"this gateway", "A", "a", "~!\"#$&'()*+,", strings.Repeat("/", MaxName)}
 	s := newStore(t)
-	var names []string
-	for _, tt := range tests {
-		if got, err := fileName(tt.name); err != nil || got != tt.file {
-			t.Errorf("fileName(%q) = %q, %v; want %q", tt.name, got, err, tt.file)
-		}
-		if got, ok := recordName(tt.file); !ok || got != tt.name {
-			t.Errorf("recordName(%q) = %q, %v; want %q", tt.file, got, ok, tt.name)
-		}
-		mustPut(t, s, tt.name, tt.name)
-		names = append(names, tt.name)
+	for _, name := range names {
+		mustPut(t, s, name, name)
 	}
 	slices.Sort(names)
-	wantList(t, s, names...)
-	for _, name := range names {
-		wantValue(t, s, name, name)
+	for range 2 {
+		wantList(t, s, names...)
+		for _, name := range names {
+			wantValue(t, s, name, name)
+		}
+		s = reopen(t, s)
 	}
 	for _, name := range []string{"", strings.Repeat("x", MaxName+1), "a\tb", "a\x00", "ä", "a\n"} {
 		if err := s.Put(name, nil); err == nil {
 			t.Errorf("Put under the name %q succeeds", name)
+		}
+		if err := s.Delete(name); err == nil {
+			t.Errorf("Delete of the name %q succeeds", name)
 		}
 		if _, err := s.Get(name); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Get of the name %q: %v", name, err)
@@ -170,11 +163,34 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Whatever else lies in the folder is no record and is left alone.
+// Who sees the folder sees no names.
+func TestNamesAreNotInClear(t *testing.T) {
+	s := newStore(t)
+	mustPut(t, s, "pne-0001", "value")
+	mustPut(t, s, "pne-0001", "another")
+	if err := s.Delete("pne-0001"); err != nil {
+		t.Fatal(err)
+	}
+	log := logOf(t, s)
+	if bytes.Contains(log, []byte("pne")) || bytes.Contains(log, []byte("value")) {
+		t.Errorf("in clear: %q", log)
+	}
+}
+
+func logOf(t testing.TB, s *Store) []byte {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(s.folder.path, logFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// Whatever else lies in the folder is left alone.
 func TestAlienFiles(t *testing.T) {
 	s := newStore(t)
 	mustPut(t, s, "a", "1")
-	aliens := []string{"%61.rec", "%2f.rec", "%zz.rec", "%2.rec", ".rec", "a b.rec", "notes", "notes.tmp", strings.Repeat("x", MaxName+1) + ".rec"}
+	aliens := []string{"notes", "notes.tmp", "log.old", "%61"}
 	for _, alien := range aliens {
 		if err := os.WriteFile(filepath.Join(s.folder.path, alien), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -189,16 +205,22 @@ func TestAlienFiles(t *testing.T) {
 
 func TestValueSizes(t *testing.T) {
 	s := newStore(t)
-	for _, size := range []int{0, 1, 300, MaxValue} {
+	for _, size := range []int{0, 1, 300, entryPage - Overhead - 2, entryPage - Overhead - 1, 5000, MaxValue} {
 		value := bytes.Repeat([]byte{1}, size)
-		if err := s.Put("a", value); err != nil {
-			t.Fatal(err)
+		before := s.end
+		for range 2 { // the second does not name it any more
+			before = s.end
+			if err := s.Put("a", value); err != nil {
+				t.Fatal(err)
+			}
 		}
 		wantValue(t, s, "a", string(value))
-		info, err := os.Stat(filepath.Join(s.folder.path, "a.rec"))
-		if err != nil || info.Size() != int64(size+Overhead) {
-			t.Errorf("value of %d bytes: file of %d, %v; want %d more", size, info.Size(), err, Overhead)
+		entry := size + Overhead + len("a")
+		if got, want := s.end, place(before, entry)+int64(entry); got != want {
+			t.Errorf("value of %d bytes: the log grew from %d to %d, want %d", size, before, got, want)
 		}
+		s = reopen(t, s)
+		wantValue(t, s, "a", string(value))
 	}
 	if err := s.Put("a", make([]byte, MaxValue+1)); err == nil {
 		t.Error("a value past MaxValue is stored")
@@ -228,19 +250,20 @@ func TestCreateRefuses(t *testing.T) {
 	}
 }
 
-// A folder that has lost its header holds records that only that header opens.
-func TestCreateRefusesRecordsWithoutHeader(t *testing.T) {
-	s := newStore(t)
-	mustPut(t, s, "a", "1")
-	s.Close()
-	if err := os.Remove(filepath.Join(s.folder.path, headerFile)); err != nil {
-		t.Fatal(err)
-	}
-	if err := Create(s.folder.path, &testSecret); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("Create: got %v, want fs.ErrExist", err)
-	}
-	if _, err := Open(s.folder.path, &testSecret); !errors.Is(err, ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Open: got %v, want ErrDamaged", err)
+// A store of the first format is nobody's to make anew or to convert.
+func TestFirstFormat(t *testing.T) {
+	for _, file := range []string{"header", "pne-1.rec"} {
+		dir := t.TempDir()
+		os.Chmod(dir, 0o700)
+		if err := os.WriteFile(filepath.Join(dir, file), []byte("PKH1"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := Create(dir, &testSecret); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s: Create: got %v, want fs.ErrExist", file, err)
+		}
+		if _, err := Open(dir, &testSecret); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "move the folder away, run pngw init") {
+			t.Errorf("%s: Open: got %v, want what to do", file, err)
+		}
 	}
 }
 
@@ -270,7 +293,7 @@ func TestOpenMissing(t *testing.T) {
 func TestModes(t *testing.T) {
 	s := newStore(t)
 	mustPut(t, s, "a", "1")
-	want := map[string]fs.FileMode{".": 0o700, "header": 0o600, "a.rec": 0o600}
+	want := map[string]fs.FileMode{".": 0o700, "log": 0o600}
 	for file, mode := range want {
 		path := filepath.Join(s.folder.path, file)
 		info, err := os.Stat(path)

@@ -2,10 +2,10 @@ package keystore
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -21,6 +21,7 @@ func TestMovedStore(t *testing.T) {
 	if err := Create(dir, &otherSecret); err != nil {
 		t.Fatal(err)
 	}
+	noReserve(t, dir)
 	other, err := Open(dir, &otherSecret)
 	if err != nil {
 		t.Fatal(err)
@@ -63,39 +64,50 @@ func TestRemovedStore(t *testing.T) {
 	if err := s.Put("a", []byte("2")); err == nil || !strings.Contains(err.Error(), "was removed while pngw had it open") {
 		t.Errorf("Put: got %v, want what happened", err)
 	}
-	if _, err := s.Get("a"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Get: got %v, want fs.ErrNotExist", err)
+	if err := s.Delete("a"); err == nil || !strings.Contains(err.Error(), "was removed while pngw had it open") {
+		t.Errorf("Delete: got %v, want what happened", err)
 	}
 	if got := files(t, s.folder.path); len(got) != 1 {
 		t.Errorf("the store in the old place has %q", got)
 	}
 }
 
-// A record that is a link, in the folder or out of it, is not followed.
+// A log that is a link, in the folder or out of it, is not followed, nor is anything else read.
 func TestLinksAreNotFollowed(t *testing.T) {
 	s := newStore(t)
 	mustPut(t, s, "a", "1")
-	outside := filepath.Join(t.TempDir(), "precious")
-	if err := os.WriteFile(outside, []byte("precious"), 0o600); err != nil {
+	s.Close()
+	dir := s.folder.path
+	outside := filepath.Join(t.TempDir(), "log")
+	log := filepath.Join(dir, logFile)
+	if err := os.Rename(log, outside); err != nil {
 		t.Fatal(err)
 	}
-	for _, to := range []string{outside, "a.rec", "nothing"} {
-		for _, name := range []string{"b.rec", "b.rec.tmp"} {
-			if err := os.Symlink(to, filepath.Join(s.folder.path, name)); err != nil {
-				t.Fatal(err)
-			}
+	for what, put := range map[string]func() error{
+		"a link":   func() error { return os.Symlink(outside, log) },
+		"a folder": func() error { return os.Mkdir(log, 0o700) },
+		"a pipe":   func() error { return syscall.Mkfifo(log, 0o600) },
+	} {
+		if err := put(); err != nil {
+			t.Fatal(err)
 		}
-		var record *RecordError
-		if _, err := s.Get("b"); !errors.As(err, &record) {
-			t.Errorf("Get through a link to %s: %v", to, err)
+		if _, err := Open(dir, &testSecret); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: got %v, want ErrDamaged", what, err)
 		}
-		if err := s.Delete("b"); err != nil {
-			t.Error(err)
+		if err := os.Remove(log); err != nil {
+			t.Fatal(err)
 		}
-		wantList(t, s, "a")
 	}
+	if err := os.Rename(outside, log); err != nil {
+		t.Fatal(err)
+	}
+	// What is in the place of a log that is being written goes, and what it leads to stays.
+	if err := os.Symlink("log", filepath.Join(dir, newLogFile)); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, dir)
 	wantValue(t, s, "a", "1")
-	if got, err := os.ReadFile(outside); err != nil || string(got) != "precious" {
-		t.Errorf("the file outside has %q, %v", got, err)
+	if got := files(t, dir); len(got) != 2 {
+		t.Errorf("left: %q", got)
 	}
 }

@@ -93,6 +93,6 @@ func TestTwoProcesses(t *testing.T) {
 		t.Errorf("got %q, want %d or one more", value, acknowledged)
 	}
 	if got := files(t, s.folder.path); len(got) != 2 {
-		t.Errorf("left: %q, want a.rec and header", got)
+		t.Errorf("left: %q, want log and reserve", got)
 	}
 }

@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -49,60 +48,127 @@ func onTmpfs(t *testing.T, options string, test func(t *testing.T, dir string, r
 	}
 }
 
-func TestFileSystemFull(t *testing.T) {
-	for _, options := range []string{"size=64k", "nr_inodes=12"} {
-		t.Run(options, func(t *testing.T) {
-			onTmpfs(t, options, func(t *testing.T, dir string, _ func(uintptr)) {
-				if err := Create(filepath.Join(dir, "keys"), &testSecret); err != nil {
-					t.Error(err)
-					return
-				}
-				s, err := Open(filepath.Join(dir, "keys"), &testSecret)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer s.Close()
-				value := bytes.Repeat([]byte("x"), 300)
-				stored := 0
-				for err == nil {
-					if err = s.Put(fmt.Sprint("pne-", stored), value); err == nil {
-						stored++
-					}
-				}
-				if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "make room on the file system of "+s.folder.path) {
-					t.Errorf("got %v, want ENOSPC and what to do", err)
-				}
-				if stored == 0 {
-					t.Error("nothing was stored before it was full")
-					return
-				}
-				// To replace a record takes room for one more: with none at all the old value stays.
-				if options == "size=64k" {
-					filler := filepath.Join(dir, "filler")
-					os.WriteFile(filler, make([]byte, 64<<10), 0o600)
-					defer os.Remove(filler)
-				}
-				if err := s.Put("pne-0", []byte("new")); !errors.Is(err, syscall.ENOSPC) {
-					t.Errorf("replacing on a full file system: got %v, want ENOSPC", err)
-				}
-				for i := range stored {
-					wantValue(t, s, fmt.Sprint("pne-", i), string(value))
-				}
-				if got := len(files(t, s.folder.path)); got != stored+1 {
-					t.Errorf("%d files, want %d", got, stored+1)
-				}
-				// A record gives its room back, and the next one fits.
-				if err := s.Delete("pne-0"); err != nil {
-					t.Error(err)
-				}
-				if err := s.Put("pne-0", []byte("new")); err != nil {
-					t.Error(err)
-				}
-				wantValue(t, s, "pne-0", "new")
-			})
-		})
+// fill leaves no room on a small file system; it is full of the file filler.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+}
+
+// On a full file system nothing is lost, records can be deleted, and where there is room
+// again all goes on.
+func TestFileSystemFull(t *testing.T) {
+	onTmpfs(t, "size=256k", func(t *testing.T, dir string, _ func(uintptr)) {
+		keys := filepath.Join(dir, "keys")
+		if err := Create(keys, &testSecret); err != nil {
+			t.Error(err)
+			return
+		}
+		s, err := Open(keys, &testSecret)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { s.Close() }()
+		value := strings.Repeat("x", 300)
+		stored := 0
+		for fill(t, dir); err == nil && stored < 1000; {
+			if err = s.Put(fmt.Sprint("pne-", stored), []byte(value)); err == nil {
+				stored++
+			}
+		}
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "make room on the file system of "+keys) {
+			t.Errorf("got %v, want ENOSPC and what to do", err)
+		}
+		if stored == 0 {
+			t.Error("nothing was stored in the rest of a page")
+			return
+		}
+		if err := s.Put("pne-0", []byte(value+"new")); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("replacing on a full file system: got %v, want ENOSPC", err)
+		}
+		for i := range stored {
+			wantValue(t, s, fmt.Sprint("pne-", i), value)
+		}
+		// Deleting works, again and again, and other users of the file system cannot keep it from
+		// that by taking what it frees: not as long as the reserve was not used.
+		for i := range stored {
+			if err := s.Delete(fmt.Sprint("pne-", i)); err != nil {
+				t.Error(err)
+			}
+		}
+		wantList(t, s)
+		s.Close()
+		if s, err = Open(keys, &testSecret); err != nil {
+			t.Error(err)
+			return
+		}
+		wantList(t, s)
+		wantSound(t, s)
+		os.Remove(filepath.Join(dir, "filler"))
+		if err := s.Put("pne-0", []byte("new")); err != nil {
+			t.Error(err)
+		}
+		wantValue(t, s, "pne-0", "new")
+		// With room again there is a reserve again.
+		if got := files(t, keys); len(got) != 2 {
+			t.Errorf("there are %q", got)
+		}
+	})
+}
+
+// A compaction takes no more than there is: where there is too little room for it, it
+// waits until there is more, and leaves nothing behind.
+func TestCompactionWithoutRoom(t *testing.T) {
+	onTmpfs(t, "size=1m", func(t *testing.T, dir string, _ func(uintptr)) {
+		keys := filepath.Join(dir, "keys")
+		if err := Create(keys, &testSecret); err != nil {
+			t.Error(err)
+			return
+		}
+		s, err := Open(keys, &testSecret)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer s.Close()
+		puts := func(n int) {
+			for i := range n {
+				if err := s.Put(fmt.Sprint("pne-", i%100), make([]byte, 1000)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+		puts(100)
+		if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 560<<10), 0o600); err != nil {
+			t.Error(err)
+		}
+		puts(150) // three in a page
+		if s.end < 300<<10 {
+			t.Errorf("compacted to %d bytes with too little room", s.end)
+		}
+		if got := files(t, keys); len(got) != 2 {
+			t.Errorf("there are %q", got)
+		}
+		os.Remove(filepath.Join(dir, "filler"))
+		puts(100)
+		if s.end > 280<<10 {
+			t.Errorf("%d bytes of log with room again", s.end)
+		}
+		for i := range 100 {
+			wantValue(t, s, fmt.Sprint("pne-", i), string(make([]byte, 1000)))
+		}
+	})
 }
 
 func TestCreateOnFullFileSystem(t *testing.T) {
@@ -135,14 +201,9 @@ func TestFileSystemReadOnly(t *testing.T) {
 		if err := s.Put("a", []byte("old")); err != nil {
 			t.Error(err)
 		}
-		os.WriteFile(filepath.Join(keys, "b.rec.tmp"), []byte("half"), 0o600)
+		os.WriteFile(filepath.Join(keys, newLogFile), []byte("half"), 0o600)
+		s.Close() // the kernel takes writing from no file that is open for it, unless after a fault
 		remount(syscall.MS_RDONLY)
-		for what, err := range map[string]error{"Put": s.Put("a", []byte("new")), "first Put": s.Put("b", nil), "Delete": s.Delete("a")} {
-			if !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), "read-only") {
-				t.Errorf("%s: got %v, want EROFS and what to do", what, err)
-			}
-		}
-		s.Close()
 		// What is there can still be read, so that keys keep being delivered.
 		s, err = Open(keys, &testSecret)
 		if err != nil {
@@ -150,6 +211,12 @@ func TestFileSystemReadOnly(t *testing.T) {
 			return
 		}
 		defer s.Close()
+		wantValue(t, s, "a", "old")
+		for what, err := range map[string]error{"Put": s.Put("a", []byte("new")), "first Put": s.Put("b", nil), "Delete": s.Delete("a")} {
+			if !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), "read-only") {
+				t.Errorf("%s: got %v, want EROFS and what to do", what, err)
+			}
+		}
 		wantValue(t, s, "a", "old")
 		remount(0)
 		if err := s.Put("a", []byte("new")); err != nil {

@@ -84,6 +84,7 @@ need qemu-user-static "the unit tests on routers' processors" have qemu-mips-sta
 need kmod 'the order of a kernel module and those it needs' have depmod
 need cpio "packs that kernel's first file system" have cpio
 need busybox-static "the shell of the router that the package's tests make" test -x /bin/busybox
+need python3 'reads and writes a key store, as its format is written down' have python3
 need bash 'Ctrl-Z and completion are tried in it' have bash
 need zsh 'completion is tried in it, too' have zsh
 need mandoc 'has nothing to say against the manual pages' have mandoc

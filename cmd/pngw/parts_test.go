@@ -337,8 +337,8 @@ func TestInitJudgesStateAsRun(t *testing.T) {
 		{"root key's binding gone", func(w *workshop) error { return os.Remove(w.path("state/root.key.board")) }, "root.key.board is missing"},
 		{"root key open to others", func(w *workshop) error { return os.Chmod(w.path("state/root.key"), 0o444) }, "run chmod 400"},
 		{"root key cut", func(w *workshop) error { return os.Truncate(w.path("state/root.key"), 16) }, "is not a root key"},
-		{"store without its header", func(w *workshop) error { return os.Rename(w.path("state/keys/header"), w.path("state/keys/a.rec")) }, "key store"},
-		{"store with another header", func(w *workshop) error { return os.Truncate(w.path("state/keys/header"), 8) }, "key store"},
+		{"store of the first format", func(w *workshop) error { return os.Rename(w.path("state/keys/log"), w.path("state/keys/header")) }, "move the folder away, run pngw init"},
+		{"store without its header", func(w *workshop) error { return os.Truncate(w.path("state/keys/log"), 8) }, "key store"},
 		{"store is a file", func(w *workshop) error {
 			return errors.Join(os.RemoveAll(w.path("state/keys")), os.WriteFile(w.path("state/keys"), nil, 0o600))
 		}, "store"},

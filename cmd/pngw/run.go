@@ -105,6 +105,13 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 	if d.store, err = openStore(g); err != nil {
 		return nil, err
 	}
+	switch found := d.store.Found(); {
+	case found.Lost > 0 || found.Old > 0:
+		log.Error("the key store is damaged: entries are missing, or older ones are in their place, and nothing says whose: what is known of a device may not be the latest; it is served all the same",
+			"store", g.Store, "lost", found.Lost, "older", found.Old)
+	case found.Torn > 0:
+		log.Info("a power cut came while the key store was being written: what was not finished does not count", "bytes", found.Torn)
+	}
 	if err := d.enrol(p); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"cpns.example.net/pngw/board"
+	"cpns.example.net/pngw/keystore"
 )
 
 const page = 4096 // bytes; what a file on a tmpfs takes at least
@@ -27,6 +30,32 @@ func disk(ts *testscript.TestScript, r *rig, args []string) {
 	}
 	ts.Check(err)
 	r.disks = append(r.disks, folder)
+}
+
+// pad leaves that many bytes in the last page of the gateway's log, which take no
+// more of the disk.
+func pad(ts *testscript.TestScript, r *rig, args []string) {
+	usage(ts, args, 1, "pad BYTES")
+	room, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	secret, err := board.New("/").DeviceSecret(r.path("root.key"))
+	ts.Check(err)
+	store, err := keystore.Open(r.path("keys", "store"), (*keystore.Secret)(&secret))
+	ts.Check(err)
+	defer store.Close()
+	const name = "a filler" // no Entity ID: nobody's record
+	for range 2 {
+		ts.Check(store.Put(name, nil)) // the next entry does not name it any more
+		log, err := os.Stat(r.path("keys", "store", "log"))
+		ts.Check(err)
+		if left := page - int(log.Size()%page) - keystore.Overhead - len(name) - room; left > 0 {
+			ts.Check(store.Put(name, make([]byte, left)))
+			return
+		}
+		// Not enough is left: on to the next page.
+		ts.Check(store.Put(name, make([]byte, page/2)))
+	}
+	ts.Fatalf("no page to leave %d bytes of", room)
 }
 
 // fill makes the file FOLDER/ballast as large as the disk lets it be.

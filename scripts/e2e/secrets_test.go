@@ -148,6 +148,9 @@ func (r *rig) storedKeys(secret *keystore.Secret) (map[string]cpns.EUKey, error)
 	}
 	keys := make(map[string]cpns.EUKey)
 	for _, name := range names {
+		if _, err := cpns.ParseEntityID(name); err != nil {
+			continue // the gateway's own key pair, of which it shows the public half
+		}
 		value, err := store.Get(name)
 		if err != nil {
 			return nil, err
