@@ -1,9 +1,9 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo bench fuzz search man cross package release repro size device qemu powercut renewal setup clean
+.PHONY: help build test demo demo-gba bench fuzz search man cross package release repro size device qemu powercut renewal setup clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 14
 
 build: ## pngw, cpns-server and pne for this machine, into build/out/bin
 	@scripts/build.sh
@@ -13,6 +13,9 @@ test: ## everything that CI runs; installs what the tests need
 
 demo: ## server, gateway, three devices on this machine; ARGS=--keep leaves them running
 	@scripts/demo.sh $(ARGS)
+
+demo-gba: ## the same with a SIM: a lab's mobile operator, and PSK1 by 3GPP GBA
+	@scripts/demo.sh --gba $(ARGS)
 
 bench: ## all benchmarks, and a table of them in build/out/bench.md
 	@scripts/bench.sh

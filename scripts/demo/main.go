@@ -23,15 +23,16 @@ import (
 func main() {
 	bin := flag.String("bin", "build/out/bin", "`folder` of pngw, cpns-server and pne")
 	keep := flag.Bool("keep", false, "leave all parties running until Ctrl-C")
+	sim := flag.Bool("gba", false, "the gateway has a SIM, and gets PSK1 by 3GPP GBA")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "demo: what is %q? The only option is --keep\n", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "demo: what is %q? The options are --keep and --gba\n", flag.Arg(0))
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 
-	folder, err := run(ctx, *bin, *keep)
+	folder, err := run(ctx, *bin, *keep, *sim)
 	switch {
 	case errors.Is(err, errKept):
 	case ctx.Err() != nil:
@@ -50,7 +51,7 @@ var errKept = errors.New("interrupted, as it should be")
 
 // run returns the folder of the demo's files also where it fails. It is a
 // short one, because a unix socket's path may have at most 107 bytes.
-func run(ctx context.Context, bin string, keep bool) (folder string, err error) {
+func run(ctx context.Context, bin string, keep, sim bool) (folder string, err error) {
 	bin, err = filepath.Abs(bin)
 	if err != nil {
 		return "", err
@@ -64,7 +65,11 @@ func run(ctx context.Context, bin string, keep bool) (folder string, err error) 
 		crew:   &crew{bin: bin, folder: folder},
 		show:   &narrator{out: os.Stdout, bin: bin, folder: folder},
 	}
-	if err = s.play(ctx); err == nil && keep {
+	scenes := s.scenes()
+	if sim {
+		scenes = s.scenesWithSIM()
+	}
+	if err = s.play(ctx, scenes); err == nil && keep {
 		s.explain()
 		<-ctx.Done()
 		err = errKept

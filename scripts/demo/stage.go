@@ -26,14 +26,20 @@ type stage struct {
 	broker *mqtt.Server
 
 	server, brokerURL string // host:port, and a URL
+	bsf               string // host:port
 }
 
 var devices = []string{"meter-0001", "pump-0001", "pump-0002"}
 
 const gateway = "gw-demo"
 
-func (s *stage) play(ctx context.Context) error {
-	scenes := []func(context.Context) error{s.startServer, s.startLinks, s.startGateway, s.enrol, s.introduce, s.startDevices, s.provision}
+type scene func(context.Context) error
+
+func (s *stage) scenes() []scene {
+	return []scene{s.startServer, s.startLinks, s.startGateway, s.enrol, s.introduce, s.startDevices, s.provision}
+}
+
+func (s *stage) play(ctx context.Context, scenes []scene) error {
 	for _, scene := range scenes {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -89,9 +95,12 @@ func (s *stage) startLinks(context.Context) (err error) {
 
 // startGateway configures where things lie and which links there are: no name, no server
 // and no key.
-func (s *stage) startGateway(ctx context.Context) error {
-	config := strings.NewReplacer("FOLDER", s.folder, "DEVICE", s.cable.A(), "BROKER", s.brokerURL).Replace(`config gateway 'main'
-	option store 'FOLDER/keys'
+func (s *stage) startGateway(ctx context.Context) error { return s.runGateway(ctx, "") }
+
+// runGateway starts the agent, with more options of its section.
+func (s *stage) runGateway(ctx context.Context, options string) error {
+	config := strings.NewReplacer("FOLDER", s.folder, "DEVICE", s.cable.A(), "BROKER", s.brokerURL, "OPTIONS", options).Replace(`config gateway 'main'
+OPTIONS	option store 'FOLDER/keys'
 	option root_key 'FOLDER/root.key'
 	option socket 'FOLDER/pngw.sock'
 

@@ -309,3 +309,29 @@ func watch(cmd *exec.Cmd, log io.Reader, ready chan<- string, ended chan<- error
 	io.Copy(io.Discard, log)
 	ended <- cmd.Wait()
 }
+
+// TestInitSIM: the jail has the modem's line, or the program that asks the SIM with what
+// such programs ask.
+func TestInitSIM(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	r.write("sbin/ujail", "", 0o755)
+	r.write("dev/ttyUSB2", "", 0o660)
+	r.write("usr/libexec/sim", "#!/bin/sh\n", 0o755)
+	r.write("dev/cdc-wdm0", "", 0o660)
+	const gba = "config gateway 'main'\n\toption psk_source 'gba'\n\toption gba_ua '0300000001'\n\toption sim '"
+	for sim, want := range map[string][]string{
+		"at:/dev/ttyUSB2":       {"add_jail_mount_rw|/dev/ttyUSB2\n"},
+		"exec:/usr/libexec/sim": {"add_jail_mount|/usr/libexec/sim\n", "add_jail_mount_rw|/dev/cdc-wdm0\n", "add_jail_mount|/bin\n"},
+	} {
+		r.configure(strings.Replace(configured, "config gateway 'main'\n", gba+sim+"'\n", 1))
+		tells := r.starts()
+		for _, line := range want {
+			if !strings.Contains(tells, line) {
+				t.Errorf("%s: procd was told\n%s\nwithout %s", sim, tells, line)
+			}
+		}
+		if strings.HasPrefix(sim, "at:") && strings.Contains(tells, "add_jail_mount|/bin") {
+			t.Errorf("%s: the jail has programs:\n%s", sim, tells)
+		}
+	}
+}
