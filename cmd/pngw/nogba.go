@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 
 	"cpns.example.net/pngw/agent/config"
@@ -12,5 +13,5 @@ import (
 const hasGBA = false
 
 func newSIM(*config.GBA, string, *board.Clock, *slog.Logger) (_ simSource, option string, err error) {
-	return nil, "psk_source", errNoGBA
+	return nil, "psk_source", errors.New("this pngw is built without gba (tag nogba): pngw version")
 }

@@ -32,6 +32,3 @@ type simSource interface {
 	agent.PSKSource
 	Run(ctx context.Context)
 }
-
-// errNoGBA is the answer to psk_source 'gba' where newSIM is not in this build.
-var errNoGBA = errors.New("this pngw is built without gba (tag nogba): pngw version")
