@@ -143,7 +143,7 @@ func TestPostGivesUpAfterFourTries(t *testing.T) {
 			c := startRawTLS(t, func(ctx context.Context, conn *tls.Conn) {
 				n.Add(1)
 				tt.serve(ctx, conn)
-			}, withTimeout(200*time.Millisecond))
+			}, withTimeout(600*time.Millisecond))
 			_, err := c.Post(t.Context(), []byte("request"))
 			if u := asUnreachable(t, err); !strings.Contains(u.Reason, tt.want) {
 				t.Errorf("got reason %q, want one with %q", u.Reason, tt.want)
