@@ -121,7 +121,7 @@ func TestFeed(t *testing.T) {
 		}
 		return string(out)
 	}
-	out := build("CONFIG_PNGW_USB=y")
+	out := build("CONFIG_PNGW_USB=y", "CONFIG_PNGW_GBA=y")
 
 	data := packages(t).ipk.data
 	var names []string
@@ -155,7 +155,7 @@ func TestFeed(t *testing.T) {
 	has(out, "GO_PKG=cpns.example.net/pngw\n", "GO_PKG_BUILD_PKG=cpns.example.net/pngw/cmd/pngw\n",
 		"GO_PKG_LDFLAGS_X=main.version=", "GO_PKG_TAGS=nethttpomithttp2,usb\n",
 		"go install "+string(must(exec.Command("../gcflags.sh").Output())(t))) // as scripts/cross.sh has them
-	has(build("GO_PKG_ENABLE_SPECTRE=1"), "GO_PKG_TAGS=nethttpomithttp2\n", "go install\n")
+	has(build("GO_PKG_ENABLE_SPECTRE=1"), "GO_PKG_TAGS=nethttpomithttp2,nogba\n", "go install\n")
 	module := must(os.ReadFile("../../go.mod"))(t)
 	if !strings.HasPrefix(string(module), "module cpns.example.net/pngw\n") {
 		t.Error("the module is called otherwise")

@@ -73,6 +73,7 @@ func New(c Config) (*Client, error) {
 	if c.Cert != nil {
 		secure.Certificates = []tls.Certificate{*c.Cert}
 	}
+	c.NAFHost = strings.ToLower(c.NAFHost) // as gateways have it in their key
 	return &Client{
 		url:    strings.TrimSuffix(c.URL, "/") + retrievalPath,
 		config: c,

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -58,6 +59,12 @@ func TestClientCertificate(t *testing.T) {
 		if got := r.TLS.PeerCertificates[0].Subject.CommonName; got != "naf" || r.ProtoMajor != 2 {
 			t.Errorf("the BSF sees %q, over %s", got, r.Proto)
 		}
+		var question struct {
+			NAFID struct{ NAFFQDN, UASecProtID string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&question); err != nil || question.NAFID.NAFFQDN != "cpns.example.net" || question.NAFID.UASecProtID != "0300000001" {
+			t.Errorf("the BSF is asked %+v, %v", question, err)
+		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"meKeyMaterial":%q,"keyExpiryTime":"2099-01-01T00:00:00Z","impi":"a@b"}`, strings.Repeat("5a", keySize))
 	}))
@@ -73,7 +80,7 @@ func TestClientCertificate(t *testing.T) {
 		cert *tls.Certificate
 		well bool
 	}{"the operator's": {naf, true}, "none": {nil, false}, "another's": {issue(t, "naf", stranger), false}} {
-		c, err := New(Config{URL: web.URL, CA: ca, Cert: test.cert, NAFHost: "cpns.example.net", UA: [5]byte{3, 0, 0, 0, 1}})
+		c, err := New(Config{URL: web.URL, CA: ca, Cert: test.cert, NAFHost: "CPNS.example.net", UA: [5]byte{3, 0, 0, 0, 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
