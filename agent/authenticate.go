@@ -115,11 +115,9 @@ func (t *trials) run(ctx context.Context, ids []cpns.EntityID) error {
 				begin.Reset(trialsPause)
 			}
 		case n := <-t.heard:
-			if o := t.open[n.entity]; o != nil {
-				if n.unstored != nil { // the store may work again by the next repeat
-					o.stored = n.unstored
-				}
-				err = t.look(ctx, []cpns.EntityID{n.entity})
+			err = t.look(ctx, t.hear(n))
+			if err == nil && len(ids) > 0 { // who has answered makes room
+				ids, err = t.begin(ctx, ids)
 			}
 		case <-sweep.C:
 			err = t.sweep(ctx)
@@ -131,6 +129,23 @@ func (t *trials) run(ctx context.Context, ids []cpns.EntityID) error {
 		}
 	}
 	return nil
+}
+
+// hear gives the PNEs that n is about, and all the news that has come by now.
+func (t *trials) hear(n news) (ids []cpns.EntityID) {
+	for {
+		if o := t.open[n.entity]; o != nil {
+			if n.unstored != nil { // the store may work again by the next repeat
+				o.stored = n.unstored
+			}
+			ids = append(ids, n.entity)
+		}
+		select {
+		case n = <-t.heard:
+		default:
+			return ids
+		}
+	}
 }
 
 // begin asks the next few PNEs whose links have room, and returns those that are
@@ -162,14 +177,15 @@ func (t *trials) beginOne(id cpns.EntityID) (p *Proof, ok bool) {
 	if e == nil {
 		return &Proof{Entity: id, Result: ProofFailed, Detail: a.unknown(id).Error()}, true
 	}
+	if e.held() || !a.room(e.Link()) {
+		return nil, false
+	}
 	v := e.View()
 	switch {
 	case v.State == StateAlarm:
 		return &Proof{id, ProofAlarm, v.Epoch, v.Index, v.Note}, true
 	case !e.Proved():
 		return &Proof{id, ProofNotDelivered, v.Epoch, 0, "the device has proved no key yet: it gets its first at its next hello"}, true
-	case e.held() || !a.room(v.Link):
-		return nil, false
 	}
 	wait := t.wait
 	if wait <= 0 {
@@ -217,6 +233,9 @@ func (t *trials) look(ctx context.Context, ids []cpns.EntityID) error {
 	err := t.a.do(ctx, func() {
 		now := time.Now()
 		for _, id := range ids {
+			if t.open[id] == nil {
+				continue // heard of twice
+			}
 			if p := t.result(id, now); p != nil {
 				over = append(over, *p)
 				delete(t.open, id)

@@ -111,8 +111,9 @@ func (p PNE) authResponse(m *cpns.AuthResponse, w World) (PNE, []Effect) {
 	if !c.open() || t == nil || m.Index > t.Length || p.rec.alarm != nil {
 		return p, []Effect{p.news(Unproved, p.rec.target())}
 	}
-	held := t.key(m.Index)
+	held, next := t.keys(m.Index)
 	defer clear(held[:])
+	defer clear(next[:])
 	if m.Verify(&held, t.Gateway, &c.randGW) != nil {
 		return p, []Effect{p.news(Unproved, p.rec.target())}
 	}
@@ -134,7 +135,7 @@ func (p PNE) authResponse(m *cpns.AuthResponse, w World) (PNE, []Effect) {
 		kind = Delivered
 	}
 	effects := []Effect{p.news(kind, t)}
-	return p.sendUpdate(t, m, &held, &c, effects, w)
+	return p.sendUpdate(t, m, &held, &next, &c, effects, w)
 }
 
 // raiseAlarm notes that a PNE has proved an older key than it had proved before.
@@ -182,15 +183,13 @@ func (p PNE) scheduleDue(t *Set, w World) bool {
 // sendUpdate answers a PNE that has proved the key held: with the next one where it
 // may have it, else with none, which still tells the PNE that this is its
 // gateway, and gives both a session key.
-func (p PNE) sendUpdate(t *Set, m *cpns.AuthResponse, held *cpns.EUKey, c *challenging, effects []Effect, w World) (PNE, []Effect) {
+func (p PNE) sendUpdate(t *Set, m *cpns.AuthResponse, held, following *cpns.EUKey, c *challenging, effects []Effect, w World) (PNE, []Effect) {
 	u := &p.mem.update
 	*u = updating{randGW: c.randGW, randPNE: m.RandPNE, hello: c.hello, epoch: m.Epoch, index: m.Index}
 	var next *cpns.EUKey
 	if p.mayAdvance(t, w) {
 		u.index++
-		key := t.key(u.index)
-		defer clear(key[:])
-		next = &key
+		next = following
 	}
 	sealed, err := cpns.SealEUKeyUpdate(t.TK, held, t.Gateway, &u.randGW, &u.randPNE, p.rec.entity, u.epoch, u.index, next, w.IV)
 	if err != nil {
@@ -201,15 +200,19 @@ func (p PNE) sendUpdate(t *Set, m *cpns.AuthResponse, held *cpns.EUKey, c *chall
 	return p, append(effects, out)
 }
 
-// proves says whether m acknowledges the eukey-update.
-func (u *updating) proves(m *cpns.Acknowledgement, r *record) bool {
+// proves gives the session key that both sides hold where m acknowledges the
+// eukey-update, nil where it does not.
+func (u *updating) proves(m *cpns.Acknowledgement, r *record) *cpns.SessionKey {
 	t := r.setOf(u.epoch)
 	if u.epoch == 0 || t == nil || m.Epoch != u.epoch || m.Index != u.index {
-		return false
+		return nil
 	}
 	key := t.key(u.index)
 	defer clear(key[:])
-	return m.Verify(&key, cpns.UpdateContext(&u.randGW, &u.randPNE), t.Gateway) == nil
+	if m.Verify(&key, cpns.UpdateContext(&u.randGW, &u.randPNE), t.Gateway) != nil {
+		return nil
+	}
+	return u.sessionKey(r.entity, t, &key)
 }
 
 // deliveredUnderX25519 says whether key i of t, whose acknowledgement was lost,
@@ -224,9 +227,7 @@ func (p PNE) deliveredUnderX25519(t *Set, i cpns.Index) bool {
 
 // sessionKey is what both sides hold once the eukey-update is acknowledged: it is
 // of the key that the update has put in place.
-func (u *updating) sessionKey(e cpns.EntityID, t *Set) *cpns.SessionKey {
-	key := t.key(u.index)
-	defer clear(key[:])
-	session := cpns.DeriveSessionKey(&key, &u.randGW, &u.randPNE, e, t.Gateway)
+func (u *updating) sessionKey(e cpns.EntityID, t *Set, key *cpns.EUKey) *cpns.SessionKey {
+	session := cpns.DeriveSessionKey(key, &u.randGW, &u.randPNE, e, t.Gateway)
 	return &session
 }

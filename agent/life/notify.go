@@ -87,11 +87,9 @@ func (p PNE) acknowledgement(m *cpns.Acknowledgement, w World) (PNE, []Effect) {
 		p.mem.taken = &taken
 		return p, []Effect{p.news(Delivered, p.rec.setOf(m.Epoch))}
 	}
-	if p.mem.update.proves(m, p.rec) {
-		t := p.rec.setOf(m.Epoch)
-		key := p.mem.update.sessionKey(p.rec.entity, t)
+	if key := p.mem.update.proves(m, p.rec); key != nil {
 		p.mem.update = updating{}
-		p.noteProof(m.Epoch, m.Index, t.X25519, w)
+		p.noteProof(m.Epoch, m.Index, p.rec.setOf(m.Epoch).X25519, w)
 		n := p.news(Authenticated, p.rec.setOf(m.Epoch))
 		n.Key = key
 		return p, []Effect{n}

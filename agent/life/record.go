@@ -76,6 +76,15 @@ func (a *alarm) String() string {
 
 func (t *Set) key(i cpns.Index) cpns.EUKey { return cpns.EUKeyAt(&t.Last, t.Length, i) }
 
+// keys are EUKey_i, and the one after it, all zero where there is none.
+func (t *Set) keys(i cpns.Index) (held, next cpns.EUKey) {
+	if i == t.Length {
+		return t.Last, next
+	}
+	next = t.key(i + 1)
+	return cpns.EUKeyAt(&next, i+1, i), next
+}
+
 func (t *Set) usedUp() bool { return t.Proved == t.Length }
 
 // runningOut says that nine keys in ten are proved: time for a new set.
@@ -167,6 +176,9 @@ func (p PNE) SameRecord(q PNE) bool { return p.rec == q.rec }
 
 // Proved says that the PNE has ever proved a key here.
 func (p PNE) Proved() bool { return p.rec.current != nil && p.rec.current.Proved > 0 }
+
+// Link is where the PNE was last heard, "" since the start not at all.
+func (p PNE) Link() string { return p.mem.link }
 
 // HeardOn says that the PNE was last heard, or proved a key last, on that link.
 func (p PNE) HeardOn(link string) bool { return p.mem.link == link || p.mem.proofLink == link }

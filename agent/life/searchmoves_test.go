@@ -74,7 +74,8 @@ func (r *search) sends(n *node, was PNE, wire []byte) bool {
 		}
 	case *cpns.EUKeyUpdate:
 		u, t := &n.gw.mem.update, n.gw.rec.setOf(m.Epoch)
-		if key := u.sessionKey(testEntity, t); !has(n.offered, key) {
+		held := t.key(u.index)
+		if key := u.sessionKey(testEntity, t, &held); !has(n.offered, key) {
 			n.offered += string(key[:8])
 		}
 	}
