@@ -24,22 +24,12 @@ const storeIndex = 160
 // TestMemory: a gateway of many PNEs that have all said hello, taken a key and
 // authenticated fits a router's memory.
 func TestMemory(t *testing.T) {
-	n := 10_000
+	n := 2_000
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "386" {
 		n = 300 // the processor may be an emulated one
 	}
-	store := &memStore{records: map[string][]byte{}}
+	store := assignedStore(t, n)
 	id := func(i int) cpns.EntityID { return cpns.EntityID(fmt.Sprintf("urn:dev:mac:%012x", i)) }
-	for i := range n {
-		s := &life.Set{Gateway: testGateway, Epoch: 1, Length: 64, TK: make(cpns.TK, 16)}
-		s.Last[0] = byte(i)
-		p, _ := life.Apply(life.New(id(i), "alice@example.net"), life.Assigned{User: "alice@example.net", Set: s}, life.World{})
-		value, err := p.Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
-		store.records[string(id(i))] = value
-	}
 	link, _ := transport.NewPair("wire", "device")
 	perPNE := func(what string, a *Agent, before uint64) int {
 		each := int(heapInUse()-before) / n
@@ -49,12 +39,10 @@ func TestMemory(t *testing.T) {
 	}
 
 	before := heapInUse()
-	begin := time.Now()
 	a, err := New(Config{Gateway: testGateway, PSK: &filePSK{}, Server: poster{}, Store: discarding{store}, Clock: &testClock{}, Links: []transport.Link{link}, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d records read in %v", n, time.Since(begin))
 	perPNE("started", a, before)
 
 	port := a.ports[0]
@@ -101,6 +89,47 @@ func TestMemory(t *testing.T) {
 	if limit := maxPerPNE * (1 + ^uint(0)>>63); each > int(limit) {
 		t.Errorf("%d bytes a PNE, %d of them for the store's index; %d are there", each, storeIndex, limit)
 	}
+}
+
+// assignedStore has the records of n PNEs to which a set is assigned.
+func assignedStore(t testing.TB, n int) *memStore {
+	store := &memStore{records: map[string][]byte{}}
+	for i := range n {
+		id := cpns.EntityID(fmt.Sprintf("urn:dev:mac:%012x", i))
+		s := &life.Set{Gateway: testGateway, Epoch: 1, Length: 64, TK: make(cpns.TK, 16)}
+		s.Last[0] = byte(i)
+		p, _ := life.Apply(life.New(id, "alice@example.net"), life.Assigned{User: "alice@example.net", Set: s}, life.World{})
+		value, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.records[string(id)] = value
+	}
+	return store
+}
+
+// BenchmarkStart is what a start takes for each record beside the store's own part:
+//
+//	µs/record   parsing it and beginning to serve its PNE
+//	chain-µs    in the same run, EUKey_1 of a set of 1,024: 1,023 hashes
+func BenchmarkStart(b *testing.B) {
+	const n = 1000
+	store := assignedStore(b, n)
+	link, _ := transport.NewPair("wire", "device")
+	var chain time.Duration
+	for b.Loop() {
+		if _, err := New(Config{Gateway: testGateway, PSK: &filePSK{}, Server: poster{}, Store: store, Clock: &testClock{}, Links: []transport.Link{link}, Log: quiet}); err != nil {
+			b.Fatal(err)
+		}
+		begin := time.Now()
+		var last cpns.EUKey
+		cpns.EUKeyAt(&last, 1024, 1)
+		chain += time.Since(begin)
+	}
+	perN := float64(chain.Microseconds()) / float64(b.N)
+	b.ReportMetric(float64((b.Elapsed()-chain).Microseconds())/float64(b.N)/n, "µs/record")
+	b.ReportMetric(perN, "chain-µs")
+	b.ReportMetric(0, "ns/op")
 }
 
 // discarding is a store that keeps what it had.

@@ -18,7 +18,7 @@ import (
 const (
 	inLength      = 16
 	outLength     = 64
-	maxUnanswered = 64
+	maxUnanswered = 128
 )
 
 // streamRoom is how many messages may wait on a byte stream while more is begun.

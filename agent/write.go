@@ -9,7 +9,7 @@ import (
 // maxWriting is how many records may be on their way to the store when a message is
 // taken: so many can share one sync, and so much memory they cost. With that many
 // links wait. Commands do not: each has somebody who waits for its end anyway.
-const maxWriting = 64
+const maxWriting = 128
 
 // maxWaits is how many messages of one PNE wait for its record to be written. What
 // comes beyond is dropped, and the PNE repeats it.
