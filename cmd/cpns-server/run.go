@@ -23,7 +23,7 @@ import (
 // runCommand serves; now is the clock by which requests and certificates are judged.
 func runCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
+		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
 		Summary: "answer gateways",
 		About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 		Setup: func(fs *flag.FlagSet) command.Run {
@@ -81,6 +81,11 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	cert, err := loadCertificate(d, config.Now, log)
 	if err != nil {
 		return err
+	}
+	if config.TicketSecret != nil {
+		if _, err := config.TicketSecret(); err != nil {
+			return fmt.Errorf("reading the secret of session tickets (--ticket-key-file): %w", err)
+		}
 	}
 	key, err := d.readMasterKey()
 	if err != nil {

@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/secretfile"
 )
 
 // configFlags declares the flags of run that say how the server treats who asks.
@@ -25,9 +27,27 @@ func configFlags(fs *flag.FlagSet) *server.Config {
 		}
 		return server.CheckPSK1Lifetime(c.PSK1Lifetime)
 	})
+	fs.Func("ticket-key-file", "the secret of TLS session tickets is in `FILE`, 64 hex digits, the same for all servers behind a balancer: a gateway's next connection is cheap at each of them", func(path string) error {
+		c.TicketSecret = func() (*server.TicketSecret, error) { return readTicketSecret(path) }
+		return nil
+	})
 	fs.Func("proxy-protocol", "connections from `NETWORK`, such as 10.0.0.5 or 10.0.0.0/24, begin with the header of the PROXY protocol; may be given several times", networks(&c.ProxyProtocol))
 	fs.Func("forwarded-for", "believe the X-Forwarded-For of requests from `NETWORK`; may be given several times", networks(&c.ForwardedFor))
 	return c
+}
+
+// readTicketSecret reads the secret of session tickets. It is read anew every minute, by
+// the owner of the data folder.
+func readTicketSecret(path string) (*server.TicketSecret, error) {
+	raw, err := secretfile.Key(path, server.TicketSecretSize)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(raw)
+	if len(raw) != server.TicketSecretSize {
+		return nil, fmt.Errorf("%s: want %d hex digits, as openssl rand -hex %d makes", path, 2*server.TicketSecretSize, server.TicketSecretSize)
+	}
+	return (*server.TicketSecret)(append([]byte(nil), raw...)), nil
 }
 
 // parseDays reads a time that may be in days.

@@ -44,7 +44,7 @@ func (s *Server) assign(ctx context.Context, under PSK1, source string, req *cpn
 		return nil, &problem{status: http.StatusTooManyRequests, detail: "too many requests of this gateway are waiting", retryAfter: slowestDelay, gateway: under.Gateway}
 	}
 	var ans *answer
-	err := s.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.store.Assign(ctx, func(tx Tx) (err error) {
 		now := s.now()
 		if err := s.usePSK1(tx, under, now); err != nil {
 			return err

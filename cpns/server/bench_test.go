@@ -2,88 +2,79 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/postgres"
+	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
+	"cpns.example.net/pngw/cpns/server/servertest"
 	"cpns.example.net/pngw/cpns/server/sqlite"
 )
 
-// BenchmarkAssignments measures assignments over HTTPS on the loopback, beside what
-// it cannot be faster than: a bare HTTPS POST of the same sizes and a bare SQLite
-// transaction with one row.
+// BenchmarkAssignments measures assignments over HTTPS on the loopback, by clients that
+// keep their connections, beside what they cannot be faster than: a bare HTTPS POST of
+// the same sizes, a bare transaction of SQLite's with one row, and one of pgx's. All
+// of it, clients and databases too, runs on this one machine.
 //
 //	go test -run '^$' -bench Assignments -benchtime 2s ./cpns/server
 func BenchmarkAssignments(b *testing.B) {
-	for _, parallel := range []int{1, 8} {
-		b.Run(fmt.Sprintf("assignment/%d-clients", parallel), func(b *testing.B) { benchAssignments(b, parallel) })
-		b.Run(fmt.Sprintf("bare-HTTPS-POST/%d-clients", parallel), func(b *testing.B) { benchPosts(b, parallel) })
+	clients := []int{1, 8, 64}
+	for _, n := range clients {
+		b.Run(fmt.Sprintf("bare-HTTPS-POST/%d-clients", n), func(b *testing.B) { benchPosts(b, n) })
 	}
 	b.Run("bare-SQLite-transaction", benchTransactions)
+	b.Run("bare-pgx-transaction", benchPgx)
+	for _, n := range clients {
+		b.Run(fmt.Sprintf("SQLite/%d-clients", n), func(b *testing.B) { benchAssignments(b, onSQLite(b), 1, n) })
+	}
+	for _, servers := range []int{1, 3} {
+		for _, n := range clients {
+			b.Run(fmt.Sprintf("PostgreSQL-%d-servers/%d-clients", servers, n), func(b *testing.B) {
+				benchAssignments(b, onPostgres(b), servers, n)
+			})
+		}
+	}
 }
 
-// BenchmarkPSK1 measures how many gateways get a PSK1 by mutual TLS on the loopback, each
-// on a connection of its own, beside the handshakes alone.
-//
-//	go test -run '^$' -bench PSK1 -benchtime 2s ./cpns/server
-func BenchmarkPSK1(b *testing.B) {
-	const gateways = 500
-	var requests atomic.Int64 // a second of the clock each: no budget is ever spent
-	start := time.Now()
-	r := newRigWith(b, func(c *server.Config) {
-		withStep0(c)
-		c.Now = func() time.Time { return start.Add(time.Duration(requests.Load()) * time.Second) }
-	})
-	s := &site{r, serve(b, r)}
-	units := make([]*unit, gateways)
-	must(b, r.store.Update(b.Context(), func(tx server.Tx) error {
-		for n := range units {
-			units[n] = newUnit(b)
-			if err := tx.AddGateway(server.Gateway{ID: cpns.GatewayID(fmt.Sprint("gw-tls-", n)), Key: units[n].key, Created: start}); err != nil {
-				return err
-			}
+// onSQLite makes a store and opens it as often as it is called.
+func onSQLite(b *testing.B) func() server.Store {
+	s, err := sqlite.Create(b.Context(), filepath.Join(b.TempDir(), "cpns.db"))
+	must(b, err)
+	b.Cleanup(func() { s.Close() })
+	return func() server.Store { return s }
+}
+
+// durable is PostgreSQL as it comes: a commit is on the disk.
+var durable = pgtest.Settings{"max_connections": "100", "shared_buffers": "256MB"}
+
+func onPostgres(b *testing.B) func() server.Store {
+	url := pgtest.Start(b, durable).NewDatabase()
+	created := false
+	return func() server.Store {
+		open := postgres.Create
+		if created {
+			open = func(_ context.Context, c postgres.Config) (*postgres.Store, error) { return postgres.New(c) }
 		}
-		return nil
-	}))
-	var turn atomic.Int64
-	next := func() *unit { return units[turn.Add(1)%gateways] }
-	for _, parallel := range []int{1, 8} {
-		b.Run(fmt.Sprintf("PSK1/%d-gateways", parallel), func(b *testing.B) {
-			atOnce(b, parallel, func() {
-				requests.Add(1)
-				client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.as(next()), DisableKeepAlives: true}}
-				res, err := client.Post("https://"+s.addr+cpns.PSK1Path, "", nil)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				defer res.Body.Close()
-				if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
-					b.Errorf("got HTTP %s, %v", res.Status, err)
-				}
-			})
-			perSecond(b, "PSK1s")
-		})
-		b.Run(fmt.Sprintf("bare-handshake/%d-gateways", parallel), func(b *testing.B) {
-			atOnce(b, parallel, func() {
-				c, err := tls.Dial("tcp", s.addr, s.as(next()))
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				c.Close()
-			})
-			perSecond(b, "handshakes")
-		})
+		created = true
+		s, err := open(b.Context(), postgres.Config{URL: url})
+		must(b, err)
+		b.Cleanup(func() { s.Close() })
+		return s
 	}
 }
 
@@ -91,59 +82,115 @@ func perSecond(b *testing.B, what string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), what+"/s")
 }
 
-// atOnce runs f b.N times on so many goroutines.
-func atOnce(b *testing.B, goroutines int, f func()) {
+// atOnce runs f b.N times on so many goroutines, and reports the median of its times.
+// Before, each of them does what makes it ready, a connection for instance.
+func atOnce(b *testing.B, goroutines int, prepare, f func(worker int)) {
+	var prepared sync.WaitGroup
+	for worker := range goroutines {
+		prepared.Go(func() { prepare(worker) })
+	}
+	prepared.Wait()
 	var begun atomic.Int64
 	var wg sync.WaitGroup
+	took := make([]time.Duration, b.N)
 	b.ResetTimer()
-	for range goroutines {
+	for worker := range goroutines {
 		wg.Go(func() {
-			for begun.Add(1) <= int64(b.N) {
-				f()
+			for n := begun.Add(1); n <= int64(b.N); n = begun.Add(1) {
+				begin := time.Now()
+				f(worker)
+				took[n-1] = time.Since(begin)
 			}
 		})
 	}
 	wg.Wait()
 	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2])/1e6, "ms-median")
+	b.ReportMetric(float64(took[len(took)*99/100])/1e6, "ms-p99")
 }
 
-func benchAssignments(b *testing.B, parallel int) {
+// benchAssignments has gateways ask for the EUKeys of their PNEs.
+func benchAssignments(b *testing.B, open func() server.Store, servers, parallel int) {
+	const gateways, pnes = 64, 2000
 	start := time.Now()
 	var requests atomic.Int64 // a second of the clock each: no budget is ever spent
-	r := newRigWith(b, func(c *server.Config) {
-		c.Now = func() time.Time { return start.Add(time.Duration(requests.Load()) * time.Second) }
-	})
-	bodies := make(chan []byte, 256)
+	now := func() time.Time { return start.Add(time.Duration(requests.Load()) * time.Second) }
+	first := open()
+	fleet := servertest.Fill(b, first, gateways, pnes)
+	var webs []*httptest.Server
+	for n := range servers {
+		store := first
+		if n > 0 {
+			store = open()
+		}
+		s, err := server.New(b.Context(), server.Config{Store: store, MasterKey: fleet.Key, Log: slog.New(slog.DiscardHandler), Now: now, DailyClaims: 1 << 20})
+		must(b, err)
+		web := httptest.NewTLSServer(s)
+		b.Cleanup(web.Close)
+		webs = append(webs, web)
+	}
+	bodies := make(chan []byte, 200)
 	done := make(chan struct{})
 	defer close(done)
-	go func() { // the gateway's half is not what is measured
+	go func() { // the gateways' half is not what is measured
 		for n := 0; ; n++ {
-			r.clock.mu.Lock()
-			r.clock.now = start.Add(time.Duration(n) * time.Second)
-			r.clock.mu.Unlock()
+			req, err := fleet.Request(n%gateways, fleet.PNEs[n%pnes], start.Add(time.Duration(n)*time.Second))
+			if err != nil {
+				b.Error(err)
+				return
+			}
 			select {
-			case bodies <- r.seal("gw-1", r.request("alice", "pne-1")):
+			case bodies <- req.Body:
 			case <-done:
 				return
 			}
 		}
 	}()
-	client := r.http.Client()
-	client.Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
-	atOnce(b, parallel, func() {
+	for len(bodies) < cap(bodies) {
+		time.Sleep(time.Millisecond)
+	}
+	for _, web := range webs {
+		web.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
+	}
+	atOnce(b, parallel, func(worker int) { connect(b, webs[worker%servers]) }, func(worker int) {
 		requests.Add(1)
-		post(b, client, r.http.URL, <-bodies)
+		web := webs[worker%servers]
+		post(b, web.Client(), web.URL, <-bodies)
 	})
 	perSecond(b, "assignments")
-	assigned := 0
-	for _, e := range r.events() {
-		if e.Kind == server.EventAssigned {
-			assigned++
-		}
+	if s, ok := first.(*postgres.Store); ok {
+		b.ReportMetric(float64(s.Stats().SerializationFailures)*float64(servers)/float64(b.N), "retries/op")
 	}
+	assigned := 0
+	must(b, first.View(b.Context(), func(tx server.Tx) error {
+		for seq := int64(0); ; {
+			events, err := tx.EventsAfter(seq, time.Time{}, 1000)
+			for _, e := range events {
+				if e.Kind == server.EventAssigned {
+					assigned++
+				}
+				seq = e.Seq
+			}
+			if err != nil || len(events) == 0 {
+				return err
+			}
+		}
+	}))
 	if assigned != b.N {
 		b.Errorf("%d requests, %d assignments", b.N, assigned)
 	}
+}
+
+// connect makes a connection that is kept.
+func connect(b *testing.B, web *httptest.Server) {
+	res, err := web.Client().Get(web.URL + "/healthz")
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
 }
 
 func post(b *testing.B, client *http.Client, url string, body []byte) {
@@ -158,26 +205,85 @@ func post(b *testing.B, client *http.Client, url string, body []byte) {
 	}
 }
 
-func benchPosts(b *testing.B, parallel int) {
+// bareHTTPS answers everything with as many bytes as an assignment has.
+func bareHTTPS(b *testing.B) *httptest.Server {
 	answer := make([]byte, 2250)
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.Write(answer)
 	}))
-	defer s.Close()
+	b.Cleanup(s.Close)
+	return s
+}
+
+// BenchmarkNewConnections measures health checks that each take a connection of their
+// own: with the session of the one before, at another server, and without.
+func BenchmarkNewConnections(b *testing.B) {
+	secret := server.TicketSecret(random(b, server.TicketSecretSize))
+	rigs := make([]*served, 2)
+	for n := range rigs {
+		r := newRigWith(b, func(c *server.Config) {
+			c.Now = nil
+			c.TicketSecret = func() (*server.TicketSecret, error) { return &secret, nil }
+		})
+		rigs[n] = serve(b, r)
+	}
+	for _, tickets := range []bool{true, false} {
+		b.Run(fmt.Sprintf("tickets=%v", tickets), func(b *testing.B) {
+			conf := rigs[0].tls()
+			conf.ServerName = "example.com"
+			if tickets {
+				conf.ClientSessionCache = tls.NewLRUClientSessionCache(8)
+			}
+			client := &http.Client{Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true}}
+			resumed := 0
+			n := 0
+			for b.Loop() {
+				n++
+				res, err := client.Get("https://" + rigs[n%2].addr + "/healthz")
+				must(b, err)
+				res.Body.Close()
+				if res.TLS.DidResume {
+					resumed++
+				}
+			}
+			if resumed < n-1 == tickets {
+				b.Errorf("%d of %d connections went on with a session", resumed, n)
+			}
+			perSecond(b, "connections")
+		})
+	}
+}
+
+func benchPosts(b *testing.B, parallel int) {
+	s := bareHTTPS(b)
 	body := make([]byte, 200)
 	client := s.Client()
 	client.Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
-	atOnce(b, parallel, func() { post(b, client, s.URL, body) })
+	atOnce(b, parallel, func(int) { connect(b, s) }, func(int) { post(b, client, s.URL, body) })
 	perSecond(b, "posts")
 }
 
 func benchTransactions(b *testing.B) {
-	store, err := sqlite.Create(b.Context(), filepath.Join(b.TempDir(), "cpns.db"))
-	must(b, err)
-	defer store.Close()
+	store := onSQLite(b)()
 	for n := 0; b.Loop(); n++ {
 		must(b, store.Update(b.Context(), func(tx server.Tx) error { return tx.AddSetting(fmt.Sprint(n), nil) }))
+	}
+	perSecond(b, "transactions")
+}
+
+func benchPgx(b *testing.B) {
+	ctx := b.Context()
+	conn, err := pgx.Connect(ctx, pgtest.Start(b, durable).NewDatabase())
+	must(b, err)
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, "CREATE TABLE t (a text PRIMARY KEY)")
+	must(b, err)
+	for n := 0; b.Loop(); n++ {
+		must(b, pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "INSERT INTO t VALUES ($1)", fmt.Sprint(n))
+			return err
+		}))
 	}
 	perSecond(b, "transactions")
 }

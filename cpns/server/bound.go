@@ -40,6 +40,13 @@ func (b *boundStore) Update(ctx context.Context, f func(Tx) error) error {
 	return b.Store.Update(ctx, f)
 }
 
+func (b *boundStore) Assign(ctx context.Context, f func(Tx) error) error {
+	if err := b.bind(ctx); err != nil {
+		return err
+	}
+	return b.Store.Assign(ctx, f)
+}
+
 func (b *boundStore) Tidy(ctx context.Context, f func(Tx) error) error {
 	if err := b.bind(ctx); err != nil {
 		return err

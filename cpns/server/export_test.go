@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
+	"log/slog"
 	"time"
 )
 
@@ -39,3 +41,23 @@ func (s *Server) SetAuditRows(n int) { s.auditRows = n }
 
 // ReplicaSkew is how far the clocks of servers on one store may differ.
 const ReplicaSkew = replicaSkew
+
+const TicketPeriod = ticketPeriod
+
+// A TicketRotation is the rotation of session ticket keys alone.
+type TicketRotation struct {
+	Config *tls.Config
+	s      *Server
+}
+
+func NewTicketRotation(now func() time.Time, secret func() (*TicketSecret, error)) *TicketRotation {
+	return &TicketRotation{new(tls.Config), &Server{now: now, ticketSecret: secret, log: slog.New(slog.DiscardHandler)}}
+}
+
+// Start begins it; what it returns ends it.
+func (r *TicketRotation) Start(ctx context.Context) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); r.s.rotateTickets(ctx, r.Config) }()
+	return func() { cancel(); <-done }
+}

@@ -221,6 +221,10 @@ func (s *brokenStore) View(ctx context.Context, f func(server.Tx) error) error {
 	return s.Store.View(ctx, f)
 }
 
+func (s *brokenStore) Assign(ctx context.Context, f func(server.Tx) error) error {
+	return s.Update(ctx, f)
+}
+
 func (s *brokenStore) Update(ctx context.Context, f func(server.Tx) error) error {
 	if s.err != nil {
 		return s.err

@@ -105,6 +105,10 @@ type interveningStore struct {
 	before func()
 }
 
+func (s *interveningStore) Assign(ctx context.Context, f func(server.Tx) error) error {
+	return s.Update(ctx, f)
+}
+
 func (s *interveningStore) Update(ctx context.Context, f func(server.Tx) error) error {
 	s.mu.Lock()
 	before := s.before

@@ -48,6 +48,10 @@ type hookedStore struct {
 	beforeUpdate func()
 }
 
+func (s *hookedStore) Assign(ctx context.Context, f func(server.Tx) error) error {
+	return s.Update(ctx, f)
+}
+
 func (s *hookedStore) Update(ctx context.Context, f func(server.Tx) error) error {
 	if s.beforeUpdate != nil {
 		s.beforeUpdate()

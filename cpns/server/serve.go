@@ -30,6 +30,7 @@ const (
 // is not offered: a gateway sends one
 // request, and its limits are harder to hold.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) error {
+	tlsConf := tlsConfig(cert)
 	hs := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: headerTime,
@@ -39,7 +40,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          log.New(noiseWriter{s}, "", 0),
 		ConnContext:       withConn,
-		TLSConfig:         tlsConfig(cert),
+		TLSConfig:         tlsConf,
 		Protocols:         new(http.Protocols),
 	}
 	hs.Protocols.SetHTTP1(true)
@@ -49,6 +50,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 	var wg sync.WaitGroup
 	wg.Go(func() { s.pruneUntil(ctx) })
 	wg.Go(func() { s.countUntil(ctx) })
+	if s.ticketSecret != nil {
+		wg.Go(func() { s.rotateTickets(ctx, tlsConf) })
+	}
 	stopped := make(chan error, 1)
 	wg.Go(func() {
 		<-ctx.Done()

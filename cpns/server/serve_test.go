@@ -225,6 +225,10 @@ type slowStore struct {
 	entered, goOn chan struct{}
 }
 
+func (s *slowStore) Assign(ctx context.Context, f func(server.Tx) error) error {
+	return s.Update(ctx, f)
+}
+
 func (s *slowStore) Update(ctx context.Context, f func(server.Tx) error) error {
 	return s.Store.Update(ctx, func(tx server.Tx) error { return f(&slowTx{tx, s}) })
 }

@@ -19,7 +19,7 @@
 //
 // replicas.go says what several servers on one store share.
 //
-// serve.go puts it on a listener, with noise.go, health.go and prune.go beside it.
+// serve.go puts it on a listener, with tickets.go, noise.go, health.go and prune.go beside it.
 // Server answers gateways. Operator is what the server's operator does: users,
 // gateways, PNEs and the audit log. Both work on one Store, at the same time and
 // in different processes if need be: nothing is cached, so that what an operator
@@ -77,6 +77,10 @@ type Config struct {
 	Anchors      func() Anchors
 	PSK1Lifetime time.Duration
 
+	// TicketSecret reads the secret that servers share for their session tickets; nil
+	// where each has its own.
+	TicketSecret func() (*TicketSecret, error)
+
 	// BSF is the operator's bootstrapping server; nil where there is no GBA.
 	BSF BSF
 
@@ -121,6 +125,8 @@ type Server struct {
 	auditRows  int
 
 	proxyProtocol, forwarders proxies
+
+	ticketSecret func() (*TicketSecret, error)
 
 	replica string // by which the servers of a store count each other
 
@@ -214,6 +220,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		asking:       make(chan struct{}, bootstrapsAtOnce),
 		anchors:      c.Anchors,
 		psk1Lifetime: c.PSK1Lifetime,
+
+		ticketSecret: c.TicketSecret,
 
 		replica: rand.Text(),
 

@@ -31,6 +31,10 @@ func (s *countingStore) View(ctx context.Context, f func(server.Tx) error) error
 	return s.Store.View(ctx, func(tx server.Tx) error { return f(countingTx{tx, s}) })
 }
 
+func (s *countingStore) Assign(ctx context.Context, f func(server.Tx) error) error {
+	return s.Update(ctx, f)
+}
+
 func (s *countingStore) Update(ctx context.Context, f func(server.Tx) error) error {
 	s.add("update")
 	return s.Store.Update(ctx, func(tx server.Tx) error { return f(countingTx{tx, s}) })

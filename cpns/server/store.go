@@ -27,6 +27,13 @@ type Store interface {
 	// effect but through its Tx and variables that it sets afresh.
 	Update(ctx context.Context, f func(Tx) error) error
 
+	// Assign is Update for f that answers one request of a gateway, of which many come
+	// at the same time. It promises as much as they need: that of two that change the
+	// same row, add a failure or a claim of the same user at the same gateway, or an
+	// assignment under the same RAND_PNGW, the second runs as if after the first; and
+	// that nobody owns a PNE who was removed.
+	Assign(ctx context.Context, f func(Tx) error) error
+
 	// Tidy runs f as Update does, for work that only removes what nobody needs any
 	// more: where another process of the store tidies at the moment, f does not run,
 	// and where others write what it looks at, it does not see that.

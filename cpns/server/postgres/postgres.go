@@ -3,7 +3,11 @@
 //
 // Updates are SERIALIZABLE transactions: the database itself sees to it that they
 // come out as if one ran after the other, and ends one of two that do not (SQLSTATE
-// 40001, 40P01); that one is run again, after a while drawn at random. Durable is
+// 40001, 40P01); that one is run again, after a while drawn at random. Assignments are
+// REPEATABLE READ, where two conflict only if they write the same row: serializable
+// ones that have nothing to do with each other would, by reading the same page of an
+// index for a RAND_PNGW that is not there. What Assign promises beyond rows is made
+// a row of its own (table turns), a unique index or a foreign key. Durable is
 // what the database calls so: whoever wants a commit to survive the loss of a
 // machine sets synchronous_standby_names and leaves synchronous_commit on.
 //
@@ -115,6 +119,7 @@ func (s *Store) Close() error {
 const (
 	beginView   = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 	beginUpdate = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+	beginAssign = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 	beginTidy   = "BEGIN ISOLATION LEVEL READ COMMITTED"
 )
 
@@ -126,6 +131,11 @@ func (s *Store) View(ctx context.Context, f func(server.Tx) error) error {
 // Update runs f as a serializable transaction.
 func (s *Store) Update(ctx context.Context, f func(server.Tx) error) error {
 	return s.again(ctx, false, func() error { return s.transact(ctx, beginUpdate, f) })
+}
+
+// Assign runs f on a snapshot, which fails to write what others have written since.
+func (s *Store) Assign(ctx context.Context, f func(server.Tx) error) error {
+	return s.again(ctx, false, func() error { return s.transact(ctx, beginAssign, f) })
 }
 
 // Tidy runs f at READ COMMITTED, so that it makes no update run again, and at one

@@ -175,7 +175,17 @@ func (t *tx) ClaimsAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, l
 		string(u), string(g), millis(since), millis(until), limit)
 }
 
+// takeTurn makes two conflict that add something of a user at a gateway at once.
+func (t *tx) takeTurn(u cpns.UserID, g cpns.GatewayID, at time.Time) error {
+	_, err := t.exec("INSERT INTO turns (user_id, gateway, at) VALUES ($1, $2, $3) ON CONFLICT (user_id, gateway) DO UPDATE SET at = excluded.at",
+		string(u), string(g), millis(at))
+	return err
+}
+
 func (t *tx) AddClaim(c server.Claim) error {
+	if err := t.takeTurn(c.User, c.Gateway, c.Time); err != nil {
+		return err
+	}
 	_, err := t.exec("INSERT INTO claims (user_id, gateway, at, entity) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
 		string(c.User), string(c.Gateway), millis(c.Time), string(c.Entity))
 	return err
@@ -183,6 +193,9 @@ func (t *tx) AddClaim(c server.Claim) error {
 
 func (t *tx) PruneClaims(before time.Time) error {
 	_, err := t.exec("DELETE FROM claims WHERE at < $1", millis(before))
+	if err == nil {
+		_, err = t.exec("DELETE FROM turns WHERE at < $1", millis(before))
+	}
 	return err
 }
 
@@ -199,6 +212,9 @@ func (t *tx) CountFailures(u cpns.UserID, since, until time.Time, limit int) (in
 }
 
 func (t *tx) AddFailure(f server.Failure) error {
+	if err := t.takeTurn(f.User, f.Gateway, f.Time); err != nil {
+		return err
+	}
 	return t.insert("INSERT INTO failures (user_id, gateway, request_tag, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
 		string(f.User), string(f.Gateway), f.RequestTag[:], millis(f.Time))
 }

@@ -89,9 +89,12 @@ CREATE TABLE pnes (
 	created  bigint NOT NULL,
 	gateway  text COLLATE "C" NOT NULL,
 	assigned bigint NOT NULL,
-	state    text COLLATE "C" NOT NULL -- server.PNEState; removed
+	state    text COLLATE "C" NOT NULL, -- server.PNEState; removed
+	-- A user cannot be removed while somebody makes the user an owner.
+	owned_by text COLLATE "C" GENERATED ALWAYS AS (NULLIF(owner, '')) STORED REFERENCES users (id)
 ) WITH (fillfactor = 80);
 CREATE INDEX pnes_by_owner ON pnes (owner, entity) WHERE owner <> '';
+CREATE INDEX pnes_by_owned ON pnes (owned_by);
 CREATE INDEX pnes_by_gateway ON pnes (gateway, entity) WHERE gateway <> '';
 CREATE INDEX pnes_by_state ON pnes (state, entity);
 
@@ -108,6 +111,16 @@ CREATE TABLE assignments (
 	created      bigint NOT NULL,
 	PRIMARY KEY (entity, epoch)
 );
+
+-- Whoever adds a failure or a claim of a user at a gateway takes a turn here: two that do
+-- so at once write the same row.
+CREATE TABLE turns (
+	user_id text COLLATE "C" NOT NULL,
+	gateway text COLLATE "C" NOT NULL,
+	at      bigint NOT NULL,
+	PRIMARY KEY (user_id, gateway)
+);
+CREATE INDEX turns_by_time ON turns (at);
 
 CREATE TABLE claims (
 	user_id text COLLATE "C" NOT NULL,

@@ -37,6 +37,7 @@ type Store struct {
 	// One connection writes, so that this process's writers queue here and not
 	// in SQLite, where waiters poll.
 	writer, readers pool
+	queue           queue // of updates
 
 	closing chan struct{} // closed by Close
 	close   func() error
@@ -152,10 +153,8 @@ func (s *Store) View(ctx context.Context, f func(server.Tx) error) error {
 	return s.withConn(ctx, s.readers, func(c *conn) error { return c.transact("BEGIN", f) })
 }
 
-// Update runs f in a transaction that is the only one to write from its begin on.
-func (s *Store) Update(ctx context.Context, f func(server.Tx) error) error {
-	return s.withConn(ctx, s.writer, func(c *conn) error { return c.transact("BEGIN IMMEDIATE", f) })
-}
+// Assign runs f as Update does.
+func (s *Store) Assign(ctx context.Context, f func(server.Tx) error) error { return s.Update(ctx, f) }
 
 // Tidy runs f as Update does: processes take turns.
 func (s *Store) Tidy(ctx context.Context, f func(server.Tx) error) error { return s.Update(ctx, f) }
@@ -171,14 +170,18 @@ func (s *Store) withConn(ctx context.Context, p pool, f func(*conn) error) error
 	case c := <-p:
 		defer func() { p <- c }()
 		defer c.SetInterrupt(c.SetInterrupt(ctx))
-		err := f(c)
-		if ctx.Err() != nil && errors.Is(err, sqlite3.INTERRUPT) {
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
-		return diagnose(s.path, err)
+		return s.diagnose(ctx, f(c))
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// diagnose says what an error is that a transaction with a context has ended with.
+func (s *Store) diagnose(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, sqlite3.INTERRUPT) {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return diagnose(s.path, err)
 }
 
 // A pool holds the connections that are not in use. Closing it waits for the

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -15,6 +16,7 @@ import (
 type conn struct {
 	*sqlite3.Conn
 	prepared map[string]*sqlite3.Stmt
+	commits  atomic.Uint64 // of groups of updates
 }
 
 // Close closes the connection and what it has prepared.
@@ -27,7 +29,7 @@ func (c *conn) Close() error {
 
 // transact runs f in a transaction that begin begins.
 func (c *conn) transact(begin string, f func(server.Tx) error) error {
-	if err := c.Exec(begin); err != nil {
+	if err := c.run(begin); err != nil {
 		return explain(err)
 	}
 	committed := false
@@ -39,7 +41,7 @@ func (c *conn) transact(begin string, f func(server.Tx) error) error {
 	if err := f(&tx{c}); err != nil {
 		return err
 	}
-	if err := c.Exec("COMMIT"); err != nil {
+	if err := c.run("COMMIT"); err != nil {
 		return explain(err)
 	}
 	committed = true

@@ -56,6 +56,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"two processes", testTwoProcesses},
 		{"durable", testDurable},
 		{"context", testContext},
+		{"assigning", testAssign},
 		{"tidying", testTidy},
 	}
 	for _, tt := range tests {
@@ -200,6 +201,9 @@ func testPNEs(t *testing.T, r Rig) {
 		_, err := tx.PNE("pne-0")
 		wantErr(t, "unknown PNE", err, server.ErrNotFound)
 		wantErr(t, "owner of an unknown PNE", tx.SetOwner(server.PNE{Entity: "pne-0", Owner: "alice", Epoch: 1}), server.ErrNotFound)
+		if err := addUsers(tx, "alice"); err != nil {
+			return err
+		}
 		for n := range pnes {
 			if err := tx.AddPNE(pnes[len(pnes)-1-n]); err != nil {
 				return err
@@ -246,6 +250,9 @@ func testPNEFilter(t *testing.T, r Rig) {
 		pne("gone", "alice", "gw-1"),
 	}
 	update(t, r.Store, func(tx server.Tx) error {
+		if err := addUsers(tx, "alice", "bob"); err != nil {
+			return err
+		}
 		for n, p := range all {
 			unknown := p
 			unknown.Owner, unknown.Gateway, unknown.Assigned = "", "", time.Time{}
@@ -310,7 +317,7 @@ func testRemovePNE(t *testing.T, r Rig) {
 	update(t, r.Store, func(tx server.Tx) error {
 		wantErr(t, "removing an unknown PNE", tx.RemovePNE("pne"), server.ErrNotFound)
 		wantErr(t, "TK of an unknown PNE", tx.SetTK("pne", server.Sealed{2}), server.ErrNotFound)
-		return errors.Join(tx.AddPNE(pne), addPNE(tx, "other"), tx.AddAssignment(given), tx.SetOwner(server.PNE{Entity: "pne", Owner: "alice", Epoch: 7}),
+		return errors.Join(addUsers(tx, "alice", "bob"), tx.AddPNE(pne), addPNE(tx, "other"), tx.AddAssignment(given), tx.SetOwner(server.PNE{Entity: "pne", Owner: "alice", Epoch: 7}),
 			tx.SetTK("pne", server.Sealed{3, 4}))
 	})
 	update(t, r.Store, func(tx server.Tx) error {
@@ -340,6 +347,14 @@ func testRemovePNE(t *testing.T, r Rig) {
 		want(t, "added again", got, err, pne)
 		return nil
 	})
+}
+
+// addUsers adds users, who may own PNEs.
+func addUsers(tx server.Tx, ids ...cpns.UserID) (err error) {
+	for _, id := range ids {
+		err = errors.Join(err, tx.AddUser(server.User{ID: id, PasswordHash: server.Sealed{1}, Created: start}))
+	}
+	return err
 }
 
 // addPNE adds a PNE without which there is no assignment.
@@ -397,7 +412,7 @@ func testAssignmentNeedsPNE(t *testing.T, r Rig) {
 func testPruneAssignments(t *testing.T, r Rig) {
 	const old = 40
 	update(t, r.Store, func(tx server.Tx) error {
-		if err := errors.Join(addPNE(tx, "pne"), addPNE(tx, "other")); err != nil {
+		if err := errors.Join(addUsers(tx, "alice"), addPNE(tx, "pne"), addPNE(tx, "other")); err != nil {
 			return err
 		}
 		for epoch := cpns.Epoch(1); epoch <= old; epoch++ {

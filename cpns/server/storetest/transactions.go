@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -116,7 +117,7 @@ func testTwoProcesses(t *testing.T, r Rig) { count(t, r.Store, r.Reopen()) }
 // count lets many updates that read before they write run at once.
 func count(t *testing.T, a, b server.Store) {
 	const workers, each = 8, 10
-	update(t, a, func(tx server.Tx) error { return addPNE(tx, "pne") })
+	update(t, a, func(tx server.Tx) error { return errors.Join(addUsers(tx, "alice"), addPNE(tx, "pne")) })
 	var wg sync.WaitGroup
 	for n := range workers {
 		wg.Go(func() {
@@ -172,6 +173,136 @@ func testContext(t *testing.T, r Rig) {
 	never := func(server.Tx) error { t.Error("called after the context had ended"); return nil }
 	wantErr(t, "view", r.Store.View(ctx, never), context.Canceled)
 	wantErr(t, "update", r.Store.Update(ctx, never), context.Canceled)
+}
+
+// What Assign promises, of two stores of one kind on the same data.
+func testAssign(t *testing.T, r Rig) {
+	a, b := r.Store, r.Reopen()
+	update(t, a, func(tx server.Tx) error {
+		return errors.Join(addUsers(tx, "alice", "bob"), addPNE(tx, "pne"), addPNE(tx, "other"))
+	})
+	// at runs f once by each of several at the same time.
+	at := func(workers int, f func(n int, tx server.Tx) error) []error {
+		errs := make([]error, workers)
+		var wg sync.WaitGroup
+		for n := range workers {
+			wg.Go(func() {
+				errs[n] = []server.Store{a, b}[n%2].Assign(t.Context(), func(tx server.Tx) error { return f(n, tx) })
+			})
+		}
+		wg.Wait()
+		return errs
+	}
+	for _, err := range at(16, func(n int, tx server.Tx) error {
+		p, err := tx.PNE("pne")
+		p.Epoch++
+		return errors.Join(err, tx.SetOwner(p))
+	}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	view(t, a, func(tx server.Tx) error {
+		p, err := tx.PNE("pne")
+		want(t, "epoch", p.Epoch, err, 16)
+		return nil
+	})
+	// No more failures, nor claims, than the limit that each looks at.
+	const most = 3
+	for _, err := range at(12, func(n int, tx server.Tx) error {
+		seen, err := tx.FailuresAt("alice", "gw", start.Add(-time.Hour), start, most)
+		if err != nil || len(seen) == most {
+			return err
+		}
+		return tx.AddFailure(server.Failure{User: "alice", Gateway: "gw", RequestTag: server.Tag{byte(n)}, Time: start})
+	}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	for _, err := range at(12, func(n int, tx server.Tx) error {
+		seen, err := tx.ClaimsAt("alice", "gw", start.Add(-time.Hour), start, most)
+		if err != nil || len(seen) == most {
+			return err
+		}
+		return tx.AddClaim(server.Claim{Entity: cpns.EntityID(fmt.Sprint(n)), User: "alice", Gateway: "gw", Time: start})
+	}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	view(t, a, func(tx server.Tx) error {
+		n, err := tx.CountFailures("alice", start.Add(-time.Hour), start, 100)
+		want(t, "failures", n, err, most)
+		claims, err := tx.ClaimsAt("alice", "gw", start.Add(-time.Hour), start, 100)
+		want(t, "claims", len(claims), err, most)
+		return nil
+	})
+	// One assignment under a RAND_PNGW, and everybody gets that.
+	var mu sync.Mutex
+	given := map[cpns.Epoch]int{}
+	for _, err := range at(8, func(n int, tx server.Tx) error {
+		new := assignment("other", cpns.Epoch(100+n), start)
+		new.RandPNGW = [cpns.RandSize]byte{1}
+		got, err := tx.AssignmentByRandom(&new.RandPNGW)
+		if errors.Is(err, server.ErrNotFound) {
+			got, err = new, tx.AddAssignment(new)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			given[got.Epoch]++
+		}
+		return err
+	}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	view(t, a, func(tx server.Tx) error {
+		got, err := tx.AssignmentByRandom(&[cpns.RandSize]byte{1})
+		if err != nil || given[got.Epoch] < 8 {
+			t.Errorf("epoch %d was given %d times of 8, %v", got.Epoch, given[got.Epoch], err)
+		}
+		return nil
+	})
+	// Nobody owns a PNE who was removed.
+	for n := range 6 {
+		var ended sync.WaitGroup
+		if n > 0 {
+			update(t, a, func(tx server.Tx) error {
+				err := tx.SetOwner(server.PNE{Entity: "pne", Epoch: 16})
+				if err2 := addUsers(tx, "bob"); !errors.Is(err2, server.ErrExists) {
+					err = errors.Join(err, err2)
+				}
+				return err
+			})
+		}
+		ended.Go(func() {
+			b.Assign(t.Context(), func(tx server.Tx) error {
+				_, err := tx.User("bob")
+				time.Sleep(time.Millisecond)
+				return errors.Join(err, tx.SetOwner(server.PNE{Entity: "pne", Owner: "bob", Epoch: 16}))
+			})
+		})
+		ended.Go(func() {
+			a.Update(t.Context(), func(tx server.Tx) error {
+				if owned, err := tx.CountPNEsOf("bob"); err != nil || owned > 0 {
+					return errors.Join(err, errStop)
+				}
+				time.Sleep(time.Millisecond)
+				return tx.RemoveUser("bob")
+			})
+		})
+		ended.Wait()
+		view(t, a, func(tx server.Tx) error {
+			_, err := tx.User("bob")
+			if owned, _ := tx.CountPNEsOf("bob"); owned > 0 && err != nil {
+				t.Errorf("bob was removed and owns %d", owned)
+			}
+			return nil
+		})
+	}
 }
 
 func testTidy(t *testing.T, r Rig) {

@@ -1,0 +1,283 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"cpns.example.net/pngw/cpns/server"
+)
+
+// Updates that come at the same time share one transaction of SQLite's and so one sync
+// of the disk, which takes longer than all else. Each runs within a savepoint: one that
+// fails takes back what it wrote and nothing else. All are told when all are durable.
+//
+// The first to come leads: it begins, runs its own function, lets those who came
+// meanwhile run theirs, each in its own goroutine, and commits. Whoever comes later
+// leads the next group, or is in it.
+const (
+	groupMost = 256                   // updates of one group
+	groupTime = 25 * time.Millisecond // after which a group takes nobody in any more
+	rerunMost = 5                     // times that an update is run again because of another's
+)
+
+// A queue is the updates that wait.
+type queue struct {
+	mu      sync.Mutex
+	led     bool // somebody leads
+	waiting []*member
+}
+
+// A member is an update that waits for its turn, and then for its group's commit.
+type member struct {
+	ctx  context.Context
+	f    func(server.Tx) error
+	turn chan *group // a group to run in, or nil: lead one
+	done chan error  // how the group ended
+}
+
+// A group is a transaction under way.
+type group struct {
+	conn  *conn
+	wrote bool // somebody's function has succeeded
+	back  chan bool
+}
+
+// errRerun says that a group was lost through another's fault.
+var errRerun = errors.New("the transaction was lost through another one's fault")
+
+// Update runs f in a transaction that is the only one to write from its begin on, as
+// far as f can see.
+func (s *Store) Update(ctx context.Context, f func(server.Tx) error) error {
+	for n := 0; ; n++ {
+		err := s.join(ctx, f)
+		if n == rerunMost || !errors.Is(err, errRerun) {
+			return err
+		}
+	}
+}
+
+func (s *Store) join(ctx context.Context, f func(server.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m := &member{ctx: ctx, f: f, turn: make(chan *group, 1), done: make(chan error, 1)}
+	if !s.queue.enter(m) {
+		return s.lead(m)
+	}
+	select {
+	case g := <-m.turn:
+		if g == nil {
+			return s.lead(m)
+		}
+		return s.follow(m, g)
+	case <-ctx.Done():
+	}
+	if s.queue.leave(m) {
+		return ctx.Err()
+	}
+	// It is its turn already: others wait for it.
+	g := <-m.turn
+	if g == nil {
+		s.queue.passOn()
+		return ctx.Err()
+	}
+	g.back <- true
+	return ctx.Err()
+}
+
+// enter puts m into the queue, or says that it leads.
+func (q *queue) enter(m *member) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.led {
+		q.led = true
+		return false
+	}
+	q.waiting = append(q.waiting, m)
+	return true
+}
+
+// leave takes m out of the queue, unless it is its turn.
+func (q *queue) leave(m *member) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := slices.Index(q.waiting, m)
+	if n >= 0 {
+		q.waiting = slices.Delete(q.waiting, n, n+1)
+	}
+	return n >= 0
+}
+
+// next takes the first out of the queue, nil for none.
+func (q *queue) next() *member {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.nextLocked()
+}
+
+func (q *queue) nextLocked() *member {
+	if len(q.waiting) == 0 {
+		return nil
+	}
+	m := q.waiting[0]
+	q.waiting[0] = nil
+	q.waiting = q.waiting[1:]
+	return m
+}
+
+// passOn lets the first who waits lead.
+func (q *queue) passOn() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if m := q.nextLocked(); m != nil {
+		m.turn <- nil
+	} else {
+		q.led = false
+	}
+}
+
+// lead runs a group that begins with m.
+func (s *Store) lead(m *member) error {
+	defer s.queue.passOn()
+	return s.withConn(m.ctx, s.writer, func(c *conn) error {
+		if err := c.run("BEGIN IMMEDIATE"); err != nil {
+			return explain(err)
+		}
+		c.SetInterrupt(context.Background()) // but for m's own function
+		g := &group{conn: c, back: make(chan bool)}
+		var others []*member
+		ended := false
+		defer func() {
+			if ended {
+				return
+			}
+			c.rollback() // m's function has panicked
+			for _, o := range others {
+				o.done <- errRerun
+			}
+		}()
+		err := g.attempt(m)
+		alive := !c.GetAutocommit()
+		if err != nil && alive && !g.wrote {
+			// Nothing of anybody's is in it yet.
+			c.rollback()
+			ended = true
+			return err
+		}
+		for begun := time.Now(); alive && len(others) < groupMost && time.Since(begun) < groupTime; {
+			next := s.queue.next()
+			if next == nil {
+				break
+			}
+			others = append(others, next)
+			next.turn <- g
+			alive = <-g.back
+		}
+		ended = true
+		end := g.commit(alive)
+		for _, o := range others {
+			o.done <- end
+		}
+		if err == nil {
+			err = end
+		}
+		return err
+	})
+}
+
+// follow runs m's function in a group that another leads.
+func (s *Store) follow(m *member, g *group) (err error) {
+	returned := false
+	defer func() {
+		if !returned { // it has panicked: the group goes on without
+			g.back <- g.takeBack()
+		}
+	}()
+	err = g.attempt(m)
+	returned = true
+	g.back <- !g.conn.GetAutocommit()
+	end := <-m.done
+	if err == nil {
+		err = end
+	}
+	return s.diagnose(m.ctx, err)
+}
+
+// attempt runs a function within the group: what it wrote stays where it succeeds.
+func (g *group) attempt(m *member) error {
+	c := g.conn
+	if err := m.ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.run("SAVEPOINT own"); err != nil {
+		return explain(err)
+	}
+	err := func() error {
+		defer c.SetInterrupt(c.SetInterrupt(m.ctx))
+		return m.f(&tx{c})
+	}()
+	if err == nil {
+		err = m.ctx.Err()
+	}
+	if c.GetAutocommit() { // SQLite has ended the transaction: a full disk, or an interrupt
+		if err == nil {
+			err = errRerun
+		}
+		return err
+	}
+	if err != nil {
+		g.takeBack()
+		return err
+	}
+	if err := c.run("RELEASE own"); err != nil {
+		return explain(err)
+	}
+	g.wrote = true
+	return nil
+}
+
+// takeBack takes back what the last function wrote, and says whether the group is
+// still there.
+func (g *group) takeBack() bool {
+	c := g.conn
+	if c.GetAutocommit() {
+		return false
+	}
+	defer c.SetInterrupt(c.SetInterrupt(context.Background()))
+	if err := errors.Join(c.run("ROLLBACK TO own"), c.run("RELEASE own")); err != nil {
+		c.rollback()
+		return false
+	}
+	return true
+}
+
+// commit makes the group durable. Nobody's context ends it: it is everybody's.
+func (g *group) commit(alive bool) error {
+	c := g.conn
+	if !alive {
+		return errRerun
+	}
+	if !g.wrote {
+		c.rollback()
+		return nil
+	}
+	defer c.SetInterrupt(c.SetInterrupt(context.Background()))
+	if err := c.run("COMMIT"); err != nil {
+		c.rollback()
+		return explain(err)
+	}
+	c.commits.Add(1)
+	return nil
+}
+
+// run runs a statement without parameters.
+func (c *conn) run(sql string) error {
+	stmt, err := c.statement(sql)
+	if err != nil {
+		return err
+	}
+	return stmt.Exec()
+}
