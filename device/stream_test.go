@@ -131,13 +131,14 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// TestWipe: nothing of TK's or the EUKey's is left in a device that was wiped.
+// TestWipe: an EUKey is in memory once, the one before it is not, and of a device that was
+// wiped nothing is left.
 func TestWipe(t *testing.T) {
 	v := vectors(t)[0]
 	d := newTwin(t, ports[0], &v, "")
 	d.hold(1)
 	if got := d.do("secret %x", v.EUKeys[0]).result[0]; got != "1" {
-		t.Fatal("the EUKey that is held is not in memory: this test looks in the wrong place")
+		t.Fatalf("the EUKey that is held is in memory %s times, want once", got)
 	}
 	d.do("script %x", v.RandPNE)
 	d.message(d.now, v.AuthChallenge)

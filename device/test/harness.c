@@ -358,16 +358,16 @@ static void frame(char **w)
 	print_hex("R", buf, cpns_frame(buf, len));
 }
 
-/* secrets tells whether a key, in hex, is anywhere in the device's memory. */
+/* secrets tells how often a key, in hex, is in the device's memory. */
 static void secrets(char **w)
 {
 	uint8_t key[64];
 	size_t len = unhex(key, sizeof key, w[1]), at = 0;
 	const uint8_t *memory = (const uint8_t *)&h.pne;
-	bool found = false;
+	unsigned found = 0;
 	for (; len != 0 && at + len <= sizeof h.pne; at++)
-		found = found || memcmp(memory + at, key, len) == 0;
-	printf("R %d\n", found);
+		found += memcmp(memory + at, key, len) == 0;
+	printf("R %u\n", found);
 }
 
 static void x25519(char **w)
