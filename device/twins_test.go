@@ -34,6 +34,8 @@ type twins struct {
 	randGW  [16]byte
 	randPNE [16]byte
 	iv      uint32
+	hello   uint64 // when the latest hello was said
+	after   int64  // what the latest poll said
 	did     []string
 	seen    map[string]int // kinds of events, that all of them were
 }
@@ -140,6 +142,7 @@ func (tw *twins) learn(msg []byte) {
 	}
 	switch m := m.(type) {
 	case *cpns.Hello:
+		tw.hello = tw.ms
 		if err := m.Verify(tw.tk); err != nil {
 			tw.t.Fatal(err)
 		}
@@ -162,6 +165,7 @@ func (tw *twins) poll() {
 		got = a.result[0]
 		return a
 	}, func() { after = tw.sibling.poll() })
+	tw.after = after
 	want := strconv.FormatUint(uint64(uint32(after)), 10)
 	if got != want {
 		tw.differ("poll", "when to look again", got, want)
@@ -348,13 +352,26 @@ func (tw *twins) broken() (string, []byte) {
 
 var pauses = []uint64{0, 0, 1, 19, 20, 21, 100, 250, 599, 600, 999, 1000, 1001, 4999, 5000, 9999, 10000, 60_000, 600_000}
 
+// wait lets time pass: up to an edge of the schedule, more often than not.
+func (tw *twins) wait() {
+	switch tw.rnd.IntN(4) {
+	case 0:
+		tw.ms += pauses[tw.rnd.IntN(len(pauses))]
+	case 1:
+		tw.ms += uint64(tw.rnd.IntN(3000))
+	case 2: // when a hello is due, or just before
+		if tw.after > 0 {
+			tw.ms += uint64(tw.after) - uint64(tw.rnd.IntN(2))
+		}
+	case 3: // so long after the latest hello
+		at := tw.hello + []uint64{999, 1000, 9999, 10000}[tw.rnd.IntN(4)]
+		tw.ms = max(tw.ms, at)
+	}
+}
+
 // step is one thing that happens.
 func (tw *twins) step() {
-	if tw.mostly(3) {
-		tw.ms += pauses[tw.rnd.IntN(len(pauses))]
-	} else {
-		tw.ms += uint64(tw.rnd.IntN(3000))
-	}
+	tw.wait()
 	var what string
 	var msg []byte
 	switch tw.rnd.IntN(20) {

@@ -34,7 +34,7 @@ compile() {
 	for file; do
 		# shellcheck disable=SC2086 # a list of flags
 		arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb -Os -std=c11 -g -ffreestanding -ffunction-sections -fdata-sections \
-			-I device/include -I device/storage -I $board -I "$bearssl/inc" $compile_flags -c "$file" -o "$folder/$(basename "$file" .c).o"
+			-I device/include -I device/storage -I device/examples -I $board -I "$bearssl/inc" $compile_flags -c "$file" -o "$folder/$(basename "$file" .c).o"
 	done
 }
 

@@ -16,6 +16,6 @@ psa) flags=-DCPNS_PSA libraries=-lmbedcrypto ;;
 esac
 mkdir -p "$out"
 # shellcheck disable=SC2086 # lists of flags
-exec cc -std=c11 ${CFLAGS:--O2 -g} -Wall -Wextra -Werror -I device/include -I device/storage $flags \
+exec cc -std=c11 ${CFLAGS:--O2 -g} -Wall -Wextra -Werror -I device/include -I device/storage -I device/examples $flags \
 	device/src/*.c device/ports/"$port"/*.c device/storage/cpns_file.c device/examples/posix/pne-posix.c \
 	-lmosquitto $libraries -o "$out/pne-posix-$port"

@@ -49,6 +49,56 @@ static struct {
 	cpns_file_t file;
 } h;
 
+/* The cryptography, which fails as it is told. It is linked with --wrap. */
+static long crypto_left = -1; /* calls that still work; below 0: any number */
+
+static bool crypto_fails(void)
+{
+	if (crypto_left < 0)
+		return false;
+	if (crypto_left == 0)
+		return true;
+	crypto_left--;
+	return false;
+}
+
+int __real_cpns_sha256(uint8_t out[32], const cpns_bytes_t *in, size_t n);
+int __wrap_cpns_sha256(uint8_t out[32], const cpns_bytes_t *in, size_t n);
+int __wrap_cpns_sha256(uint8_t out[32], const cpns_bytes_t *in, size_t n)
+{
+	return crypto_fails() ? -1 : __real_cpns_sha256(out, in, n);
+}
+
+int __real_cpns_hmac(uint8_t out[32], cpns_bytes_t key, const cpns_bytes_t *in, size_t n);
+int __wrap_cpns_hmac(uint8_t out[32], cpns_bytes_t key, const cpns_bytes_t *in, size_t n);
+int __wrap_cpns_hmac(uint8_t out[32], cpns_bytes_t key, const cpns_bytes_t *in, size_t n)
+{
+	return crypto_fails() ? -1 : __real_cpns_hmac(out, key, in, n);
+}
+
+int __real_cpns_hkdf(uint8_t out[32], const cpns_bytes_t *s, size_t n_s, cpns_bytes_t salt, const cpns_bytes_t *i, size_t n_i);
+int __wrap_cpns_hkdf(uint8_t out[32], const cpns_bytes_t *s, size_t n_s, cpns_bytes_t salt, const cpns_bytes_t *i, size_t n_i);
+int __wrap_cpns_hkdf(uint8_t out[32], const cpns_bytes_t *s, size_t n_s, cpns_bytes_t salt, const cpns_bytes_t *i, size_t n_i)
+{
+	return crypto_fails() ? -1 : __real_cpns_hkdf(out, s, n_s, salt, i, n_i);
+}
+
+int __real_cpns_open(const uint8_t key[32], const uint8_t iv[12], cpns_bytes_t aad, uint8_t *data, size_t len);
+int __wrap_cpns_open(const uint8_t key[32], const uint8_t iv[12], cpns_bytes_t aad, uint8_t *data, size_t len);
+int __wrap_cpns_open(const uint8_t key[32], const uint8_t iv[12], cpns_bytes_t aad, uint8_t *data, size_t len)
+{
+	return crypto_fails() ? -1 : __real_cpns_open(key, iv, aad, data, len);
+}
+
+#if CPNS_X25519
+int __real_cpns_x25519(uint8_t out[32], const uint8_t private_key[32], const uint8_t *public_key);
+int __wrap_cpns_x25519(uint8_t out[32], const uint8_t private_key[32], const uint8_t *public_key);
+int __wrap_cpns_x25519(uint8_t out[32], const uint8_t private_key[32], const uint8_t *public_key)
+{
+	return crypto_fails() ? -1 : __real_cpns_x25519(out, private_key, public_key);
+}
+#endif
+
 static void print_hex(const char *what, const uint8_t *p, size_t len)
 {
 	printf("%s ", what);
@@ -460,7 +510,10 @@ static void run(char **w, int n)
 		h.random_fails = atoi(w[1]) != 0;
 	else if (strcmp(c, "sendfails") == 0)
 		h.send_fails = atoi(w[1]) != 0;
-	else if (strcmp(c, "seed") == 0)
+	else if (strcmp(c, "cryptoleft") == 0) {
+		printf("R %ld\n", crypto_left);
+		crypto_left = atol(w[1]);
+	} else if (strcmp(c, "seed") == 0)
 		h.random_state = strtoull(w[1], NULL, 10);
 	else if (strcmp(c, "script") == 0) {
 		h.script_at = 0;

@@ -14,6 +14,7 @@
 #include "board.h"
 #include "cpns_flash.h"
 #include "cpns_pne.h"
+#include "event_names.h"
 
 static struct {
 	uint8_t magic[8], entity_len, tk_len, zeros[6];
@@ -40,12 +41,8 @@ static int on_send(void *user, const uint8_t *data, size_t len)
 
 static void on_event(void *user, const cpns_event_t *e)
 {
-	static const char *const kinds[] = {
-		"ignored", "malformed", "repeated", "identify", "stored", "authenticated",
-		"stayed", "refused", "hello", "no hello", "record lost", "slot failed",
-	};
 	(void)user;
-	print(kinds[e->kind]);
+	print(event_name(e->kind));
 	if (e->epoch != 0 || e->kind == CPNS_HELLO) {
 		print(" epoch ");
 		print_number(e->epoch);

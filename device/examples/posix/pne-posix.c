@@ -32,6 +32,7 @@
 
 #include "cpns_file.h"
 #include "cpns_pne.h"
+#include "event_names.h"
 
 enum { RETRY_MS = 1000, IDLE_MS = 500, TOPIC_SIZE = 256 };
 
@@ -66,12 +67,8 @@ static uint32_t now(void)
 
 static void on_event(void *user, const cpns_event_t *e)
 {
-	static const char *const kinds[] = {
-		"ignored", "malformed", "repeated", "identify", "stored", "authenticated",
-		"stayed", "refused", "hello", "no hello", "record lost", "slot failed",
-	};
 	(void)user;
-	printf("%s epoch %" PRIu32 " index %u why %u status %u\n", kinds[e->kind], e->epoch, e->index, e->why, e->status);
+	printf("%s epoch %" PRIu32 " index %u why %u status %u\n", event_name(e->kind), e->epoch, e->index, e->why, e->status);
 	fflush(stdout);
 }
 

@@ -1,0 +1,105 @@
+package device
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestFailingCryptography has each call of the cryptography fail, one after the other, in
+// each thing that a device does. Whatever fails, it holds what it held or the new key
+// whole; nothing is acknowledged that is not held; and the same message again, once the
+// cryptography works, gets what it would have got.
+func TestFailingCryptography(t *testing.T) {
+	v := vectors(t)[0]
+	d := newKeeper(t, &v, "n")
+	image := d.do("nor").result[0]
+	fresh := strings.Repeat("ff", norSize)
+	steps := []struct {
+		name      string
+		nor       string
+		before    func() // brings the device there
+		msg, want []byte
+		held      [2]int // indexes, before and after
+	}{
+		{"notification", fresh, func() { d.hello(v.Nonce) }, v.Notification, v.Ack, [2]int{0, 1}},
+		{"challenge", image, func() { d.do("script %x", v.RandPNE) }, v.AuthChallenge, v.AuthResponse, [2]int{1, 1}},
+		{"update", image, d.challenged, v.Update, v.UpdateAck, [2]int{1, 2}},
+		{"stay", image, d.challenged, v.Stay, v.StayAck, [2]int{1, 1}},
+	}
+	index := func() (n int) {
+		var holds, epoch int
+		if _, err := fmt.Sscan(d.held(), &holds, &epoch, &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, s := range steps {
+		failures := 0
+		for calls := 0; ; calls++ {
+			d.do("power")
+			d.do("nor %s", s.nor)
+			d.restart()
+			s.before()
+			if got := index(); got != s.held[0] {
+				t.Fatalf("%s: it begins with index %d", s.name, got)
+			}
+			d.do("cryptoleft %d", calls)
+			a := d.message(d.now, s.msg)
+			left := d.do("cryptoleft -1").result[0]
+			now := index()
+			acknowledged := len(a.said) == 1 && string(a.said[0]) == string(s.want)
+			switch {
+			case now != s.held[0] && now != s.held[1]:
+				t.Fatalf("%s, %d calls: it holds index %d", s.name, calls, now)
+			case acknowledged && now != s.held[1]:
+				t.Fatalf("%s, %d calls: acknowledged, and index %d is held", s.name, calls, now)
+			}
+			if s.name == "challenge" && !acknowledged {
+				d.do("script %x", v.RandPNE)
+			}
+			if got := d.message(d.now, s.msg); len(got.said) != 1 || string(got.said[0]) != string(s.want) {
+				t.Fatalf("%s, %d calls: the same again got %x, %v", s.name, calls, got.said, got.events)
+			}
+			if index() != s.held[1] {
+				t.Fatalf("%s, %d calls: after the same again it holds index %d", s.name, calls, index())
+			}
+			if got, _ := d.restart(); got != s.held[1] {
+				t.Fatalf("%s, %d calls: after a power cut it holds index %d", s.name, calls, got)
+			}
+			if left != "0" {
+				break // no call has failed
+			}
+			failures++
+		}
+		if failures < 2 {
+			t.Errorf("%s: %d calls failed, want some", s.name, failures)
+		}
+		t.Logf("%s: %d calls", s.name, failures)
+	}
+
+	// A hello: nothing is said, the device tells why, and says it later.
+	for calls := range 3 { // HKDF, HMAC, SHA-256
+		d.do("power")
+		d.do("nor %s", image)
+		d.restart()
+		d.now += 100_000
+		d.do("up %d", d.now)
+		d.do("cryptoleft %d", calls)
+		a := d.do("poll %d", d.now)
+		d.do("cryptoleft -1")
+		if len(a.said) != 0 || len(a.events) != 1 || a.events[0].kind != kindNoHello || a.events[0].why != 9 {
+			t.Errorf("a hello, %d calls: %x, %v; want to be told that the cryptography failed", calls, a.said, a.events)
+		}
+		d.now += 10_000
+		if a := d.do("poll %d", d.now); len(a.said) != 1 {
+			t.Errorf("a hello, %d calls: nothing came of it later", calls)
+		}
+	}
+	// Starting: it refuses.
+	d.do("cryptoleft 0")
+	if got := d.do("boot %d", d.now).result[0]; got != "6" {
+		t.Errorf("starting without cryptography: %s, want 6", got)
+	}
+	d.do("cryptoleft -1")
+}
