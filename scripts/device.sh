@@ -79,19 +79,17 @@ checkers() {
 		done
 		echo "  $file"
 	done
-	asked=$(cd "$work" && for file in "$OLDPWD"/device/src/*.c; do nm -u "$(basename "$file" .c).o"; done | awk '{ print $2 }' | sort -u | tr '\n' ' ')
-	for symbol in $asked; do
-		case $symbol in
-		memcpy | memset | memcmp | cpns_*) ;;
-		*)
-			nm "$work"/*.o | grep -q " [TRD] $symbol$" || {
-				echo "device: the library asks for $symbol" >&2
-				return 1
-			}
-			;;
-		esac
-	done
-	state=$(cd "$work" && for file in "$OLDPWD"/device/src/*.c; do nm "$(basename "$file" .c).o"; done | awk '$2 ~ /[bBdDC]/ && $3 !~ /^labels/ { print $3 }')
+	objects=$(for file in device/src/*.c; do echo "$work/$(basename "$file" .c).o"; done)
+	# shellcheck disable=SC2086 # a list of files
+	asked=$(nm -u $objects | awk '{ print $2 }' | grep -vxE 'memcpy|memset|memcmp|cpns_[a-z0-9_]+' | sort -u | tr '\n' ' ')
+	# shellcheck disable=SC2086
+	given=$(nm -g --defined-only $objects | awk 'NF == 3 && $3 !~ /^cpns_/ { print $3 }' | tr '\n' ' ')
+	if [ -n "$(echo "$asked$given" | tr -d ' ')" ]; then
+		echo "device: the library asks for $asked, and gives others $given" >&2
+		return 1
+	fi
+	# shellcheck disable=SC2086
+	state=$(nm $objects | awk '$2 ~ /[bBdDC]/ && $3 !~ /^labels/ { print $3 }')
 	if [ -n "$state" ]; then
 		echo "device: the library has global state: $state" >&2
 		return 1
@@ -101,6 +99,11 @@ checkers() {
 		# shellcheck disable=SC2086
 		! command -v $compiler >/dev/null || $compiler -std=c++11 -Wall -Wextra -Wpedantic -Werror $includes -c "$work/header.cpp" -o "$work/header.o"
 	done
+	scripts/device-single.sh "$work/cpns_pne_single.h"
+	printf '#define CPNS_PNE_IMPLEMENTATION\n#include "cpns_pne_single.h"\n' >"$work/single.c"
+	gcc -std=c11 -Wall -Wextra -Werror -O2 -c "$work/single.c" -o "$work/single.o"
+	printf '#include "cpns_pne_single.h"\ncpns_pne_t pne;\n' >"$work/single.cpp"
+	g++ -std=c++11 -Wall -Wextra -Werror -c "$work/single.cpp" -o "$work/single.o"
 	# shellcheck disable=SC2086
 	clang-tidy --quiet --warnings-as-errors='*' \
 		--checks='bugprone-*,cert-*,clang-analyzer-*,misc-*,performance-*,portability-*,readability-misleading-indentation,readability-redundant-*,readability-inconsistent-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-cert-dcl37-c,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-misc-no-recursion' \

@@ -7,14 +7,14 @@
 static void write_context(const cpns_pne_t *pne, writer_t *w, uint8_t type, const uint8_t rands[32], uint32_t epoch,
                           uint16_t index)
 {
-	write_head(w, MAJOR_ARRAY, 7);
-	write_head(w, MAJOR_UNSIGNED, type);
-	write_text(w, pne->config->entity_id, entity_len(pne));
-	write_text(w, pne->held.g, pne->held.g_len);
-	write_bytes(w, rands, NONCE_SIZE);
-	write_bytes(w, rands + NONCE_SIZE, NONCE_SIZE);
-	write_head(w, MAJOR_UNSIGNED, epoch);
-	write_head(w, MAJOR_UNSIGNED, index);
+	cpns_write_head(w, MAJOR_ARRAY, 7);
+	cpns_write_head(w, MAJOR_UNSIGNED, type);
+	cpns_write_text(w, pne->config->entity_id, cpns_entity_len(pne));
+	cpns_write_text(w, pne->held.g, pne->held.g_len);
+	cpns_write_bytes(w, rands, NONCE_SIZE);
+	cpns_write_bytes(w, rands + NONCE_SIZE, NONCE_SIZE);
+	cpns_write_head(w, MAJOR_UNSIGNED, epoch);
+	cpns_write_head(w, MAJOR_UNSIGNED, index);
 }
 
 /* respond builds the auth-response to a challenge: the same bytes for the same rands. */
@@ -23,43 +23,43 @@ static size_t respond(const cpns_pne_t *pne, const uint8_t rands[32], uint8_t *s
 	uint8_t key[32];
 	writer_t w = {scratch, SCRATCH_SIZE, 0}; /* first external_aad */
 	write_context(pne, &w, TYPE_AUTH_RESPONSE, rands, pne->held.epoch, pne->held.index);
-	bool done = derive(pne, key, FOR_AUTHENTICATION, piece(pne->held.key, CPNS_KEY_SIZE), piece(NULL, 0), piece(rands, 32)) &&
-	            mac0_tag(key, &w);
+	bool done = cpns_derive(pne, key, FOR_AUTHENTICATION, piece(pne->held.key, CPNS_KEY_SIZE), piece(NULL, 0), piece(rands, 32)) &&
+	            cpns_mac0_tag(key, &w);
 	if (!done) {
 		cpns_wipe(key, sizeof key);
 		return 0;
 	}
 	w = (writer_t){scratch + AT_SAID, CPNS_SAID_MAX, 0};
-	write_head(&w, MAJOR_ARRAY, 6);
-	write_head(&w, MAJOR_UNSIGNED, TYPE_AUTH_RESPONSE);
-	write_text(&w, pne->config->entity_id, entity_len(pne));
-	write_bytes(&w, rands + NONCE_SIZE, NONCE_SIZE);
-	write_head(&w, MAJOR_UNSIGNED, pne->held.epoch);
-	write_head(&w, MAJOR_UNSIGNED, pne->held.index);
-	write_mac0(&w, key);
+	cpns_write_head(&w, MAJOR_ARRAY, 6);
+	cpns_write_head(&w, MAJOR_UNSIGNED, TYPE_AUTH_RESPONSE);
+	cpns_write_text(&w, pne->config->entity_id, cpns_entity_len(pne));
+	cpns_write_bytes(&w, rands + NONCE_SIZE, NONCE_SIZE);
+	cpns_write_head(&w, MAJOR_UNSIGNED, pne->held.epoch);
+	cpns_write_head(&w, MAJOR_UNSIGNED, pne->held.index);
+	cpns_write_mac0(&w, key);
 	return w.len;
 }
 
-/* auth_challenge proves the EUKey that is held to the gateway that gave it, and to no
+/* cpns_auth_challenge proves the EUKey that is held to the gateway that gave it, and to no
  * other. A challenge is open from its response until an update or a notification is
  * taken, or another challenge comes: anybody on the link can send that in the
  * gateway's name, and does no more by it than have the gateway begin again. */
-size_t auth_challenge(cpns_pne_t *pne, const message_t *m, uint8_t *scratch, cpns_event_t *event)
+size_t cpns_auth_challenge(cpns_pne_t *pne, const message_t *m, uint8_t *scratch, cpns_event_t *event)
 {
 	uint8_t rands[32];
 	if (!holds(pne) || m->g_len != pne->held.g_len || memcmp(m->g, pne->held.g, m->g_len) != 0)
-		return silent(event, CPNS_WHY_OTHER_GATEWAY);
+		return cpns_silent(event, CPNS_WHY_OTHER_GATEWAY);
 	if (pne->challenge.open && memcmp(pne->challenge.rands, m->rand, NONCE_SIZE) == 0) {
 		event->kind = CPNS_REPEATED;
 		return respond(pne, pne->challenge.rands, scratch);
 	}
 	memcpy(rands, m->rand, NONCE_SIZE);
-	cpns_why_t why = draw(pne, rands + NONCE_SIZE);
+	cpns_why_t why = cpns_draw(pne, rands + NONCE_SIZE);
 	if (why != CPNS_WHY_NONE)
-		return silent(event, why);
+		return cpns_silent(event, why);
 	size_t len = respond(pne, rands, scratch);
 	if (len == 0)
-		return silent(event, CPNS_WHY_CRYPTO);
+		return cpns_silent(event, CPNS_WHY_CRYPTO);
 	memcpy(pne->challenge.rands, rands, sizeof rands);
 	pne->challenge.open = true;
 	event->kind = CPNS_AUTHENTICATED;
@@ -73,9 +73,9 @@ static NOINLINE bool open_update(const cpns_pne_t *pne, const message_t *m, uint
 	uint8_t key[32];
 	writer_t w = {scratch + AT_AAD, SCRATCH_SIZE - AT_AAD, 0};
 	write_context(pne, &w, TYPE_EUKEY_UPDATE, pne->challenge.rands, m->epoch, m->index);
-	bool opened = derive(pne, key, FOR_UPDATE, tk_of(pne), piece(pne->held.key, CPNS_KEY_SIZE),
+	bool opened = cpns_derive(pne, key, FOR_UPDATE, tk_of(pne), piece(pne->held.key, CPNS_KEY_SIZE),
 	                     piece(pne->challenge.rands, sizeof pne->challenge.rands)) &&
-	              open_sealed(key, m, scratch, w.len);
+	              cpns_open_sealed(key, m, scratch, w.len);
 	cpns_wipe(key, sizeof key);
 	return opened;
 }
@@ -89,31 +89,31 @@ static NOINLINE bool follows(const cpns_pne_t *pne, const uint8_t key[32])
 	return cpns_sha256(hash, &all, 1) == 0 && cpns_equal(hash, pne->held.key, sizeof hash);
 }
 
-/* eukey_update takes the update that ends the authentication of the open challenge:
+/* cpns_eukey_update takes the update that ends the authentication of the open challenge:
  * the next EUKey, or none, where the device stays on its key. An update that opens
  * proves that the gateway holds TK and the EUKey: the authentication is mutual, and
  * leaves a session key. */
-size_t eukey_update(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], uint8_t *scratch, cpns_event_t *event)
+size_t cpns_eukey_update(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], uint8_t *scratch, cpns_event_t *event)
 {
-	if (taken_again(pne, hash)) {
+	if (cpns_taken_again(pne, hash)) {
 		event->kind = CPNS_REPEATED;
-		return acknowledge_taken(pne, scratch);
+		return cpns_acknowledge_taken(pne, scratch);
 	}
 	if (!pne->challenge.open)
-		return silent(event, CPNS_WHY_NO_CHALLENGE_WAITS);
+		return cpns_silent(event, CPNS_WHY_NO_CHALLENGE_WAITS);
 	if (!open_update(pne, m, scratch))
-		return refuse(pne, m, ACK_CANNOT_DECRYPT, CPNS_WHY_DOES_NOT_OPEN, scratch, event);
+		return cpns_refuse(pne, m, ACK_CANNOT_DECRYPT, CPNS_WHY_DOES_NOT_OPEN, scratch, event);
 	size_t len = m->sealed_len - TAG_SIZE;
 	bool moves = len == CPNS_KEY_SIZE;
 	unsigned index = pne->held.index + (moves ? 1u : 0u);
 	if ((len != 0 && !moves) || m->epoch != pne->held.epoch || m->index != index)
-		return refuse(pne, m, ACK_STALE, CPNS_WHY_STALE, scratch, event);
+		return cpns_refuse(pne, m, ACK_STALE, CPNS_WHY_STALE, scratch, event);
 	if (moves && !follows(pne, m->sealed))
-		return refuse(pne, m, ACK_CHAIN_BROKEN, CPNS_WHY_CHAIN_BROKEN, scratch, event);
-	if (moves && !hold(pne, m->epoch, m->index, pne->held.g, pne->held.g_len, m->sealed, scratch))
-		return refuse(pne, m, ACK_NOT_STORED, CPNS_WHY_NOT_STORED, scratch, event);
-	len = take(pne, TYPE_EUKEY_UPDATE, hash, pne->challenge.rands, scratch);
-	pne->agreed = derive(pne, pne->session, FOR_SESSION, piece(pne->held.key, CPNS_KEY_SIZE), piece(NULL, 0),
+		return cpns_refuse(pne, m, ACK_CHAIN_BROKEN, CPNS_WHY_CHAIN_BROKEN, scratch, event);
+	if (moves && !cpns_hold(pne, m->epoch, m->index, pne->held.g, pne->held.g_len, m->sealed, scratch))
+		return cpns_refuse(pne, m, ACK_NOT_STORED, CPNS_WHY_NOT_STORED, scratch, event);
+	len = cpns_take(pne, TYPE_EUKEY_UPDATE, hash, pne->challenge.rands, scratch);
+	pne->agreed = cpns_derive(pne, pne->session, FOR_SESSION, piece(pne->held.key, CPNS_KEY_SIZE), piece(NULL, 0),
 	                     piece(pne->challenge.rands, sizeof pne->challenge.rands));
 	cpns_wipe(&pne->challenge, sizeof pne->challenge); /* one update for each */
 	event->kind = moves ? CPNS_STORED : CPNS_STAYED;

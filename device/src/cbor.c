@@ -4,8 +4,8 @@
  * (RFC 8949, 4.2.1), and lengths are definite. */
 #include "internal.h"
 
-/* read_raw gives the next size bytes; NULL, and bad, where they are not there. */
-uint8_t *read_raw(reader_t *r, size_t size)
+/* cpns_read_raw gives the next size bytes; NULL, and bad, where they are not there. */
+uint8_t *cpns_read_raw(reader_t *r, size_t size)
 {
 	if (r->bad || (size_t)(r->end - r->at) < size) {
 		r->bad = true;
@@ -16,10 +16,10 @@ uint8_t *read_raw(reader_t *r, size_t size)
 	return p;
 }
 
-/* read_head reads the head of an item of that major type, and returns its argument. */
-uint64_t read_head(reader_t *r, unsigned major)
+/* cpns_read_head reads the head of an item of that major type, and returns its argument. */
+uint64_t cpns_read_head(reader_t *r, unsigned major)
 {
-	const uint8_t *first = read_raw(r, 1);
+	const uint8_t *first = cpns_read_raw(r, 1);
 	if (first == NULL || *first >> 5 != major) {
 		r->bad = true;
 		return 0;
@@ -32,7 +32,7 @@ uint64_t read_head(reader_t *r, unsigned major)
 		return 0;
 	}
 	size_t size = (size_t)1 << (info - 24);
-	const uint8_t *p = read_raw(r, size);
+	const uint8_t *p = cpns_read_raw(r, size);
 	if (p == NULL)
 		return 0;
 	uint64_t value = 0;
@@ -44,9 +44,9 @@ uint64_t read_head(reader_t *r, unsigned major)
 	return value;
 }
 
-uint32_t read_unsigned(reader_t *r, uint32_t max)
+uint32_t cpns_read_unsigned(reader_t *r, uint32_t max)
 {
-	uint64_t value = read_head(r, MAJOR_UNSIGNED);
+	uint64_t value = cpns_read_head(r, MAJOR_UNSIGNED);
 	if (value > max) {
 		r->bad = true;
 		return 0;
@@ -54,23 +54,23 @@ uint32_t read_unsigned(reader_t *r, uint32_t max)
 	return (uint32_t)value;
 }
 
-uint8_t *read_bytes(reader_t *r, size_t size)
+uint8_t *cpns_read_bytes(reader_t *r, size_t size)
 {
-	if (read_head(r, MAJOR_BYTES) != size)
+	if (cpns_read_head(r, MAJOR_BYTES) != size)
 		r->bad = true;
-	return read_raw(r, size);
+	return cpns_read_raw(r, size);
 }
 
-/* read_exactly reads bytes that can be no others. */
-void read_exactly(reader_t *r, const void *want, size_t size)
+/* cpns_read_exactly reads bytes that can be no others. */
+void cpns_read_exactly(reader_t *r, const void *want, size_t size)
 {
-	const uint8_t *p = read_raw(r, size);
+	const uint8_t *p = cpns_read_raw(r, size);
 	if (p == NULL || memcmp(p, want, size) != 0)
 		r->bad = true;
 }
 
-/* read_null reads a null, if the next item is one. */
-bool read_null(reader_t *r)
+/* cpns_read_null reads a null, if the next item is one. */
+bool cpns_read_null(reader_t *r)
 {
 	if (r->bad || r->at == r->end || *r->at != 0xf6)
 		return false;
@@ -78,7 +78,7 @@ bool read_null(reader_t *r)
 	return true;
 }
 
-void write_raw(writer_t *w, const void *data, size_t size)
+void cpns_write_raw(writer_t *w, const void *data, size_t size)
 {
 	if (size > w->size - w->len)
 		return;
@@ -86,7 +86,7 @@ void write_raw(writer_t *w, const void *data, size_t size)
 	w->len += size;
 }
 
-void write_head(writer_t *w, unsigned major, uint32_t value)
+void cpns_write_head(writer_t *w, unsigned major, uint32_t value)
 {
 	uint8_t head[5];
 	size_t size = value < 24 ? 0 : value < 0x100 ? 1 : value < 0x10000 ? 2 : 4;
@@ -94,17 +94,17 @@ void write_head(writer_t *w, unsigned major, uint32_t value)
 	head[0] = (uint8_t)(major << 5 | info);
 	for (size_t i = 0; i < size; i++)
 		head[1 + i] = (uint8_t)(value >> 8 * (size - 1 - i));
-	write_raw(w, head, 1 + size);
+	cpns_write_raw(w, head, 1 + size);
 }
 
-void write_bytes(writer_t *w, const void *data, size_t size)
+void cpns_write_bytes(writer_t *w, const void *data, size_t size)
 {
-	write_head(w, MAJOR_BYTES, (uint32_t)size);
-	write_raw(w, data, size);
+	cpns_write_head(w, MAJOR_BYTES, (uint32_t)size);
+	cpns_write_raw(w, data, size);
 }
 
-void write_text(writer_t *w, const char *text, size_t size)
+void cpns_write_text(writer_t *w, const char *text, size_t size)
 {
-	write_head(w, MAJOR_TEXT, (uint32_t)size);
-	write_raw(w, text, size);
+	cpns_write_head(w, MAJOR_TEXT, (uint32_t)size);
+	cpns_write_raw(w, text, size);
 }

@@ -36,7 +36,7 @@ size_t cpns_frame(uint8_t buf[CPNS_FRAME_MAX], size_t len)
 	return end;
 }
 
-int unstuff(uint8_t *frame, size_t len)
+int cpns_unstuff(uint8_t *frame, size_t len)
 {
 	size_t n = 0; /* bytes decoded: never ahead of those read */
 	for (size_t i = 0; i < len;) {

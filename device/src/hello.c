@@ -5,7 +5,7 @@
  *     hello = [1, 1, e, nonce, epoch, index, [24], ? x25519, COSE_Mac0] */
 #include "internal.h"
 
-cpns_why_t draw(const cpns_pne_t *pne, uint8_t r[NONCE_SIZE])
+cpns_why_t cpns_draw(const cpns_pne_t *pne, uint8_t r[NONCE_SIZE])
 {
 	const cpns_config_t *c = pne->config;
 	if (c->random != NULL)
@@ -31,28 +31,28 @@ static size_t build_hello(const cpns_pne_t *pne, const uint8_t nonce[NONCE_SIZE]
 	writer_t w = {scratch + AT_SAID, CPNS_SAID_MAX, 0};
 	uint32_t elements = pne->config->x25519 ? 9 : 8;
 	/* First without its COSE_Mac0, which is what the tag is of. */
-	write_head(&w, MAJOR_ARRAY, elements - 1);
-	write_head(&w, MAJOR_UNSIGNED, TYPE_HELLO);
-	write_head(&w, MAJOR_UNSIGNED, VERSION);
-	write_text(&w, pne->config->entity_id, entity_len(pne));
-	write_bytes(&w, nonce, NONCE_SIZE);
-	write_head(&w, MAJOR_UNSIGNED, epoch);
-	write_head(&w, MAJOR_UNSIGNED, index);
-	write_head(&w, MAJOR_ARRAY, 1);
-	write_head(&w, MAJOR_UNSIGNED, 24); /* ChaCha20-Poly1305 */
+	cpns_write_head(&w, MAJOR_ARRAY, elements - 1);
+	cpns_write_head(&w, MAJOR_UNSIGNED, TYPE_HELLO);
+	cpns_write_head(&w, MAJOR_UNSIGNED, VERSION);
+	cpns_write_text(&w, pne->config->entity_id, cpns_entity_len(pne));
+	cpns_write_bytes(&w, nonce, NONCE_SIZE);
+	cpns_write_head(&w, MAJOR_UNSIGNED, epoch);
+	cpns_write_head(&w, MAJOR_UNSIGNED, index);
+	cpns_write_head(&w, MAJOR_ARRAY, 1);
+	cpns_write_head(&w, MAJOR_UNSIGNED, 24); /* ChaCha20-Poly1305 */
 #if CPNS_X25519
 	if (pne->config->x25519)
-		write_bytes(&w, pne->hello.public_key, sizeof pne->hello.public_key);
+		cpns_write_bytes(&w, pne->hello.public_key, sizeof pne->hello.public_key);
 #endif
 	uint8_t key[32];
-	bool done = derive(pne, key, FOR_HELLO, tk_of(pne), piece(NULL, 0), piece(nonce, NONCE_SIZE)) &&
-	            mac0_tag(key, &w);
+	bool done = cpns_derive(pne, key, FOR_HELLO, tk_of(pne), piece(NULL, 0), piece(nonce, NONCE_SIZE)) &&
+	            cpns_mac0_tag(key, &w);
 	if (!done) {
 		cpns_wipe(key, sizeof key);
 		return 0;
 	}
 	w.start[0] = (uint8_t)(MAJOR_ARRAY << 5 | elements);
-	write_mac0(&w, key);
+	cpns_write_mac0(&w, key);
 	return w.len;
 }
 
@@ -75,14 +75,14 @@ static cpns_why_t make_pair(cpns_pne_t *pne)
 	return CPNS_WHY_NONE;
 }
 
-/* say_new_hello makes a new one, and says it. From now on a notification is taken
+/* cpns_say_new_hello makes a new one, and says it. From now on a notification is taken
  * only in answer to this one, also where the link lost it. */
-cpns_why_t say_new_hello(cpns_pne_t *pne, uint8_t *scratch)
+cpns_why_t cpns_say_new_hello(cpns_pne_t *pne, uint8_t *scratch)
 {
 	uint8_t nonce[NONCE_SIZE], hash[32];
 	cpns_why_t why = make_pair(pne);
 	if (why == CPNS_WHY_NONE)
-		why = draw(pne, nonce);
+		why = cpns_draw(pne, nonce);
 	if (why != CPNS_WHY_NONE)
 		return why;
 	uint32_t epoch = holds(pne) ? pne->held.epoch : 0; /* an epoch alone is nothing held */
@@ -99,30 +99,30 @@ cpns_why_t say_new_hello(cpns_pne_t *pne, uint8_t *scratch)
 	pne->schedule.jitter ^= mixed;
 	pne->schedule.made = 0;
 	pne->schedule.was_made = true;
-	return send_said(pne, scratch, len) ? CPNS_WHY_NONE : CPNS_WHY_SEND;
+	return cpns_send_said(pne, scratch, len) ? CPNS_WHY_NONE : CPNS_WHY_SEND;
 }
 
-/* same_hello_good tells whether the latest hello is not spent, and still says what
+/* cpns_same_hello_good tells whether the latest hello is not spent, and still says what
  * is held. An answer to it is as good as one to a new hello, and an answer that is
  * under way already is not made worthless. */
-bool same_hello_good(const cpns_pne_t *pne)
+bool cpns_same_hello_good(const cpns_pne_t *pne)
 {
 	return pne->hello.waits && pne->hello.index == pne->held.index &&
 	       (pne->held.index == 0 || pne->hello.epoch == pne->held.epoch);
 }
 
-cpns_why_t say_same_hello(cpns_pne_t *pne, uint8_t *scratch)
+cpns_why_t cpns_say_same_hello(cpns_pne_t *pne, uint8_t *scratch)
 {
 	size_t len = build_hello(pne, pne->hello.nonce, pne->hello.epoch, pne->hello.index, scratch);
 	if (len == 0)
 		return CPNS_WHY_CRYPTO;
-	return send_said(pne, scratch, len) ? CPNS_WHY_NONE : CPNS_WHY_SEND;
+	return cpns_send_said(pne, scratch, len) ? CPNS_WHY_NONE : CPNS_WHY_SEND;
 }
 
-/* spend_hello ends the hello that was answered by a notification that is taken, and
+/* cpns_spend_hello ends the hello that was answered by a notification that is taken, and
  * with it the X25519 pair. A second notification for it is not taken: a gateway
  * that forgot that it had answered, and was shown a copy, would use up a key. */
-void spend_hello(cpns_pne_t *pne)
+void cpns_spend_hello(cpns_pne_t *pne)
 {
 	cpns_wipe(&pne->hello, sizeof pne->hello);
 }

@@ -71,12 +71,12 @@ typedef struct {
 
 enum { MAJOR_UNSIGNED, MAJOR_NEGATIVE, MAJOR_BYTES, MAJOR_TEXT, MAJOR_ARRAY };
 
-uint64_t read_head(reader_t *r, unsigned major);
-uint32_t read_unsigned(reader_t *r, uint32_t max);
-uint8_t *read_bytes(reader_t *r, size_t size);
-uint8_t *read_raw(reader_t *r, size_t size);
-void read_exactly(reader_t *r, const void *want, size_t size);
-bool read_null(reader_t *r);
+uint64_t cpns_read_head(reader_t *r, unsigned major);
+uint32_t cpns_read_unsigned(reader_t *r, uint32_t max);
+uint8_t *cpns_read_bytes(reader_t *r, size_t size);
+uint8_t *cpns_read_raw(reader_t *r, size_t size);
+void cpns_read_exactly(reader_t *r, const void *want, size_t size);
+bool cpns_read_null(reader_t *r);
 
 /* A writer writes into what has room for size bytes. What would not fit is left
  * out; all that the library writes fits. */
@@ -86,10 +86,10 @@ typedef struct {
 	size_t len;
 } writer_t;
 
-void write_raw(writer_t *w, const void *data, size_t size);
-void write_head(writer_t *w, unsigned major, uint32_t value);
-void write_bytes(writer_t *w, const void *data, size_t size);
-void write_text(writer_t *w, const char *text, size_t size);
+void cpns_write_raw(writer_t *w, const void *data, size_t size);
+void cpns_write_head(writer_t *w, unsigned major, uint32_t value);
+void cpns_write_bytes(writer_t *w, const void *data, size_t size);
+void cpns_write_text(writer_t *w, const char *text, size_t size);
 
 /* ---- message.c */
 
@@ -108,16 +108,16 @@ typedef struct {
 	uint16_t index;
 } message_t;
 
-/* mac0_until_tag is a COSE_Mac0 up to its tag: [<< {1: 5} >>, {}, h'', tag]. */
-extern const uint8_t mac0_until_tag[9];
+/* cpns_mac0_until_tag is a COSE_Mac0 up to its tag: [<< {1: 5} >>, {}, h'', tag]. */
+extern const uint8_t cpns_mac0_until_tag[9];
 
 /* cpns_read_message reads a message of at most CPNS_MESSAGE_MAX bytes: false where
  * it is none of the protocol's. */
 bool cpns_read_message(message_t *m, uint8_t *msg, size_t len);
 
 bool cpns_name_ok(const char *name, size_t len);
-bool is_own(const cpns_pne_t *pne, const message_t *m);
-size_t entity_len(const cpns_pne_t *pne);
+bool cpns_is_own(const cpns_pne_t *pne, const message_t *m);
+size_t cpns_entity_len(const cpns_pne_t *pne);
 
 /* ---- cose.c */
 
@@ -133,18 +133,18 @@ typedef enum {
 
 /* derive is HKDF(secret | secret2, salt, the purpose's label | 0x00 | e, 32), with
  * 0x00 | g behind it for a session key. It wipes nothing but what it made itself. */
-bool derive(const cpns_pne_t *pne, uint8_t out[32], purpose_t purpose, cpns_bytes_t secret, cpns_bytes_t secret2,
+bool cpns_derive(const cpns_pne_t *pne, uint8_t out[32], purpose_t purpose, cpns_bytes_t secret, cpns_bytes_t secret2,
             cpns_bytes_t salt);
 
-/* mac0_tag puts the tag of the COSE_Mac0 of an external_aad in place of the key that it is
+/* cpns_mac0_tag puts the tag of the COSE_Mac0 of an external_aad in place of the key that it is
  * under. */
-bool mac0_tag(uint8_t key[32], const writer_t *aad);
+bool cpns_mac0_tag(uint8_t key[32], const writer_t *aad);
 
-void write_mac0(writer_t *w, const uint8_t tag[32]);
+void cpns_write_mac0(writer_t *w, const uint8_t tag[32]);
 
-/* open_sealed decrypts m's sealed in place; aad_len bytes of external_aad are at
+/* cpns_open_sealed decrypts m's sealed in place; aad_len bytes of external_aad are at
  * scratch + AT_AAD. The plaintext is TAG_SIZE bytes shorter than sealed. */
-bool open_sealed(const uint8_t key[32], const message_t *m, uint8_t *scratch, size_t aad_len);
+bool cpns_open_sealed(const uint8_t key[32], const message_t *m, uint8_t *scratch, size_t aad_len);
 
 /* NOINLINE keeps what a function needs off the stack while another is under way. */
 #ifdef __GNUC__
@@ -171,74 +171,74 @@ static inline bool holds(const cpns_pne_t *pne)
 
 /* ---- hello.c: what says one returns CPNS_WHY_NONE, or why it could not. */
 
-cpns_why_t say_new_hello(cpns_pne_t *pne, uint8_t *scratch);
-cpns_why_t say_same_hello(cpns_pne_t *pne, uint8_t *scratch);
-bool same_hello_good(const cpns_pne_t *pne);
-void spend_hello(cpns_pne_t *pne);
+cpns_why_t cpns_say_new_hello(cpns_pne_t *pne, uint8_t *scratch);
+cpns_why_t cpns_say_same_hello(cpns_pne_t *pne, uint8_t *scratch);
+bool cpns_same_hello_good(const cpns_pne_t *pne);
+void cpns_spend_hello(cpns_pne_t *pne);
 
 /* draw is the nonce of a hello, or rand-pne. */
-cpns_why_t draw(const cpns_pne_t *pne, uint8_t r[NONCE_SIZE]);
+cpns_why_t cpns_draw(const cpns_pne_t *pne, uint8_t r[NONCE_SIZE]);
 
 /* ---- schedule.c */
 
-void elapse(cpns_pne_t *pne, uint32_t now);
-uint32_t jitter(cpns_pne_t *pne, uint32_t bound);
-void schedule_begin(cpns_pne_t *pne);
-void schedule_identified(cpns_pne_t *pne, bool everybody);
-void schedule_opened(cpns_pne_t *pne);
-bool schedule_due(const cpns_pne_t *pne, uint32_t *after);
-void schedule_hello(cpns_pne_t *pne, uint8_t *scratch);
+void cpns_elapse(cpns_pne_t *pne, uint32_t now);
+uint32_t cpns_jitter(cpns_pne_t *pne, uint32_t bound);
+void cpns_schedule_begin(cpns_pne_t *pne);
+void cpns_schedule_identified(cpns_pne_t *pne, bool everybody);
+void cpns_schedule_opened(cpns_pne_t *pne);
+bool cpns_schedule_due(const cpns_pne_t *pne, uint32_t *after);
+void cpns_schedule_hello(cpns_pne_t *pne, uint8_t *scratch);
 
 /* ---- notification.c, authentication.c: what a message gets. They build the answer
  * at scratch + AT_SAID and return its length, 0 for silence; event is filled in. */
 
-size_t notification(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], uint8_t *scratch, cpns_event_t *event);
-size_t auth_challenge(cpns_pne_t *pne, const message_t *m, uint8_t *scratch, cpns_event_t *event);
-size_t eukey_update(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], uint8_t *scratch, cpns_event_t *event);
+size_t cpns_notification(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], uint8_t *scratch, cpns_event_t *event);
+size_t cpns_auth_challenge(cpns_pne_t *pne, const message_t *m, uint8_t *scratch, cpns_event_t *event);
+size_t cpns_eukey_update(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], uint8_t *scratch, cpns_event_t *event);
 
-size_t silent(cpns_event_t *event, cpns_why_t why);
-size_t refuse(const cpns_pne_t *pne, const message_t *m, uint8_t status, cpns_why_t why, uint8_t *scratch,
+size_t cpns_silent(cpns_event_t *event, cpns_why_t why);
+size_t cpns_refuse(const cpns_pne_t *pne, const message_t *m, uint8_t status, cpns_why_t why, uint8_t *scratch,
               cpns_event_t *event);
 
-/* taken_again tells whether a message is the one that was taken last. */
-bool taken_again(const cpns_pne_t *pne, const uint8_t hash[32]);
+/* cpns_taken_again tells whether a message is the one that was taken last. */
+bool cpns_taken_again(const cpns_pne_t *pne, const uint8_t hash[32]);
 
 /* take remembers what was taken, and acknowledges it. */
-size_t take(cpns_pne_t *pne, uint8_t type, const uint8_t hash[32], const uint8_t context[32], uint8_t *scratch);
-size_t acknowledge_taken(const cpns_pne_t *pne, uint8_t *scratch);
+size_t cpns_take(cpns_pne_t *pne, uint8_t type, const uint8_t hash[32], const uint8_t context[32], uint8_t *scratch);
+size_t cpns_acknowledge_taken(const cpns_pne_t *pne, uint8_t *scratch);
 
 /* ---- record.c */
 
-/* load_records fills in what is held. lost: something is stored, and cannot be used. */
-cpns_result_t load_records(cpns_pne_t *pne, bool *lost);
+/* cpns_load_records fills in what is held. lost: something is stored, and cannot be used. */
+cpns_result_t cpns_load_records(cpns_pne_t *pne, bool *lost);
 
 /* hold stores an EUKey, durably and read back, and puts it in place of what is held:
  * false, and nothing changed, where it could not be stored. It overwrites scratch, and
  * what has been received: m's pointers are of no use afterwards. */
-bool hold(cpns_pne_t *pne, uint32_t epoch, uint16_t index, const char *g, uint8_t g_len, const uint8_t key[32],
+bool cpns_hold(cpns_pne_t *pne, uint32_t epoch, uint16_t index, const char *g, uint8_t g_len, const uint8_t key[32],
           uint8_t *scratch);
 
-/* mirror_record stores what is held in the other slot too. */
-bool mirror_record(cpns_pne_t *pne, uint8_t *scratch);
+/* cpns_mirror_record stores what is held in the other slot too. */
+bool cpns_mirror_record(cpns_pne_t *pne, uint8_t *scratch);
 
 /* ---- line.c */
 
 enum { LINE_SILENCE = 20, LINE_ANSWER = 600, LINE_SPREAD = 250 }; /* milliseconds */
 
-void line_heard(cpns_pne_t *pne, const message_t *m);
-void line_look_later(cpns_pne_t *pne);
-uint32_t line_free_after(const cpns_pne_t *pne);
+void cpns_line_heard(cpns_pne_t *pne, const message_t *m);
+void cpns_line_look_later(cpns_pne_t *pne);
+uint32_t cpns_line_free_after(const cpns_pne_t *pne);
 
 /* ---- pne.c */
 
-/* send_said sends what was built at scratch + AT_SAID: false where the link does not take it. */
-bool send_said(const cpns_pne_t *pne, uint8_t *scratch, size_t len);
-void tell(const cpns_pne_t *pne, const cpns_event_t *event);
+/* cpns_send_said sends what was built at scratch + AT_SAID: false where the link does not take it. */
+bool cpns_send_said(const cpns_pne_t *pne, uint8_t *scratch, size_t len);
+void cpns_tell(const cpns_pne_t *pne, const cpns_event_t *event);
 
 /* ---- frame.c */
 
 /* unstuff decodes a frame without its zeros, in place: the length of the message,
  * or -1 where it is none. */
-int unstuff(uint8_t *frame, size_t len);
+int cpns_unstuff(uint8_t *frame, size_t len);
 
 #endif

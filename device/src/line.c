@@ -15,8 +15,8 @@ static uint32_t name_hash(const char *name, size_t len)
 	return hash;
 }
 
-/* line_heard is called with each message that is for another, or from one. */
-void line_heard(cpns_pne_t *pne, const message_t *m)
+/* cpns_line_heard is called with each message that is for another, or from one. */
+void cpns_line_heard(cpns_pne_t *pne, const message_t *m)
 {
 	uint32_t entity = name_hash(m->e, m->e_len);
 	switch (m->type) {
@@ -33,14 +33,14 @@ void line_heard(cpns_pne_t *pne, const message_t *m)
 	}
 }
 
-/* line_free_after is after which time the device may speak, as far as can be told now. */
-uint32_t line_free_after(const cpns_pne_t *pne)
+/* cpns_line_free_after is after which time the device may speak, as far as can be told now. */
+uint32_t cpns_line_free_after(const cpns_pne_t *pne)
 {
 	uint32_t after = pne->line.heard < LINE_SILENCE ? LINE_SILENCE - pne->line.heard : 0;
 	return after > pne->line.hold ? after : pne->line.hold;
 }
 
-void line_look_later(cpns_pne_t *pne)
+void cpns_line_look_later(cpns_pne_t *pne)
 {
-	pne->line.look = line_free_after(pne) + jitter(pne, LINE_SPREAD);
+	pne->line.look = cpns_line_free_after(pne) + cpns_jitter(pne, LINE_SPREAD);
 }

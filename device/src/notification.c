@@ -5,7 +5,7 @@
 #include "internal.h"
 
 /* silent says nothing: nobody is owed an answer, and nothing was changed. */
-size_t silent(cpns_event_t *event, cpns_why_t why)
+size_t cpns_silent(cpns_event_t *event, cpns_why_t why)
 {
 	event->kind = CPNS_REFUSED;
 	event->why = (uint8_t)why;
@@ -15,22 +15,22 @@ size_t silent(cpns_event_t *event, cpns_why_t why)
 /* write_acknowledgement writes one up to its MAC, or null. */
 static void write_acknowledgement(const cpns_pne_t *pne, writer_t *w, uint8_t status, uint32_t epoch, uint16_t index)
 {
-	write_head(w, MAJOR_ARRAY, 6);
-	write_head(w, MAJOR_UNSIGNED, TYPE_ACKNOWLEDGEMENT);
-	write_text(w, pne->config->entity_id, entity_len(pne));
-	write_head(w, MAJOR_UNSIGNED, status);
-	write_head(w, MAJOR_UNSIGNED, epoch);
-	write_head(w, MAJOR_UNSIGNED, index);
+	cpns_write_head(w, MAJOR_ARRAY, 6);
+	cpns_write_head(w, MAJOR_UNSIGNED, TYPE_ACKNOWLEDGEMENT);
+	cpns_write_text(w, pne->config->entity_id, cpns_entity_len(pne));
+	cpns_write_head(w, MAJOR_UNSIGNED, status);
+	cpns_write_head(w, MAJOR_UNSIGNED, epoch);
+	cpns_write_head(w, MAJOR_UNSIGNED, index);
 }
 
 /* refuse answers with a failure. Nothing was changed: a repeat is looked at anew. */
-size_t refuse(const cpns_pne_t *pne, const message_t *m, uint8_t status, cpns_why_t why, uint8_t *scratch,
+size_t cpns_refuse(const cpns_pne_t *pne, const message_t *m, uint8_t status, cpns_why_t why, uint8_t *scratch,
               cpns_event_t *event)
 {
 	static const uint8_t null = 0xf6;
 	writer_t w = {scratch + AT_SAID, CPNS_SAID_MAX, 0};
 	write_acknowledgement(pne, &w, status, m->epoch, m->index);
-	write_raw(&w, &null, 1);
+	cpns_write_raw(&w, &null, 1);
 	event->kind = CPNS_REFUSED;
 	event->status = status;
 	event->why = (uint8_t)why;
@@ -39,44 +39,44 @@ size_t refuse(const cpns_pne_t *pne, const message_t *m, uint8_t status, cpns_wh
 	return w.len;
 }
 
-/* acknowledge_taken acknowledges what was taken last, with the same bytes each time:
+/* cpns_acknowledge_taken acknowledges what was taken last, with the same bytes each time:
  * what is held is what it brought. */
-size_t acknowledge_taken(const cpns_pne_t *pne, uint8_t *scratch)
+size_t cpns_acknowledge_taken(const cpns_pne_t *pne, uint8_t *scratch)
 {
 	uint8_t key[32];
 	writer_t w = {scratch, SCRATCH_SIZE, 0}; /* first external_aad */
-	write_head(&w, MAJOR_ARRAY, 7);
-	write_head(&w, MAJOR_UNSIGNED, TYPE_ACKNOWLEDGEMENT);
-	write_text(&w, pne->config->entity_id, entity_len(pne));
-	write_text(&w, pne->held.g, pne->held.g_len);
-	write_head(&w, MAJOR_UNSIGNED, ACK_SUCCESS);
-	write_head(&w, MAJOR_UNSIGNED, pne->held.epoch);
-	write_head(&w, MAJOR_UNSIGNED, pne->held.index);
-	write_head(&w, MAJOR_UNSIGNED, pne->taken.type);
-	bool done = derive(pne, key, FOR_ACKNOWLEDGEMENT, piece(pne->held.key, CPNS_KEY_SIZE), piece(NULL, 0),
+	cpns_write_head(&w, MAJOR_ARRAY, 7);
+	cpns_write_head(&w, MAJOR_UNSIGNED, TYPE_ACKNOWLEDGEMENT);
+	cpns_write_text(&w, pne->config->entity_id, cpns_entity_len(pne));
+	cpns_write_text(&w, pne->held.g, pne->held.g_len);
+	cpns_write_head(&w, MAJOR_UNSIGNED, ACK_SUCCESS);
+	cpns_write_head(&w, MAJOR_UNSIGNED, pne->held.epoch);
+	cpns_write_head(&w, MAJOR_UNSIGNED, pne->held.index);
+	cpns_write_head(&w, MAJOR_UNSIGNED, pne->taken.type);
+	bool done = cpns_derive(pne, key, FOR_ACKNOWLEDGEMENT, piece(pne->held.key, CPNS_KEY_SIZE), piece(NULL, 0),
 	                   piece(pne->taken.context, sizeof pne->taken.context)) &&
-	            mac0_tag(key, &w);
+	            cpns_mac0_tag(key, &w);
 	if (!done) {
 		cpns_wipe(key, sizeof key);
 		return 0;
 	}
 	w = (writer_t){scratch + AT_SAID, CPNS_SAID_MAX, 0};
 	write_acknowledgement(pne, &w, ACK_SUCCESS, pne->held.epoch, pne->held.index);
-	write_mac0(&w, key);
+	cpns_write_mac0(&w, key);
 	return w.len;
 }
 
-bool taken_again(const cpns_pne_t *pne, const uint8_t hash[32])
+bool cpns_taken_again(const cpns_pne_t *pne, const uint8_t hash[32])
 {
 	return pne->taken.type != 0 && memcmp(pne->taken.hash, hash, sizeof pne->taken.hash) == 0;
 }
 
-size_t take(cpns_pne_t *pne, uint8_t type, const uint8_t hash[32], const uint8_t context[32], uint8_t *scratch)
+size_t cpns_take(cpns_pne_t *pne, uint8_t type, const uint8_t hash[32], const uint8_t context[32], uint8_t *scratch)
 {
 	pne->taken.type = type;
 	memcpy(pne->taken.hash, hash, sizeof pne->taken.hash);
 	memcpy(pne->taken.context, context, sizeof pne->taken.context);
-	return acknowledge_taken(pne, scratch);
+	return cpns_acknowledge_taken(pne, scratch);
 }
 
 /* open_notification decrypts the EUKey, in place of what is sealed. */
@@ -96,16 +96,16 @@ static NOINLINE bool open_notification(const cpns_pne_t *pne, const message_t *m
 	}
 #endif
 	writer_t w = {scratch + AT_AAD, SCRATCH_SIZE - AT_AAD, 0};
-	write_head(&w, MAJOR_ARRAY, m->x25519 != NULL ? 6 : 5);
-	write_head(&w, MAJOR_UNSIGNED, TYPE_NOTIFICATION);
-	write_text(&w, m->e, m->e_len);
-	write_text(&w, m->g, m->g_len);
-	write_head(&w, MAJOR_UNSIGNED, m->epoch);
-	write_head(&w, MAJOR_UNSIGNED, m->index);
+	cpns_write_head(&w, MAJOR_ARRAY, m->x25519 != NULL ? 6 : 5);
+	cpns_write_head(&w, MAJOR_UNSIGNED, TYPE_NOTIFICATION);
+	cpns_write_text(&w, m->e, m->e_len);
+	cpns_write_text(&w, m->g, m->g_len);
+	cpns_write_head(&w, MAJOR_UNSIGNED, m->epoch);
+	cpns_write_head(&w, MAJOR_UNSIGNED, m->index);
 	if (m->x25519 != NULL)
-		write_bytes(&w, m->x25519, 32);
-	bool opened = derive(pne, key, FOR_NOTIFICATION, tk_of(pne), shared, piece(pne->hello.hash, 32)) &&
-	              open_sealed(key, m, scratch, w.len);
+		cpns_write_bytes(&w, m->x25519, 32);
+	bool opened = cpns_derive(pne, key, FOR_NOTIFICATION, tk_of(pne), shared, piece(pne->hello.hash, 32)) &&
+	              cpns_open_sealed(key, m, scratch, w.len);
 	cpns_wipe(key, sizeof key);
 #if CPNS_X25519
 	if (m->x25519 != NULL)
@@ -137,24 +137,24 @@ static bool newer(const cpns_pne_t *pne, const message_t *m)
 	return m->epoch > pne->held.epoch || (m->epoch == pne->held.epoch && m->index > pne->held.index);
 }
 
-size_t notification(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], uint8_t *scratch, cpns_event_t *event)
+size_t cpns_notification(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], uint8_t *scratch, cpns_event_t *event)
 {
-	if (taken_again(pne, hash)) {
+	if (cpns_taken_again(pne, hash)) {
 		event->kind = CPNS_REPEATED;
-		return acknowledge_taken(pne, scratch);
+		return cpns_acknowledge_taken(pne, scratch);
 	}
 	if (!pne->hello.waits)
-		return silent(event, CPNS_WHY_NO_HELLO_WAITS);
+		return cpns_silent(event, CPNS_WHY_NO_HELLO_WAITS);
 	if (!open_notification(pne, m, scratch))
-		return refuse(pne, m, ACK_CANNOT_DECRYPT, CPNS_WHY_DOES_NOT_OPEN, scratch, event);
+		return cpns_refuse(pne, m, ACK_CANNOT_DECRYPT, CPNS_WHY_DOES_NOT_OPEN, scratch, event);
 	if (!newer(pne, m))
-		return refuse(pne, m, ACK_STALE, CPNS_WHY_STALE, scratch, event);
+		return cpns_refuse(pne, m, ACK_STALE, CPNS_WHY_STALE, scratch, event);
 	if (holds(pne) && m->epoch == pne->held.epoch && !leads_back(pne, m->index, m->sealed))
-		return refuse(pne, m, ACK_CHAIN_BROKEN, CPNS_WHY_CHAIN_BROKEN, scratch, event);
-	if (!hold(pne, m->epoch, m->index, m->g, m->g_len, m->sealed, scratch))
-		return refuse(pne, m, ACK_NOT_STORED, CPNS_WHY_NOT_STORED, scratch, event);
-	size_t len = take(pne, TYPE_NOTIFICATION, hash, pne->hello.hash, scratch);
-	spend_hello(pne);
+		return cpns_refuse(pne, m, ACK_CHAIN_BROKEN, CPNS_WHY_CHAIN_BROKEN, scratch, event);
+	if (!cpns_hold(pne, m->epoch, m->index, m->g, m->g_len, m->sealed, scratch))
+		return cpns_refuse(pne, m, ACK_NOT_STORED, CPNS_WHY_NOT_STORED, scratch, event);
+	size_t len = cpns_take(pne, TYPE_NOTIFICATION, hash, pne->hello.hash, scratch);
+	cpns_spend_hello(pne);
 	cpns_wipe(&pne->challenge, sizeof pne->challenge);
 	pne->agreed = false;
 	cpns_wipe(pne->session, sizeof pne->session);

@@ -30,7 +30,7 @@ static cpns_result_t check(const cpns_config_t *c)
 	return CPNS_OK;
 }
 
-void tell(const cpns_pne_t *pne, const cpns_event_t *event)
+void cpns_tell(const cpns_pne_t *pne, const cpns_event_t *event)
 {
 	if (pne->config->event != NULL)
 		pne->config->event(pne->config->user, event);
@@ -45,20 +45,20 @@ cpns_result_t cpns_pne_init(cpns_pne_t *pne, const cpns_config_t *config, uint32
 	pne->config = config;
 	pne->schedule.now = now;
 	bool lost;
-	result = load_records(pne, &lost);
+	result = cpns_load_records(pne, &lost);
 	if (result != CPNS_OK)
 		return result;
 	uint8_t seed[32];
-	cpns_bytes_t name = piece(config->entity_id, entity_len(pne));
+	cpns_bytes_t name = piece(config->entity_id, cpns_entity_len(pne));
 	if (cpns_sha256(seed, &name, 1) != 0)
 		return CPNS_BAD_CRYPTO;
 	pne->schedule.jitter = (uint32_t)seed[0] << 24 | (uint32_t)seed[1] << 16 | (uint32_t)seed[2] << 8 | seed[3];
 	if (lost)
-		tell(pne, &(cpns_event_t){.kind = CPNS_RECORD_LOST});
+		cpns_tell(pne, &(cpns_event_t){.kind = CPNS_RECORD_LOST});
 	return CPNS_OK;
 }
 
-bool send_said(const cpns_pne_t *pne, uint8_t *scratch, size_t len)
+bool cpns_send_said(const cpns_pne_t *pne, uint8_t *scratch, size_t len)
 {
 	const cpns_config_t *c = pne->config;
 	if (c->link == CPNS_MESSAGES)
@@ -70,8 +70,8 @@ bool send_said(const cpns_pne_t *pne, uint8_t *scratch, size_t len)
 static void say_if_due(cpns_pne_t *pne, uint8_t *scratch)
 {
 	uint32_t after;
-	if (schedule_due(pne, &after) && after == 0)
-		schedule_hello(pne, scratch);
+	if (cpns_schedule_due(pne, &after) && after == 0)
+		cpns_schedule_hello(pne, scratch);
 }
 
 /* answer answers a message of a gateway that is for this device. */
@@ -81,18 +81,18 @@ static void answer(cpns_pne_t *pne, message_t *m, size_t msg_len, uint8_t *scrat
 	cpns_bytes_t msg = piece(pne->rx.bytes, msg_len);
 	size_t len = 0;
 	if (m->type == TYPE_AUTH_CHALLENGE)
-		len = auth_challenge(pne, m, scratch, event);
+		len = cpns_auth_challenge(pne, m, scratch, event);
 	else if (cpns_sha256(hash, &msg, 1) != 0)
-		silent(event, CPNS_WHY_CRYPTO);
+		cpns_silent(event, CPNS_WHY_CRYPTO);
 	else if (m->type == TYPE_NOTIFICATION)
-		len = notification(pne, m, hash, scratch, event);
+		len = cpns_notification(pne, m, hash, scratch, event);
 	else
-		len = eukey_update(pne, m, hash, scratch, event);
+		len = cpns_eukey_update(pne, m, hash, scratch, event);
 	if (len != 0)
-		(void)send_said(pne, scratch, len); /* lost, it is asked for again */
+		(void)cpns_send_said(pne, scratch, len); /* lost, it is asked for again */
 	bool opened = event->kind == CPNS_STORED || event->kind == CPNS_STAYED || event->status > ACK_CANNOT_DECRYPT;
 	if (opened)
-		schedule_opened(pne);
+		cpns_schedule_opened(pne);
 	cpns_wipe(pne->rx.bytes, sizeof pne->rx.bytes); /* an EUKey was decrypted there */
 }
 
@@ -103,16 +103,16 @@ static void handle(cpns_pne_t *pne, size_t len)
 	message_t m;
 	cpns_event_t event = {.kind = CPNS_MALFORMED};
 	if (!cpns_read_message(&m, pne->rx.bytes, len)) {
-		tell(pne, &event);
+		cpns_tell(pne, &event);
 		return;
 	}
 	event.type = m.type;
-	bool own = is_own(pne, &m);
+	bool own = cpns_is_own(pne, &m);
 	if (m.type == TYPE_IDENTIFY && (own || m.e_len == 0)) {
 		event.kind = CPNS_IDENTIFY;
 		event.everybody = !own;
-		schedule_identified(pne, event.everybody);
-		tell(pne, &event);
+		cpns_schedule_identified(pne, event.everybody);
+		cpns_tell(pne, &event);
 		/* Asked by its name it is spoken to, and need not wait until the line is free. */
 		if (own)
 			say_if_due(pne, scratch);
@@ -123,22 +123,22 @@ static void handle(cpns_pne_t *pne, size_t len)
 	} else {
 		/* For another PNE, or from one; or its own, on a line with an echo. */
 		event.kind = CPNS_IGNORED;
-		line_heard(pne, &m);
+		cpns_line_heard(pne, &m);
 	}
-	tell(pne, &event);
+	cpns_tell(pne, &event);
 }
 
 void cpns_pne_link_up(cpns_pne_t *pne, uint32_t now)
 {
-	elapse(pne, now);
+	cpns_elapse(pne, now);
 	pne->rx.len = 0;
 	pne->rx.too_long = false;
-	schedule_begin(pne);
+	cpns_schedule_begin(pne);
 	if (is_serial(pne)) {
 		/* A line that has just come up may be in use, and the others may have been
 		 * switched on at this moment too. */
 		pne->line.heard = 0;
-		line_look_later(pne);
+		cpns_line_look_later(pne);
 	}
 }
 
@@ -151,7 +151,7 @@ static void end_frame(cpns_pne_t *pne)
 	pne->rx.too_long = false;
 	if (len == 0)
 		return;
-	int msg = too_long ? -1 : unstuff(pne->rx.bytes, len);
+	int msg = too_long ? -1 : cpns_unstuff(pne->rx.bytes, len);
 	if (msg < 0)
 		pne->rx.dropped++;
 	else
@@ -161,7 +161,7 @@ static void end_frame(cpns_pne_t *pne)
 void cpns_pne_feed(cpns_pne_t *pne, uint32_t now, const void *data, size_t len)
 {
 	const uint8_t *p = (const uint8_t *)data;
-	elapse(pne, now);
+	cpns_elapse(pne, now);
 	if (len != 0)
 		pne->line.heard = 0;
 	for (; len != 0; len--, p++) {
@@ -176,9 +176,9 @@ void cpns_pne_feed(cpns_pne_t *pne, uint32_t now, const void *data, size_t len)
 
 void cpns_pne_message(cpns_pne_t *pne, uint32_t now, const void *message, size_t len)
 {
-	elapse(pne, now);
+	cpns_elapse(pne, now);
 	if (len > CPNS_MESSAGE_MAX) {
-		tell(pne, &(cpns_event_t){.kind = CPNS_MALFORMED});
+		cpns_tell(pne, &(cpns_event_t){.kind = CPNS_MALFORMED});
 		return;
 	}
 	memcpy(pne->rx.bytes, message, len);
@@ -188,7 +188,7 @@ void cpns_pne_message(cpns_pne_t *pne, uint32_t now, const void *message, size_t
 /* due tells whether there is a hello to say, and after which time to look. */
 static bool due(const cpns_pne_t *pne, uint32_t *after)
 {
-	if (!schedule_due(pne, after))
+	if (!cpns_schedule_due(pne, after))
 		return false;
 	if (is_serial(pne) && *after < pne->line.look)
 		*after = pne->line.look;
@@ -199,14 +199,14 @@ uint32_t cpns_pne_poll(cpns_pne_t *pne, uint32_t now)
 {
 	uint8_t scratch[SCRATCH_SIZE];
 	uint32_t after;
-	elapse(pne, now);
-	if (pne->mirror && !mirror_record(pne, scratch))
-		tell(pne, &(cpns_event_t){.kind = CPNS_SLOT_FAILED});
+	cpns_elapse(pne, now);
+	if (pne->mirror && !cpns_mirror_record(pne, scratch))
+		cpns_tell(pne, &(cpns_event_t){.kind = CPNS_SLOT_FAILED});
 	if (due(pne, &after) && after == 0) {
-		if (is_serial(pne) && line_free_after(pne) != 0)
-			line_look_later(pne);
+		if (is_serial(pne) && cpns_line_free_after(pne) != 0)
+			cpns_line_look_later(pne);
 		else
-			schedule_hello(pne, scratch);
+			cpns_schedule_hello(pne, scratch);
 	}
 	return due(pne, &after) ? after : CPNS_NEVER;
 }

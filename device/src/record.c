@@ -27,7 +27,7 @@ static bool record_tag(const cpns_pne_t *pne, const uint8_t *record, uint8_t tag
 {
 	cpns_bytes_t in[4] = {
 		piece("CPNS PNE Record", 16),
-		piece(pne->config->entity_id, entity_len(pne)),
+		piece(pne->config->entity_id, cpns_entity_len(pne)),
 		piece("", 1),
 		piece(record, AT_TAG),
 	};
@@ -104,7 +104,7 @@ static void set_held(cpns_pne_t *pne, const uint8_t *r)
 	memcpy(pne->held.key, r + AT_KEY, sizeof pne->held.key);
 }
 
-cpns_result_t load_records(cpns_pne_t *pne, bool *lost)
+cpns_result_t cpns_load_records(cpns_pne_t *pne, bool *lost)
 {
 	const cpns_config_t *c = pne->config;
 	uint8_t *slots[2] = {pne->rx.bytes, pne->rx.bytes + CPNS_RECORD_SIZE};
@@ -157,7 +157,7 @@ static bool store_read_back(cpns_pne_t *pne, const uint8_t *record)
 	return stored;
 }
 
-bool hold(cpns_pne_t *pne, uint32_t epoch, uint16_t index, const char *g, uint8_t g_len, const uint8_t key[32],
+bool cpns_hold(cpns_pne_t *pne, uint32_t epoch, uint16_t index, const char *g, uint8_t g_len, const uint8_t key[32],
           uint8_t *scratch)
 {
 	uint8_t *record = scratch;
@@ -176,7 +176,7 @@ bool hold(cpns_pne_t *pne, uint32_t epoch, uint16_t index, const char *g, uint8_
 	return stored;
 }
 
-bool mirror_record(cpns_pne_t *pne, uint8_t *scratch)
+bool cpns_mirror_record(cpns_pne_t *pne, uint8_t *scratch)
 {
 	const cpns_config_t *c = pne->config;
 	pne->mirror = false;

@@ -23,7 +23,7 @@ static uint32_t more(uint32_t age, uint32_t passed)
 }
 
 /* elapse lets the time pass up to now. */
-void elapse(cpns_pne_t *pne, uint32_t now)
+void cpns_elapse(cpns_pne_t *pne, uint32_t now)
 {
 	uint32_t passed = now - pne->schedule.now;
 	pne->schedule.now = now;
@@ -38,7 +38,7 @@ void elapse(cpns_pne_t *pne, uint32_t now)
 }
 
 /* jitter is from 0 to below bound (xorshift32, Marsaglia 2003). */
-uint32_t jitter(cpns_pne_t *pne, uint32_t bound)
+uint32_t cpns_jitter(cpns_pne_t *pne, uint32_t bound)
 {
 	uint32_t x = pne->schedule.jitter;
 	if (x == 0)
@@ -50,25 +50,25 @@ uint32_t jitter(cpns_pne_t *pne, uint32_t bound)
 	return (uint32_t)((uint64_t)x * bound >> 32);
 }
 
-void schedule_begin(cpns_pne_t *pne)
+void cpns_schedule_begin(cpns_pne_t *pne)
 {
 	pne->schedule.next_due = true;
 	pne->schedule.next = 0;
 	pne->schedule.pause = 0;
 }
 
-void schedule_identified(cpns_pne_t *pne, bool everybody)
+void cpns_schedule_identified(cpns_pne_t *pne, bool everybody)
 {
-	uint32_t after = everybody ? jitter(pne, IDENTIFY_DELAY) : 0;
+	uint32_t after = everybody ? cpns_jitter(pne, IDENTIFY_DELAY) : 0;
 	if (!pne->schedule.answer_due || after < pne->schedule.answer) {
 		pne->schedule.answer_due = true;
 		pne->schedule.answer = after;
 	}
 }
 
-/* schedule_opened is called when a notification or an update has opened. The first
+/* cpns_schedule_opened is called when a notification or an update has opened. The first
  * hello is said whatever was heard before it. */
-void schedule_opened(cpns_pne_t *pne)
+void cpns_schedule_opened(cpns_pne_t *pne)
 {
 	if (pne->schedule.pause != 0 && holds(pne))
 		pne->schedule.next_due = false;
@@ -78,11 +78,11 @@ void schedule_opened(cpns_pne_t *pne)
  * hello as before. */
 static bool same(const cpns_pne_t *pne, uint32_t after)
 {
-	return pne->schedule.was_made && more(pne->schedule.made, after) < SAME_HELLO_FOR && same_hello_good(pne);
+	return pne->schedule.was_made && more(pne->schedule.made, after) < SAME_HELLO_FOR && cpns_same_hello_good(pne);
 }
 
-/* schedule_due tells whether a hello is due, and after which time. */
-bool schedule_due(const cpns_pne_t *pne, uint32_t *after)
+/* cpns_schedule_due tells whether a hello is due, and after which time. */
+bool cpns_schedule_due(const cpns_pne_t *pne, uint32_t *after)
 {
 	uint32_t spacing = pne->schedule.was_made ? less(HELLO_SPACING, pne->schedule.made) : 0;
 	bool due = pne->schedule.next_due;
@@ -105,21 +105,21 @@ static void go_on(cpns_pne_t *pne)
 	pause = pause == 0 ? FIRST_PAUSE : pause < MAX_PAUSE / 2 ? 2 * pause : MAX_PAUSE;
 	pne->schedule.pause = pause;
 	pne->schedule.next_due = true;
-	pne->schedule.next = pause - jitter(pne, pause / 2);
+	pne->schedule.next = pause - cpns_jitter(pne, pause / 2);
 }
 
-/* schedule_hello says the hello that is due now. */
-void schedule_hello(cpns_pne_t *pne, uint8_t *scratch)
+/* cpns_schedule_hello says the hello that is due now. */
+void cpns_schedule_hello(cpns_pne_t *pne, uint8_t *scratch)
 {
 	bool unasked = pne->schedule.next_due && pne->schedule.next == 0;
 	pne->schedule.answer_due = false;
 	cpns_why_t why;
 	if (!unasked && same(pne, 0)) {
-		why = say_same_hello(pne, scratch);
+		why = cpns_say_same_hello(pne, scratch);
 	} else {
 		if (unasked)
 			go_on(pne);
-		why = say_new_hello(pne, scratch);
+		why = cpns_say_new_hello(pne, scratch);
 	}
 	cpns_event_t event = {.kind = CPNS_HELLO, .why = (uint8_t)why, .epoch = pne->hello.epoch, .index = pne->hello.index};
 	if (why != CPNS_WHY_NONE) {
@@ -132,5 +132,5 @@ void schedule_hello(cpns_pne_t *pne, uint8_t *scratch)
 			go_on(pne);
 		}
 	}
-	tell(pne, &event);
+	cpns_tell(pne, &event);
 }
