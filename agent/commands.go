@@ -25,6 +25,15 @@ func (a *Agent) List(ctx context.Context) ([]PNE, error) {
 	return list, err
 }
 
+// Known is List for before Run is called.
+func (a *Agent) Known() []PNE {
+	list := make([]PNE, 0, len(a.pnes))
+	for _, e := range a.pnes {
+		list = append(list, e.View())
+	}
+	return list
+}
+
 // Show gives one PNE; the error is fs.ErrNotExist where no user has asked for it.
 func (a *Agent) Show(ctx context.Context, id cpns.EntityID) (p PNE, err error) {
 	doErr := a.do(ctx, func() {

@@ -62,6 +62,7 @@ need make 'builds libusb for routers, and tests the Makefile of the OpenWrt feed
 need bzip2 'unpacks the source of libusb' have bzip2
 need npm 'fetches zig, the C compiler of the builds with USB, unless ZIG names one' fetches_zig
 need mosquitto 'the broker that the MQTT tests talk to' have mosquitto
+need libcoap3-bin 'a CoAP server with DTLS that devices speak with' have coap-server-openssl
 need mosquitto-clients 'publishes what a hostile device would' have mosquitto_pub
 need rabbitmq-server 'another broker that they talk to' test -d /usr/lib/rabbitmq
 need haproxy 'a balancer that the CPNS Server is reached through' have haproxy

@@ -2,7 +2,7 @@
 // that have been checked.
 //
 // The file has one section of type gateway, any number of sections of type
-// link, and at most one of type service:
+// link and of type application, and at most one of type service:
 //
 //	config gateway 'main'
 //		option id 'gw-0001'                               # else as enrolled
@@ -52,6 +52,16 @@
 //		option cert '/etc/pngw/mqtt-cert.pem'             # these two, which come
 //		option key '/etc/pngw/mqtt-key.pem'               # together
 //
+//	config application 'mqtt'                             # keys for devices' programs
+//		option enabled '1'
+//		option type 'psk_file'                            # or hook, with label alone
+//		option label 'tls13-psk'                          # or tls12-psk
+//		option path '/var/run/pngw-applications/mqtt/psk' # NAME of the section, as in
+//		option notify '/var/run/pngw-applications/mqtt.signal'
+//		option pid_file '/var/run/mosquitto.pid'          # in place of notify
+//		option group 'mosquitto'                          # these two are for
+//		option service 'mosquitto'                        # OpenWrt's init script
+//
 //	config service 'service'                              # for OpenWrt's init script,
 //		option enabled '0'                                # not the agent
 //		option gomemlimit '12MiB'
@@ -87,6 +97,7 @@ type Config struct {
 	File    string // as given to Load, for messages
 	Gateway Gateway
 	Links   []Link // in the order of the file
+	Apps    []Application
 	Service Service
 }
 
@@ -194,6 +205,10 @@ func Parse(r io.Reader, file string) (*Config, error) {
 			var l Link
 			l, err = parseLink(s)
 			c.Links = append(c.Links, l)
+		case s.Type == "application":
+			var a Application
+			a, err = parseApplication(s)
+			c.Apps = append(c.Apps, a)
 		case s.Type == "service" && service != 0:
 			err = s.Errorf("a second section service, the first is in line %d", service)
 		case s.Type == "service" && s.Name != "service":
@@ -202,7 +217,7 @@ func Parse(r io.Reader, file string) (*Config, error) {
 			service = s.Line
 			c.Service, err = parseService(s)
 		default:
-			err = s.Errorf("unknown section type %q: want gateway, link or service", s.Type)
+			err = s.Errorf("unknown section type %q: want gateway, link, application or service", s.Type)
 		}
 		faults = append(faults, err)
 	}

@@ -158,7 +158,7 @@ func TestMistakes(t *testing.T) {
 		{"no gateway", serial, "pngw: there is no section gateway"},
 		{"syntax", "config gateway main\n option id 'gw", "pngw:2: a ' is not closed in this line"},
 		{"two gateways", head + "config gateway other\n option id gw\n option server https://a\n", "pngw:4: a second section gateway, the first is in line 1"},
-		{"section", head + "config device 'x'\n", `pngw:4: unknown section type "device": want gateway, link or service`},
+		{"section", head + "config device 'x'\n", `pngw:4: unknown section type "device": want gateway, link, application or service`},
 		{"service, enabled", head + "config service 'service'\n\toption enabled 'maybe'\n", `pngw:5: option enabled: "maybe"`},
 		{"service, gc", head + "config service 'service'\n\toption gogc '-1'\n", `pngw:5: option gogc: "-1": want a percentage`},
 		{"service, procs", head + "config service 'service'\n\toption gomaxprocs '0'\n", `pngw:5: option gomaxprocs: `},

@@ -19,6 +19,8 @@ var kinds = []struct{ name, head string }{
 	{"link, type serial", "config link a\n option type serial\n option device /dev/ttyS1\n"},
 	{"link, type usb", "config link b\n option type usb\n"},
 	{"link, type mqtt", "config link c\n option type mqtt\n option url mqtts://a\n"},
+	{"application, type psk_file", "config application d\n"},
+	{"application, type hook", "config application e\n option 'type' hook\n"},
 	{"service", "config service 'service'\n"},
 }
 
@@ -49,8 +51,8 @@ func documented(t *testing.T) map[string][]option {
 		}
 	}
 	for _, k := range kinds {
-		if strings.HasPrefix(k.name, "link,") {
-			tables[k.name] = append(tables[k.name], tables["link"]...)
+		if kind, _, typed := strings.Cut(k.name, ","); typed {
+			tables[k.name] = append(tables[k.name], tables[kind]...)
 		}
 	}
 	return tables
@@ -112,6 +114,9 @@ func TestDocumentedDefaults(t *testing.T) {
 		c.Gateway.section, c.Service.section = uci.Section{}, uci.Section{}
 		for i := range c.Links {
 			c.Links[i].section = uci.Section{}
+		}
+		for i := range c.Apps {
+			c.Apps[i].section = uci.Section{}
 		}
 		return show(c)
 	}

@@ -27,13 +27,34 @@ type Config struct {
 	Gateway    cpns.GatewayID
 	SessionKey bool          // whether hooks of an authentication get its session key
 	Timeout    time.Duration // of one hook, which is killed after that
-	Log        *slog.Logger
+
+	// Applications are those whose keys hooks are handed, as each comes.
+	Applications []Application
+
+	Log *slog.Logger
+}
+
+// Application is one that gets keys by hooks.
+type Application struct {
+	Name  string
+	Label string // of its keys
+}
+
+// EventApplicationKey is a device's key for an application, once for each of them, after
+// each authentication. What is told beside it is as of that.
+const EventApplicationKey agent.EventKind = "application_key"
+
+// task is what hooks are run for. Of an application's key, Session is that key.
+type task struct {
+	agent.Event
+	application *Application // nil for none
+	identity    string
 }
 
 // Runner runs hooks.
 type Runner struct {
 	cfg     Config
-	queue   chan agent.Event
+	queue   chan task
 	dropped int64             // what Run has said of counts.dropped
 	refused map[string]string // files that are not run, and why: each is said once
 	counts  struct{ ok, failed, timedOut, dropped atomic.Int64 }
@@ -58,7 +79,7 @@ const (
 
 // New makes a Runner.
 func New(c Config) *Runner {
-	return &Runner{cfg: c, queue: make(chan agent.Event, maxWaiting)}
+	return &Runner{cfg: c, queue: make(chan task, maxWaiting)}
 }
 
 // Observe takes an event, and with it the session key, which is wiped once the
@@ -66,17 +87,31 @@ func New(c Config) *Runner {
 // that finds the queue full is dropped and counted. It must not be called
 // concurrently.
 func (r *Runner) Observe(e agent.Event) {
+	if identity, ok := cpns.ApplicationIdentity(e.Entity); ok && e.Session != nil {
+		for i := range r.cfg.Applications {
+			a := &r.cfg.Applications[i]
+			t := task{e, a, identity}
+			key := cpns.SessionKey(cpns.DeriveApplicationKey(e.Session, a.Label))
+			t.Kind, t.Session = EventApplicationKey, &key
+			r.enqueue(t)
+		}
+	}
 	if !r.cfg.SessionKey {
 		wipe(&e)
 	}
-	if e.Kind != agent.EventAuthenticated || len(r.queue) < maxAuthentications {
+	r.enqueue(task{Event: e})
+}
+
+func (r *Runner) enqueue(e task) {
+	often := e.Kind == agent.EventAuthenticated || e.Kind == EventApplicationKey
+	if !often || len(r.queue) < maxAuthentications {
 		select {
 		case r.queue <- e:
 			return
 		default:
 		}
 	}
-	wipe(&e)
+	wipe(&e.Event)
 	r.counts.dropped.Add(1)
 }
 
@@ -100,15 +135,15 @@ func (r *Runner) Run(ctx context.Context) {
 	}
 	for len(r.queue) > 0 {
 		e := <-r.queue
-		wipe(&e)
+		wipe(&e.Event)
 		r.counts.dropped.Add(1)
 	}
 	r.sayDropped()
 }
 
 // handle runs every hook for one event, in the order of their names.
-func (r *Runner) handle(ctx context.Context, e agent.Event) {
-	defer wipe(&e)
+func (r *Runner) handle(ctx context.Context, e task) {
+	defer wipe(&e.Event)
 	r.sayDropped()
 	for _, path := range r.find() {
 		if ctx.Err() != nil {

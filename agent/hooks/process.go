@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"cpns.example.net/pngw/agent"
 )
 
 // lastWords is how long the output of a hook is read once the hook has ended.
@@ -25,8 +23,8 @@ const lastWords = time.Second
 const dying = 5 * time.Second
 
 // environment is all that a hook finds in its environment.
-func (r *Runner) environment(e *agent.Event) []string {
-	return []string{
+func (r *Runner) environment(e *task) []string {
+	env := []string{
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
 		"ACTION=" + string(e.Kind),
 		"ENTITY_ID=" + string(e.Entity),
@@ -37,10 +35,14 @@ func (r *Runner) environment(e *agent.Event) []string {
 		"LINK=" + e.Link,
 		"GATEWAY=" + string(r.cfg.Gateway),
 	}
+	if a := e.application; a != nil {
+		env = append(env, "APPLICATION="+a.Name, "LABEL="+a.Label, "IDENTITY="+e.identity)
+	}
+	return env
 }
 
 // run runs one hook and says how it ended.
-func (r *Runner) run(ctx context.Context, path string, e *agent.Event) {
+func (r *Runner) run(ctx context.Context, path string, e *task) {
 	log := r.cfg.Log.With("hook", path, "event", e.Kind, "entity_id", e.Entity)
 	p, out, err := r.start(path, e)
 	if err != nil {
@@ -137,7 +139,7 @@ func adopt() {
 
 // start starts a hook as the leader of a process group of its own. out is what
 // it writes.
-func (r *Runner) start(path string, e *agent.Event) (p *os.Process, out *os.File, err error) {
+func (r *Runner) start(path string, e *task) (p *os.Process, out *os.File, err error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, nil, err
@@ -185,8 +187,8 @@ func explainStart(path string, err error) error {
 	return err
 }
 
-// keyFile is the end of a pipe from which the session key can be read once.
-func keyFile(e *agent.Event) (*os.File, error) {
+// keyFile is the end of a pipe from which the key can be read once.
+func keyFile(e *task) (*os.File, error) {
 	key, w, err := os.Pipe()
 	if err != nil {
 		return nil, err

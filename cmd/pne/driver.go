@@ -22,6 +22,9 @@ type driver struct {
 	shared *sharedLine // nil where the device is alone on its link
 	events *eventWriter
 	log    *slog.Logger
+
+	program *application // nil for none
+	refused refusals
 }
 
 // run lives the device's life until ctx ends, and returns when the link has
@@ -29,6 +32,13 @@ type driver struct {
 func (d *driver) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var failed chan struct{}
+	if d.program != nil {
+		failed = d.program.failed
+		ended := make(chan struct{})
+		go func() { defer close(ended); d.program.run(ctx) }()
+		defer func() { cancel(); <-ended }()
+	}
 	up, messages, ended := make(chan struct{}), make(chan []byte), make(chan error, 1)
 	go func() {
 		ended <- d.link.Run(ctx, transport.Handler{
@@ -51,6 +61,8 @@ func (d *driver) run(ctx context.Context) error {
 			}
 		case msg := <-messages:
 			d.handle(ctx, msg)
+		case <-failed: // a hello is what brings another key
+			d.hellos.Begin(time.Now().Add(d.refused.failed(time.Now())))
 		case <-ring.C:
 			d.sayDueHello(ctx)
 		}
@@ -128,11 +140,28 @@ func (d *driver) handle(ctx context.Context, msg []byte) {
 		}
 	case pne.Stored, pne.Authenticated, pne.Stayed:
 		d.report(event{Event: ev.Kind.String(), Gateway: ev.Gateway, Epoch: ev.Epoch, Index: ev.Index})
+		d.giveKey(now)
 	case pne.Refused, pne.Malformed:
 		d.report(event{Event: pne.Refused.String(), Epoch: ev.Epoch, Index: ev.Index, Reason: reason(ev)})
 	case pne.Repeated, pne.Ignored:
 		d.log.Debug("heard", "what", ev.Kind, "bytes", len(msg))
 	}
+}
+
+// giveKey hands the program the key of the session that there is now, or tells it that
+// there is none.
+func (d *driver) giveKey(now time.Time) {
+	if d.program == nil {
+		return
+	}
+	identity, key, ok := d.device.ApplicationKey(d.program.label)
+	if !ok {
+		d.program.give(nil)
+		return
+	}
+	d.refused.since = now
+	d.program.give(&applicationKey{identity, key})
+	clear(key[:])
 }
 
 // reason says why a message was refused: the status that went out, if one did,

@@ -116,6 +116,9 @@ func newDriver(o *options, device *pne.Device, link transport.Link, stdout io.Wr
 		events: &eventWriter{w: stdout, entity: o.entity},
 		log:    log,
 	}
+	if o.exec != "" {
+		d.program = newApplication(o.exec, o.label, os.Stderr, log)
+	}
 	if o.serial.Device != "" {
 		d.shared = newSharedLine(link.RetryInterval() / 2)
 	}

@@ -26,6 +26,8 @@ type options struct {
 	x25519        bool
 	helloInterval time.Duration
 	verbose       bool
+	exec          string // the device's program, "" for none
+	label         string // of its key
 
 	// Of these one says where its other end is: Device, URL or At.
 	serial serial.Config
@@ -50,6 +52,8 @@ func (o *options) declare(f *flag.FlagSet) (finish func() error) {
 	f.BoolVar(&o.volatile, "volatile", false, "keep the EUKey in memory only, as is done without --state; with --state, FILE keeps the highest epoch that was ever taken")
 	f.BoolVar(&o.x25519, "x25519", false, "have hellos carry an X25519 key, so that a TK which leaks later opens no notification that was recorded")
 	interval := command.Duration(f, "hello-interval", pne.FirstPause, "the first pause between hellos until the gateway answers, a `TIME`; it doubles up to 10m")
+	f.StringVar(&o.exec, "exec", "", "run the device's own program, `CMD` for a shell, with its application key: PSK_IDENTITY in the environment, and the key in hex, one line, on descriptor 3. It is run anew for each key, and ended when the key is; one that fails has the device authenticate again")
+	f.StringVar(&o.label, "label", cpns.ApplicationTLS13, "the `LABEL` of that key, tls13-psk or tls12-psk, as the program speaks")
 	f.BoolVar(&o.verbose, "verbose", false, "log what was heard and not answered, too")
 	f.StringVar(&o.serial.Device, "serial", "", "a serial line, its `DEVICE` such as /dev/ttyUSB0")
 	f.IntVar(&o.serial.Baud, "baud", serial.DefaultBaud, "the serial line's speed, `N` bits a second")
@@ -97,6 +101,14 @@ func (o *options) check(given []string) error {
 		return errors.New("give one link: --serial, --mqtt or --usbip")
 	case o.helloInterval < time.Second || o.helloInterval > pne.MaxPause:
 		return errors.New("--hello-interval must be 1s to 10m")
+	}
+	if o.exec == "" {
+		if err := useless([]string{"label"}, "--exec"); err != nil {
+			return err
+		}
+	}
+	if o.label != cpns.ApplicationTLS13 && o.label != cpns.ApplicationTLS12 {
+		return fmt.Errorf("--label %s: want %s or %s", o.label, cpns.ApplicationTLS13, cpns.ApplicationTLS12)
 	}
 	if o.mqtt.URL == "" {
 		if err := useless(mqttFlags, "--mqtt"); err != nil {

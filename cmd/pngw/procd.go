@@ -26,7 +26,9 @@ var procdCommand = command.Command{
  hooks PATH        the folder of hooks, where there is one: hooks are programs
  program PATH      the program that asks the SIM
  usb VVVV:PPPP     a device that a USB link is for
- usb class         any device with the protocol's class`,
+ usb class         any device with the protocol's class
+ folder PATH GROUP         a folder in memory, for a file that GROUP may read
+ signal FIFO SERVICE       what the agent writes to when SERVICE is to get SIGHUP`,
 	Example: "pngw procd --config /etc/config/pngw",
 	Setup: func(f *flag.FlagSet) command.Run {
 		shown := f.String("shown", "", "leave out what is in `DIR`, all of which the agent is shown anyway")
@@ -52,6 +54,11 @@ func tellProcd(c *command.Console, shown string) error {
 	for i := range cfg.Links {
 		if l := &cfg.Links[i]; l.Enabled {
 			t.link(l)
+		}
+	}
+	for i := range cfg.Apps {
+		if a := &cfg.Apps[i]; a.Enabled && a.Type == config.AppFile {
+			t.application(a)
 		}
 	}
 	if err := errors.Join(t.faults...); err != nil {
@@ -143,6 +150,26 @@ func (t *telling) sim(s *config.SIM, fault func(error) error) {
 		for _, device := range devices {
 			t.path("rw", device, fault)
 		}
+	}
+}
+
+// application tells what one that reads a file needs. What lies elsewhere than where the
+// init script makes it is there, or is not, by its owner's will.
+func (t *telling) application(a *config.Application) {
+	of := func(option string) func(error) error {
+		return func(err error) error { return a.Fault(option, err) }
+	}
+	dir := filepath.Dir(a.Path)
+	if own := config.ApplicationFolder + "/" + a.Name; dir == own {
+		t.tell("folder", own+" "+a.Group)
+	}
+	t.path("rw", dir, of("path"))
+	if a.Notify == config.ApplicationFolder+"/"+a.Name+".signal" {
+		t.tell("signal", a.Notify+" "+a.Service)
+	}
+	t.path("rw", a.Notify, of("notify"))
+	if a.PID != "" { // the folder: its file is another after each start
+		t.path("ro", filepath.Dir(a.PID), of("pid_file"))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -34,8 +35,8 @@ func gateway(t *testing.T) (dir string) {
 	return dir
 }
 
-// startAgent runs the agent until the test ends.
-func startAgent(t *testing.T, conf string) {
+// startAgent runs the agent until the test ends, or stop is called.
+func startAgent(t *testing.T, conf string) (stop func()) {
 	t.Helper()
 	agent := exec.Command("pngw", "run", "--config", conf)
 	log, err := agent.StderrPipe()
@@ -48,13 +49,15 @@ func startAgent(t *testing.T, conf string) {
 	text := readUntil(t, log, "msg=ready")
 	rest := make(chan []byte)
 	go func() { b, _ := io.ReadAll(log); rest <- b }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		agent.Process.Signal(syscall.SIGTERM)
 		text += string(<-rest)
 		if err := agent.Wait(); err != nil {
 			t.Errorf("the agent: %v\n%s", err, text)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // onTerminal starts pngw as a person does.

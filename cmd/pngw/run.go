@@ -16,6 +16,7 @@ import (
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/agent/api"
+	"cpns.example.net/pngw/agent/application"
 	"cpns.example.net/pngw/agent/audit"
 	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/agent/hooks"
@@ -87,6 +88,7 @@ type daemon struct {
 	hooks    *hooks.Runner
 	hotplug  *board.Hotplug
 	api      *api.Server
+	apps     []*application.Keeper
 	audit    *audit.Log   // nil where it cannot be kept
 	metrics  net.Listener // nil for none
 	listener net.Listener
@@ -123,7 +125,7 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 		}
 	}
 	events := new(api.Events)
-	d.hooks = hooks.New(hooks.Config{Dir: g.HookDir, Gateway: p.gateway, SessionKey: g.HookSessionKey, Timeout: g.HookTimeout, Log: log})
+	d.hooks = hooks.New(hooks.Config{Dir: g.HookDir, Gateway: p.gateway, SessionKey: g.HookSessionKey, Timeout: g.HookTimeout, Applications: hookApplications(cfg), Log: log})
 	if p.gateway == "" {
 		d.log.Warn("this gateway has no name yet, and serves no device", "reason", p.waits)
 	} else if d.agent, err = agent.New(agent.Config{
@@ -141,9 +143,15 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 			if e.Kind == agent.EventAlarm {
 				d.audit.Note(audit.Entry{Who: "the device", What: "alarm", Entity: string(e.Entity), User: string(e.User), Result: "no key until pngw resolve"})
 			}
-			d.hooks.Observe(e)
+			for _, k := range d.apps {
+				k.Observe(e)
+			}
+			d.hooks.Observe(e) // the last: it wipes the key
 		},
 	}); err != nil {
+		return nil, err
+	}
+	if err := d.openApplications(); err != nil {
 		return nil, err
 	}
 	if p.gateway != "" && p.waits != "" {
@@ -207,6 +215,9 @@ func (d *daemon) run(ctx context.Context) error {
 	beside.Go(func() { hotplugErr = d.hotplug.Run(agentCtx) })
 	beside.Go(func() { d.enroller.Run(agentCtx) })
 	beside.Go(func() { d.audit.Run(agentCtx) })
+	for _, k := range d.apps {
+		beside.Go(func() { k.Run(agentCtx) })
+	}
 	if d.metrics != nil {
 		beside.Go(func() {
 			if err := d.api.Export(agentCtx, d.metrics); err != nil {

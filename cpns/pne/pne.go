@@ -141,6 +141,17 @@ func (d *Device) SessionKey() (key cpns.SessionKey, ok bool) {
 	return d.session.key, d.session.agreed
 }
 
+// ApplicationKey returns what the device's program speaks with an application by: the
+// identity, and the key of a label (cpns.ApplicationTLS13, cpns.ApplicationTLS12). ok is
+// false where there is no session key, or the Entity ID is too long for an identity.
+func (d *Device) ApplicationKey(label string) (identity string, key cpns.ApplicationKey, ok bool) {
+	identity, fits := cpns.ApplicationIdentity(d.config.Entity)
+	if !d.session.agreed || !fits {
+		return "", key, false
+	}
+	return identity, cpns.DeriveApplicationKey(&d.session.key, label), true
+}
+
 // Handle takes one message from the link. The reply is to be sent; nil means
 // silence. The event tells what has happened; it is for a [Schedule], a [Line] and
 // the driver's log.

@@ -56,6 +56,7 @@ var rules = []struct {
 	{"agent/bootstrap", []string{"agent", "cpns", "gba"}},
 	// The file's options are those of the links, which say what they are unless set.
 	{"agent/config", []string{"cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
+	{"agent/application", []string{"agent", "cpns"}},
 	{"agent/hooks", []string{"agent", "cpns", "golang.org/x/sys/unix"}},
 	{"agent/api", []string{"agent", "agent/audit", "agent/step0", "agent/hooks", "cpns", "transport"}},
 	{"agent/...", []string{"agent/...", "cpns", "transport"}},

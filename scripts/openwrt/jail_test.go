@@ -131,6 +131,7 @@ func (r *router) jailed(tells string) (said func() string) {
 		mount -t proc proc "$0/proc"
 		exec chroot "$0" /sbin/ujail "$@"`, r.root}
 	var env, command []string
+	tells, _, _ = strings.Cut(tells, "close_instance") // the agent's is the first
 	for line := range strings.Lines(tells) {
 		call, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "|")
 		f := strings.Split(rest, "|")

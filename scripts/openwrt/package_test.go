@@ -31,6 +31,7 @@ func TestPackages(t *testing.T) {
 		"etc/hotplug.d/usb/50-pngw":     0o644,
 		"etc/hotplug.d/ntp/50-pngw":     0o644,
 		"usr/libexec/pngw-usb-access":   0o755,
+		"usr/libexec/pngw-signal":       0o755,
 		"usr/libexec/pngw-serial-names": 0o755,
 		"usr/libexec/pngw-again":        0o755,
 		"lib/upgrade/keep.d/pngw":       0o644,

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"cpns.example.net/pngw/agent"
+	"cpns.example.net/pngw/agent/application"
+	"cpns.example.net/pngw/agent/config"
+	"cpns.example.net/pngw/agent/hooks"
+)
+
+// hookApplications are those that get their keys by hooks.
+func hookApplications(cfg *config.Config) (apps []hooks.Application) {
+	for _, a := range cfg.Apps {
+		if a.Enabled && a.Type == config.AppHook {
+			apps = append(apps, hooks.Application{Name: a.Name, Label: a.Label})
+		}
+	}
+	return apps
+}
+
+// openApplications makes the keepers of those that read a file. The agent does not run yet,
+// and so cannot have told them anything.
+func (d *daemon) openApplications() error {
+	var known []agent.PNE
+	if d.agent != nil {
+		known = d.agent.Known()
+	}
+	for i := range d.cfg.Apps {
+		a := &d.cfg.Apps[i]
+		if !a.Enabled || a.Type != config.AppFile {
+			continue
+		}
+		k, err := application.New(application.Config{Name: a.Name, Label: a.Label, Path: a.Path, PID: a.PID, Notify: a.Notify, Log: d.log}, known)
+		if err != nil {
+			return a.Fault("path", err)
+		}
+		d.apps = append(d.apps, k)
+	}
+	return nil
+}
