@@ -34,7 +34,10 @@ func (c *crew) start(name, program string, args ...string) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(c.bin, program), args...)
+	if !filepath.IsAbs(program) {
+		program = filepath.Join(c.bin, program)
+	}
+	cmd := exec.Command(program, args...)
 	cmd.Dir = c.folder
 	cmd.Stdout, cmd.Stderr = log, log
 	// The last resort, should the demo itself be killed.

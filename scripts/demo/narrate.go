@@ -67,7 +67,11 @@ func (n *narrator) aside(ctx context.Context, program string, args ...string) er
 }
 
 func (n *narrator) run(ctx context.Context, stdin string, stdout, stderr io.Writer, program string, args ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(n.bin, program), args...)
+	path := filepath.Join(n.bin, program)
+	if _, err := os.Stat(path); err != nil {
+		path = program // not ours
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = n.folder
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second

@@ -27,6 +27,7 @@ type stage struct {
 
 	server, brokerURL string // host:port, and a URL
 	bsf               string // host:port
+	apps              application
 }
 
 var devices = []string{"meter-0001", "pump-0001", "pump-0002"}
@@ -36,7 +37,7 @@ const gateway = "gw-demo"
 type scene func(context.Context) error
 
 func (s *stage) scenes() []scene {
-	return []scene{s.startServer, s.startLinks, s.startGateway, s.enrol, s.introduce, s.startDevices, s.provision}
+	return []scene{s.startServer, s.startLinks, s.findApplication, s.startGateway, s.enrol, s.introduce, s.startApplication, s.startDevices, s.provision, s.reading}
 }
 
 func (s *stage) play(ctx context.Context, scenes []scene) error {
@@ -60,7 +61,7 @@ func (s *stage) clear() error {
 	if s.broker != nil {
 		err = errors.Join(err, s.broker.Close())
 	}
-	return err
+	return errors.Join(err, s.apps.clear())
 }
 
 func (s *stage) startServer(ctx context.Context) error {
@@ -111,7 +112,7 @@ config link 'rs232'
 config link 'broker'
 	option type 'mqtt'
 	option url 'BROKER'
-`)
+`) + s.apps.section()
 	if err := s.write("pngw.conf", config); err != nil {
 		return err
 	}
@@ -163,6 +164,9 @@ func (s *stage) startDevices(ctx context.Context) error {
 		link := []string{"--mqtt", s.brokerURL}
 		if i == 0 {
 			link = []string{"--serial", s.cable.B()}
+			if s.apps.folder != "" {
+				link = append(link, "--exec", "./publish")
+			}
 		}
 		args := append([]string{"--entity-id", device, "--tk-file", device + ".tk", "--state", device + ".state"}, link...)
 		if err := s.crew.start(device, "pne", args...); err != nil {
