@@ -28,7 +28,7 @@ var procdCommand = command.Command{
  usb VVVV:PPPP     a device that a USB link is for
  usb class         any device with the protocol's class
  folder PATH GROUP         a folder in memory, for a file that GROUP may read
- signal FIFO SERVICE       what the agent writes to when SERVICE is to get SIGHUP`,
+ signal FIFO SERVICE       where the agent asks for SIGHUP to SERVICE`,
 	Example: "pngw procd --config /etc/config/pngw",
 	Setup: func(f *flag.FlagSet) command.Run {
 		shown := f.String("shown", "", "leave out what is in `DIR`, all of which the agent is shown anyway")
