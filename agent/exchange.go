@@ -29,34 +29,45 @@ type exchanges struct {
 const maxInRow = 32
 
 // answer queues what a message of a PNE has led to: it goes before what the gateway
-// begins by itself.
+// begins by itself, and in the place of what of that waits for the same PNE.
 func (x *exchanges) answer(m life.Outgoing) {
-	if x.add(m, x.answers) {
+	switch i := x.find(m); {
+	case i < 0:
+	case newer(x.waiting[i], m):
+		return
+	case i < x.answers:
+		x.waiting[i] = m
+		return
+	default:
+		x.waiting = slices.Delete(x.waiting, i, i+1)
+	}
+	if len(x.waiting) < outLength {
+		x.waiting = slices.Insert(x.waiting, x.answers, m)
 		x.answers++
 	}
 }
 
 // begin queues what the gateway begins by itself.
-func (x *exchanges) begin(m life.Outgoing) { x.add(m, len(x.waiting)) }
-
-// add puts a message in its place, unless it waits already or there is no room;
-// what was dropped is repeated later. A PNE has one message waiting: the latest,
-// which a repeat that was due before it came does not take the place of.
-func (x *exchanges) add(m life.Outgoing, place int) bool {
-	for i := range x.waiting {
-		if w := &x.waiting[i]; w.To == m.To && (m.To != "" || bytes.Equal(w.Wire, m.Wire)) {
-			if m.Ticket == 0 || m.Ticket >= w.Ticket {
-				*w = m
-			}
-			return false
-		}
+func (x *exchanges) begin(m life.Outgoing) {
+	switch i := x.find(m); {
+	case i >= 0 && !newer(x.waiting[i], m):
+		x.waiting[i] = m
+	case i < 0 && len(x.waiting) < outLength:
+		x.waiting = append(x.waiting, m)
 	}
-	if len(x.waiting) == outLength {
-		return false
-	}
-	x.waiting = slices.Insert(x.waiting, place, m)
-	return true
 }
+
+// find is where the message waits that m is to take the place of, -1 where there is
+// none. A PNE has one message waiting, the latest; what is for all has one of a kind.
+// Where there is no room for one more it is dropped, and repeated later.
+func (x *exchanges) find(m life.Outgoing) int {
+	return slices.IndexFunc(x.waiting, func(w life.Outgoing) bool {
+		return w.To == m.To && (m.To != "" || bytes.Equal(w.Wire, m.Wire))
+	})
+}
+
+// newer says that w was made after m, which is a repeat that was due before.
+func newer(w, m life.Outgoing) bool { return m.Ticket != 0 && m.Ticket < w.Ticket }
 
 // heard ends the exchange that a message of e answers.
 func (x *exchanges) heard(e cpns.EntityID) {

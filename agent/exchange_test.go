@@ -75,6 +75,19 @@ func TestExchanges(t *testing.T) {
 	x.heard("e")
 	send("d")
 
+	// Also a PNE that was to be asked for itself, next: it is answered, not asked.
+	x.heard("d")
+	x.begin(identifyOf(t, "f"))
+	x.begin(whoIsThere)
+	send("f")
+	x.begin(identifyOf(t, "g"))
+	x.heard("f")
+	send("")
+	x.answer(identifyOf(t, "g"))
+	send("g")
+	x.heard("g")
+	none()
+
 	// One message for each PNE waits, the latest, and no more than there is room for.
 	x = exchanges{}
 	for i := range 3 * outLength {
