@@ -15,7 +15,8 @@ import (
 // an interrupted Put must leave the old value or the new one. Delete succeeds
 // where there is nothing, and one that failed can be called again. Get of a name
 // that is not there gives an error that is fs.ErrNotExist; any other means that the
-// record is there and does not open.
+// record is there and does not open. Put and Delete are called side by side, and who
+// is called so can share a sync among them; never for one name at once.
 type Store interface {
 	Put(name string, value []byte) error
 	Get(name string) ([]byte, error)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -169,6 +170,7 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 		Audit: d.audit, Written: counted.written.Load, DeviceMetrics: g.MetricsDevices,
 		Enroller: d.enroller, Enrolled: p.enrolled, Waits: p.waits, Clock: p.clock, Source: p.source,
 	})
+	debug.FreeOSMemory() // what it took to begin is not needed again
 	return d, nil
 }
 
