@@ -101,6 +101,8 @@ type pskKeeper struct {
 	current *PSK
 	old     *PSK // the one before, until current has been used
 	waiting string
+	failed  int   // questions to the source that failed
+	why     error // what came of the last of them
 }
 
 func newPSKKeeper(source PSKSource, now func() time.Time, log *slog.Logger) *pskKeeper {
@@ -137,8 +139,11 @@ func (k *pskKeeper) expire() {
 	}
 }
 
-// fetch asks the source, unless meanwhile gives a key that another call has brought.
+// fetch asks the source, unless meanwhile gives a key that another call has brought. A
+// failure is that of all who wait for it: if each asked for itself, the last of many
+// would wait for as many times as a server that is away takes to say nothing.
 func (k *pskKeeper) fetch(ctx context.Context, meanwhile func() *PSK) (*PSK, error) {
+	failed, _ := k.failure()
 	select {
 	case k.turn <- struct{}{}:
 		defer func() { <-k.turn }()
@@ -148,12 +153,16 @@ func (k *pskKeeper) fetch(ctx context.Context, meanwhile func() *PSK) (*PSK, err
 	if p := meanwhile(); p != nil {
 		return p, nil
 	}
+	if n, why := k.failure(); n != failed {
+		return nil, why
+	}
 	p, err := k.source.PSK1(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
 		if ctx.Err() == nil {
-			k.waiting = err.Error()
+			k.waiting, k.why = err.Error(), err
+			k.failed++
 		}
 		return nil, err
 	}
@@ -173,6 +182,13 @@ func (k *pskKeeper) fetch(ctx context.Context, meanwhile func() *PSK) (*PSK, err
 	default:
 	}
 	return p.clone(), nil
+}
+
+// failure tells how many questions have failed, and why the last has.
+func (k *pskKeeper) failure() (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed, k.why
 }
 
 // used says that the server has answered under a key: the one before is over.
