@@ -27,7 +27,11 @@ func conflictsOf(tx Tx, e Enrolment) ([]Conflict, error) {
 		g, err := tx.Gateway(e.Gateway)
 		if err == nil {
 			reason := fmt.Sprintf("gateway %s is known with another key", g.ID)
-			if g.Key == (cpns.SPKIHash{}) {
+			switch {
+			case g.Key != (cpns.SPKIHash{}):
+			case g.IMPI != "":
+				reason = fmt.Sprintf("gateway %s is known by its SIM", g.ID)
+			default:
 				reason = fmt.Sprintf("gateway %s is known with a PSK1 from a file", g.ID)
 			}
 			all = append(all, Conflict{g.ID, reason})
@@ -190,12 +194,19 @@ func nameFor(tx Tx, is Enrolment, a Approval) (cpns.GatewayID, error) {
 	if err != nil {
 		return "", err
 	}
-	// Those of a gateway that is gone: a person may take its removal back.
+	// Not those of a gateway that is gone: a person may take its removal back.
+	var failed error
 	conflicts = slices.DeleteFunc(conflicts, func(c Conflict) bool {
 		_, err := tx.Gateway(c.Gateway)
-		return err != nil || a.ID != "" && c.Gateway != a.ID
+		gone := errors.Is(err, ErrNotFound)
+		if !gone {
+			failed = errors.Join(failed, err)
+		}
+		return gone || a.ID != "" && c.Gateway != a.ID
 	})
 	switch {
+	case failed != nil:
+		return "", failed
 	case len(conflicts) == 0:
 		if is.Gateway == "" {
 			is.Gateway = is.Was
@@ -239,7 +250,7 @@ func (o *Operator) find(ctx context.Context, a Approval) (Enrolment, error) {
 }
 
 // replaceKey gives a gateway the key of an enrolment in place of its own. A PSK1 from a
-// file stays good until one from TLS is used.
+// file and the gateway's SIM stay good until a PSK1 from TLS is used.
 func replaceKey(tx Tx, g Gateway, is Enrolment, now time.Time) error {
 	if err := dropKey(tx, g, now); err != nil {
 		return err

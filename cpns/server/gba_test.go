@@ -247,3 +247,31 @@ func TestBSFConfig(t *testing.T) {
 		t.Errorf("a BSF that hangs: %v", err)
 	}
 }
+
+// TestPSK1EndsSIM: a gateway that was known by its SIM and goes over to TLS is known by
+// that alone from its first request on: whoever has the SIM is no gateway any more.
+func TestPSK1EndsSIM(t *testing.T) {
+	o := newOperator(t)
+	r := newRigWith(t, func(c *server.Config) { c.BSF = o.client(); withStep0(c) })
+	r.clock.advance(time.Since(r.clock.Now())) // the BSF's
+	s := &site{r, serve(t, r)}
+	must(t, s.op.AddGatewayIMPI(t.Context(), "gw-sim", o.impi))
+	sim := o.bootstrap()
+	s.wantUnder(t, "the SIM's", sim, 200)
+	u := newUnit(t)
+	s.enrol(t, u, s.invite(t, "gw-sim", 1), nil).wantPending(t, u)
+	_, err := s.op.Approve(t.Context(), server.Approval{Fingerprint: u.key.Fingerprint()})
+	if conflict, ok := errors.AsType[*server.ConflictError](err); !ok || !strings.Contains(conflict.Error(), "known by its SIM") {
+		t.Errorf("in the place of a SIM: %v", err)
+	}
+	_, err = s.op.Approve(t.Context(), server.Approval{Fingerprint: u.key.Fingerprint(), Replace: true})
+	must(t, err)
+	got := s.psk1(t, u)
+	s.wantUnder(t, "the SIM's, until one from TLS is used", sim, 200)
+	s.wantUnder(t, "from TLS", got, 200)
+	s.wantUnder(t, "the SIM's", sim, 401)
+	s.clock.advance(31 * time.Second)
+	s.wantUnder(t, "the SIM's next", o.bootstrap(), 401)
+	s.wantUnder(t, "from TLS still", got, 200)
+	must(t, s.op.AddGatewayIMPI(t.Context(), "gw-other", o.impi)) // the SIM is free
+}

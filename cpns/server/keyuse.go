@@ -53,11 +53,17 @@ func setSeen(tx Tx, g Gateway, now time.Time) error {
 	return tx.SetGateway(g)
 }
 
-// firstUse marks a PSK1 as used. One from TLS ends the gateway's PSK1 from a file,
-// and, as one from GBA does, soon the one before it.
+// firstUse marks a PSK1 as used. One from TLS ends what the gateway had from a file or
+// by its SIM, which is the gateway's no more, and, as one from GBA does, soon the one
+// before it.
 func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
 	if err := tx.SetPSK1Times(p.Identity, now, p.Ends); err != nil || p.Source == SourceFile {
 		return err
+	}
+	if p.Source == SourceTLS {
+		if err := dropSIM(tx, p.Gateway); err != nil {
+			return err
+		}
 	}
 	all, err := tx.PSK1sOf(p.Gateway)
 	if err != nil {
@@ -69,7 +75,7 @@ func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
 			continue
 		case other.Source == SourceFile && p.Source != SourceTLS:
 			continue
-		case other.Source == SourceFile:
+		case other.Source != SourceTLS && p.Source == SourceTLS:
 			err = errors.Join(tx.RemovePSK1(other.Identity), tx.AddEvent(Event{Time: now, Kind: EventPSK1Ended, Gateway: p.Gateway, Source: "server"}))
 		case !other.Created.After(p.Created) && (other.Ends.IsZero() || other.Ends.After(now.Add(oldPSK1Kept))):
 			err = tx.SetPSK1Times(other.Identity, other.Used, now.Add(oldPSK1Kept))
@@ -79,6 +85,16 @@ func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// dropSIM takes a gateway's SIM from it, so that no more PSK1s come by that.
+func dropSIM(tx Tx, id cpns.GatewayID) error {
+	g, err := tx.Gateway(id)
+	if err != nil || g.IMPI == "" {
+		return err
+	}
+	g.IMPI = ""
+	return tx.SetGateway(g)
 }
 
 // addPSK1 gives a gateway a PSK1 from TLS or GBA. Beside it stays the newest that the

@@ -147,7 +147,7 @@ type Gateways interface {
 	// GatewaysBySerial are those whose board says that serial number, at most limit.
 	GatewaysBySerial(serial string, limit int) ([]Gateway, error)
 	AddGateway(Gateway) error
-	// SetGateway replaces all that is known of a gateway but its ID, IMPI and Created. It
+	// SetGateway replaces all that is known of a gateway but its ID and Created. It
 	// fails with ErrExists where another gateway has the key.
 	SetGateway(Gateway) error
 	RemoveGateway(cpns.GatewayID) error                            // with its PSK1s

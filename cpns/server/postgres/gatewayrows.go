@@ -56,8 +56,8 @@ func (t *tx) SetGateway(g server.Gateway) error {
 	} else if err != nil && !errors.Is(err, server.ErrNotFound) {
 		return err
 	}
-	return t.change("UPDATE gateways SET key = $1, invitation = $2, fetched = $3, model = $4, serial = $5, seen = $6 WHERE id = $7",
-		keyBytes(g.Key), g.Invitation, g.Fetched, text(g.Model), text(g.Serial), millis(g.Seen), string(g.ID))
+	return t.change("UPDATE gateways SET key = $1, impi = $2, invitation = $3, fetched = $4, model = $5, serial = $6, seen = $7 WHERE id = $8",
+		keyBytes(g.Key), text(g.IMPI), g.Invitation, g.Fetched, text(g.Model), text(g.Serial), millis(g.Seen), string(g.ID))
 }
 
 func (t *tx) RemoveGateway(id cpns.GatewayID) error {

@@ -69,8 +69,8 @@ func (t *tx) SetGateway(g server.Gateway) error {
 	} else if err != nil && !errors.Is(err, server.ErrNotFound) {
 		return err
 	}
-	return t.change("UPDATE gateways SET key = ?, invitation = ?, fetched = ?, model = ?, serial = ?, seen = ? WHERE id = ?",
-		keyBlob(g.Key), g.Invitation, flag(g.Fetched), g.Model, g.Serial, g.Seen, string(g.ID))
+	return t.change("UPDATE gateways SET key = ?, impi = ?, invitation = ?, fetched = ?, model = ?, serial = ?, seen = ? WHERE id = ?",
+		keyBlob(g.Key), g.IMPI, g.Invitation, flag(g.Fetched), g.Model, g.Serial, g.Seen, string(g.ID))
 }
 
 func (t *tx) RemoveGateway(id cpns.GatewayID) error {

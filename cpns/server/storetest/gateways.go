@@ -47,7 +47,7 @@ func testGateways(t *testing.T, r Rig) {
 		want(t, "all", allGateways(t, tx), nil, []server.Gateway{a, b, c})
 		return nil
 	})
-	changed := server.Gateway{ID: "gw-a", Key: cpns.SPKIHash{31: 9}, IMPI: "1@ims", Model: "Box 2", Serial: "s/2", Created: start, Seen: start}
+	changed := server.Gateway{ID: "gw-a", Key: cpns.SPKIHash{31: 9}, Model: "Box 2", Serial: "s/2", Created: start, Seen: start}
 	update(t, r.Store, func(tx server.Tx) error {
 		change := changed
 		change.Created = start.Add(time.Minute)
@@ -58,6 +58,8 @@ func testGateways(t *testing.T, r Rig) {
 		want(t, "changed, but for the time", got, err, changed)
 		_, err = tx.GatewayByKey(cpns.SPKIHash{1})
 		wantErr(t, "by the key before", err, server.ErrNotFound)
+		_, err = tx.GatewayByIMPI("1@ims")
+		wantErr(t, "by the IMPI before", err, server.ErrNotFound)
 		return tx.RemoveGateway("gw-a")
 	})
 	update(t, r.Store, func(tx server.Tx) error {
