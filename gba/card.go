@@ -61,9 +61,18 @@ type Subscriber struct {
 	MNCLength int    // digits of the mobile network code: 2 or 3, 0 where the SIM does not say
 }
 
-func (s Subscriber) check() error {
+// checkIMSI is for every SIM, also where it is not asked for IMPI and BSF: by the IMSI
+// alone it is seen that there is another.
+func (s Subscriber) checkIMSI() error {
 	if len(s.IMSI) < 6 || len(s.IMSI) > 15 || strings.Trim(s.IMSI, "0123456789") != "" {
 		return errors.New("the SIM's IMSI is not 6 to 15 digits")
+	}
+	return nil
+}
+
+func (s Subscriber) check() error {
+	if err := s.checkIMSI(); err != nil {
+		return err
 	}
 	if s.MNCLength != 2 && s.MNCLength != 3 {
 		return fmt.Errorf("the SIM says that its network code has %d digits: configure IMPI and BSF", s.MNCLength)

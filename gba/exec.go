@@ -56,7 +56,11 @@ func (p *Program) Subscriber(ctx context.Context) (Subscriber, error) {
 	if err != nil {
 		return Subscriber{}, err
 	}
-	return Subscriber{a.IMSI, a.MNCLength}, nil
+	s := Subscriber{a.IMSI, a.MNCLength}
+	if err := s.checkIMSI(); err != nil {
+		return Subscriber{}, fmt.Errorf("%s: %w", p.Path, err)
+	}
+	return s, nil
 }
 
 // Authenticate implements [Card].

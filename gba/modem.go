@@ -49,6 +49,9 @@ func (m *Modem) Subscriber(ctx context.Context) (s Subscriber, err error) {
 				s.IMSI = text
 			}
 		}
+		if err := s.checkIMSI(); err != nil {
+			return err
+		}
 		return at.withUSIM(ctx, func(c apduChannel) error {
 			s.MNCLength, err = mncLength(ctx, c)
 			return err
