@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,6 +73,12 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 		if err := m.devices(r, s.Agent); err != nil {
 			s.fail(w, err)
 			return
+		}
+	}
+	if len(s.Applications) > 0 {
+		m.family("pngw_application_keys")
+		for _, name := range slices.Sorted(maps.Keys(s.Applications)) {
+			m.sample("application", name, int64(s.Applications[name]()))
 		}
 	}
 	faults, _ := s.Health(r.Context())

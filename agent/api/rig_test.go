@@ -99,7 +99,7 @@ func startRig(t *testing.T, l net.Listener, c *Client, slow time.Duration) *rig 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Agent: a, Enroller: enroller, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Events: events, Hooks: runner, Audit: auditLog, Written: func() int64 { return 77 }, Log: log})
+	s := New(Config{Agent: a, Enroller: enroller, Version: "v1.2.3", Server: "https://cpns.example.net", LinkTypes: map[string]string{"memory": "serial"}, Events: events, Hooks: runner, Audit: auditLog, Applications: map[string]func() int{"mqtt": func() int { return 3 }}, Written: func() int64 { return 77 }, Log: log})
 
 	agentCtx, stopAgent := context.WithCancel(context.Background())
 	apiCtx, stopAPI := context.WithCancel(context.Background())

@@ -33,7 +33,8 @@ type Config struct {
 	Audit     *audit.Log   // nil for none
 	Written   func() int64 // bytes that the store has written; nil for not known
 
-	DeviceMetrics bool // metrics name devices
+	DeviceMetrics bool                  // metrics name devices
+	Applications  map[string]func() int // how many devices have keys for each
 	Log           *slog.Logger
 }
 

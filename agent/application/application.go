@@ -148,6 +148,9 @@ func (k *Keeper) wipe() {
 	clear(k.keys)
 }
 
+// Name is the application's.
+func (k *Keeper) Name() string { return k.cfg.Name }
+
 // Count is how many devices have keys.
 func (k *Keeper) Count() int {
 	k.mu.Lock()

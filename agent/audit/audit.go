@@ -8,7 +8,7 @@
 // written for what devices do by themselves, but for an alarm.
 //
 // The chain shows that a line was taken out or changed later, to who has noted a later
-// hash elsewhere (it is in the agent's log, and in pngw status). It holds nobody up who
+// hash elsewhere (it is in the agent's log at each write). It holds nobody up who
 // rewrites all that follows.
 package audit
 

@@ -44,16 +44,8 @@ type withApplication struct {
 
 func startApplication(t *testing.T, label string) *withApplication {
 	t.Helper()
-	w := &withApplication{t: t, dir: t.TempDir(), label: label}
-	l, err := openLine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.close)
-	w.line = l
-	if err := startServer(t).configure(w.dir, l.tty); err != nil {
-		t.Fatal(err)
-	}
+	w := &withApplication{t: t, label: label}
+	w.dir, w.line = configured(t)
 	shm := inMemory(t)
 	w.psk = shm + "/psk"
 	if err := os.WriteFile(w.psk, nil, 0o640); err != nil { // mosquitto wants one when it starts
@@ -168,6 +160,23 @@ func TestApplication(t *testing.T) {
 			w.stop = startAgent(t, w.conf)
 			w.eventually("agent again", func() error { return w.publish(identity, second, own) })
 
+			// The whole router starts anew: the device authenticates when its link is up.
+			w.stop()
+			w.broker.Kill()
+			if err := os.WriteFile(w.psk, nil, 0o640); err != nil {
+				t.Fatal(err)
+			}
+			w.broker.Run()
+			w.stop = startAgent(t, w.conf)
+			w.eventually("after a power cut", func() error {
+				identity, third := w.key()
+				if third == second {
+					return errors.New("it has not authenticated yet")
+				}
+				return w.publish(identity, third, own)
+			})
+			_, second = w.key()
+
 			// What lies there is for the broker's eyes.
 			info, err := os.Stat(w.psk)
 			if err != nil || info.Mode().Perm() != 0o640 {
@@ -212,15 +221,7 @@ func (w *withApplication) openssl(identity, key string) {
 
 // A folder that is not in memory is refused, by its line.
 func TestApplicationOnDisk(t *testing.T) {
-	dir := t.TempDir()
-	l, err := openLine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.close()
-	if err := startServer(t).configure(dir, l.tty); err != nil {
-		t.Fatal(err)
-	}
+	dir, _ := configured(t)
 	conf := filepath.Join(dir, "pngw.conf")
 	text, err := os.ReadFile(conf)
 	if err != nil {
@@ -241,15 +242,8 @@ func TestApplicationOnDisk(t *testing.T) {
 // keys as text, so the test authenticates until there is one that can be written so.)
 func TestApplicationHook(t *testing.T) {
 	server, client := ptytest.Need(t, "coap-server-openssl"), ptytest.Need(t, "coap-client-openssl")
-	dir, shm := t.TempDir(), inMemory(t)
-	l, err := openLine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.close)
-	if err := startServer(t).configure(dir, l.tty); err != nil {
-		t.Fatal(err)
-	}
+	dir, l := configured(t)
+	shm := inMemory(t)
 	hooks := filepath.Join(dir, "hooks.d")
 	if err := os.Mkdir(hooks, 0o755); err != nil {
 		t.Fatal(err)

@@ -37,3 +37,12 @@ func (d *daemon) openApplications() error {
 	}
 	return nil
 }
+
+// applicationCounts are how many devices have keys for each.
+func (d *daemon) applicationCounts() map[string]func() int {
+	counts := map[string]func() int{}
+	for _, k := range d.apps {
+		counts[k.Name()] = k.Count
+	}
+	return counts
+}

@@ -18,15 +18,7 @@ import (
 // gateway that has devices with keys and a user that it remembers, and in whose
 // configuration somebody has put what does not belong there.
 func TestBundle(t *testing.T) {
-	dir := t.TempDir()
-	l, err := openLine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.close)
-	if err := startServer(t).configure(dir, l.tty); err != nil {
-		t.Fatal(err)
-	}
+	dir, l := configured(t)
 	conf := filepath.Join(dir, "pngw.conf")
 	text, err := os.ReadFile(conf)
 	if err != nil {

@@ -18,6 +18,18 @@ import (
 // gateway is a folder with a configured gateway whose agent runs.
 func gateway(t *testing.T) (dir string) {
 	t.Helper()
+	dir, _ = configured(t)
+	conf := filepath.Join(dir, "pngw.conf")
+	if out, err := exec.Command("pngw", "init", "--config", conf).CombinedOutput(); err != nil {
+		t.Fatalf("pngw init: %v\n%s", err, out)
+	}
+	startAgent(t, conf)
+	return dir
+}
+
+// configured is a folder with a gateway's configuration, and the line of that.
+func configured(t *testing.T) (dir string, l *line) {
+	t.Helper()
 	dir = t.TempDir()
 	l, err := openLine()
 	if err != nil {
@@ -27,12 +39,7 @@ func gateway(t *testing.T) (dir string) {
 	if err := startServer(t).configure(dir, l.tty); err != nil {
 		t.Fatal(err)
 	}
-	conf := filepath.Join(dir, "pngw.conf")
-	if out, err := exec.Command("pngw", "init", "--config", conf).CombinedOutput(); err != nil {
-		t.Fatalf("pngw init: %v\n%s", err, out)
-	}
-	startAgent(t, conf)
-	return dir
+	return dir, l
 }
 
 // startAgent runs the agent until the test ends, or stop is called.

@@ -167,7 +167,7 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 	d.api = api.New(api.Config{
 		Agent: d.agent, Version: build().Version, Server: p.serverURL, LinkTypes: p.types,
 		Events: events, Hooks: d.hooks, Log: log,
-		Audit: d.audit, Written: counted.written.Load, DeviceMetrics: g.MetricsDevices,
+		Audit: d.audit, Written: counted.written.Load, DeviceMetrics: g.MetricsDevices, Applications: d.applicationCounts(),
 		Enroller: d.enroller, Enrolled: p.enrolled, Waits: p.waits, Clock: p.clock, Source: p.source,
 	})
 	debug.FreeOSMemory() // what it took to begin is not needed again
