@@ -1,9 +1,17 @@
 package device
 
 import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"cpns.example.net/pngw/cpns"
 )
 
 // TestFailingCryptography has each call of the cryptography fail, one after the other, in
@@ -102,4 +110,74 @@ func TestFailingCryptography(t *testing.T) {
 		t.Errorf("starting without cryptography: %s, want 6", got)
 	}
 	d.do("cryptoleft -1")
+}
+
+// TestSmallOrder seals a notification under what X25519 with a point of small order
+// gives, as somebody could who has TK and not the device's public key's other half: the
+// secret is zero, and everybody's.
+func TestSmallOrder(t *testing.T) {
+	v := vectors(t)[0]
+	points := map[string][]byte{
+		"0":                  make([]byte, 32),
+		"1":                  append([]byte{1}, make([]byte, 31)...),
+		"p - 1":              append(append([]byte{0xec}, bytes.Repeat([]byte{0xff}, 30)...), 0x7f),
+		"p":                  append(append([]byte{0xed}, bytes.Repeat([]byte{0xff}, 30)...), 0x7f),
+		"0 with its top bit": append(make([]byte, 31), 0x80),
+	}
+	for _, p := range ports {
+		t.Run(p.name, func(t *testing.T) {
+			d := newTwin(t, p, &v, "x")
+			d.hello(v.X25519.PNEPrivate, v.X25519.Nonce)
+			hello := sha256.Sum256(d.said)
+			for name, point := range points {
+				a := d.message(d.now, sealUnderZero(t, &v, hello[:], point))
+				if len(a.events) != 1 || a.events[0].status != int(cpns.AckCannotDecrypt) || strings.HasPrefix(d.held(), "1 ") {
+					t.Errorf("the point %s: %v, holds %s; want status 1", name, a.events, d.held())
+				}
+			}
+			// What it is made by is right: with another secret than zero it opens.
+			pair := cpns.NewX25519Pair([32]byte{9})
+			m, err := cpns.ParseMessage(d.said)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := cpns.SealNotification(cpns.TK(v.TK), m.(*cpns.Hello), pair, v.Gateway, v.Epoch, 1, (*cpns.EUKey)(v.EUKeys[0]), [12]byte{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			msg, err := n.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a := d.message(d.now, msg); len(a.events) != 1 || a.events[0].kind != kindStored {
+				t.Errorf("an honest notification: %v", a.events)
+			}
+		})
+	}
+}
+
+// sealUnderZero makes the notification of EUKey_1 whose shared secret is zero.
+func sealUnderZero(t *testing.T, v *vector, hello, point []byte) []byte {
+	t.Helper()
+	e, g := string(v.Entity), string(v.Gateway)
+	key, err := hkdf.Key(sha256.New, append(bytes.Clone(v.TK), make([]byte, 32)...), hello, "CPNS EUKey Assignment Notification\x00"+e, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := chacha20poly1305.New(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := func(value any) []byte {
+		t.Helper()
+		b, err := cbor.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	protected, iv := []byte{0xa1, 0x01, 0x18, 0x18}, make([]byte, 12)
+	aad := encode([]any{"Encrypt0", protected, encode([]any{2, e, g, v.Epoch, 1, point})})
+	sealed := aead.Seal(nil, iv, v.EUKeys[0], aad)
+	return encode([]any{2, e, g, v.Epoch, 1, []any{protected, map[int][]byte{5: iv}, sealed}, point})
 }

@@ -432,3 +432,17 @@ func TestFile(t *testing.T) {
 	path = filepath.Join(path, "below")
 	open(syscall.ENOTDIR)
 }
+
+// TestKeyNoLongerKept: a device that has kept its key, and by its new firmware keeps the
+// epoch alone, holds none.
+func TestKeyNoLongerKept(t *testing.T) {
+	v := vectors(t)[0]
+	d := newKeeper(t, &v, "")
+	d.configure(string(v.Entity), v.TK, messages, "e")
+	if index, lost := d.restart(); index != 0 || lost {
+		t.Errorf("it holds index %d, lost %v; want none, and nothing lost", index, lost)
+	}
+	if !d.takesEpochBefore() {
+		t.Error("the epoch is forgotten")
+	}
+}

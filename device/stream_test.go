@@ -153,3 +153,53 @@ func TestWipe(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedLine: the first hello waits until nobody speaks: 20 ms after the last byte, and
+// where another was spoken to, until that one has answered or 600 ms have gone.
+func TestSharedLine(t *testing.T) {
+	frame := func(m cpns.Message, err error) []byte {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := m.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return transport.EncodeFrame(nil, b)
+	}
+	challenge := frame(&cpns.AuthChallenge{Entity: "other", Gateway: "gw"}, nil)
+	answer := frame(cpns.NewFailedAcknowledgement(cpns.AckStale, "other", 1, 1), nil)
+	third := frame(cpns.NewFailedAcknowledgement(cpns.AckStale, "third", 1, 1), nil)
+	for _, test := range []struct {
+		name  string
+		hears map[int][]byte // so many milliseconds before it looks at the line
+		says  bool
+	}{
+		{"silence", nil, true},
+		{"a byte 19 ms ago", map[int][]byte{19: {1}}, false},
+		{"a byte 20 ms ago", map[int][]byte{20: {1}}, true},
+		{"a challenge for another", map[int][]byte{45: challenge}, false},
+		{"and its answer", map[int][]byte{45: challenge, 40: answer}, true},
+		{"and a third one's", map[int][]byte{45: challenge, 40: third}, false},
+	} {
+		h := startHarness(t, ports[0])
+		h.configure("own", make([]byte, 16), serial, "v")
+		h.boot(0)
+		h.do("up 1000")
+		var wait int
+		if _, err := fmt.Sscan(h.do("poll 1000").result[0], &wait); err != nil || wait < 20 || wait >= 270 {
+			t.Fatalf("%s: it looks after %d ms, want 20 to 269", test.name, wait)
+		}
+		look := max(1000+wait, 1060)
+		for before := 60; before > 0; before-- {
+			if bytes := test.hears[before]; bytes != nil {
+				h.do("feed %d %x", look-before, bytes)
+			}
+		}
+		a := h.do("poll %d", look)
+		if says := len(a.said) == 1; says != test.says {
+			t.Errorf("%s: it said %x, want a hello: %v", test.name, a.said, test.says)
+		}
+	}
+}

@@ -103,12 +103,11 @@ cpns_why_t cpns_say_new_hello(cpns_pne_t *pne, uint8_t *scratch)
 }
 
 /* cpns_same_hello_good tells whether the latest hello is not spent, and still says what
- * is held. An answer to it is as good as one to a new hello, and an answer that is
- * under way already is not made worthless. */
+ * is held. (Another epoch comes by a notification only, which spends it.) An answer to it is as
+ * good as one to a new hello, and an answer that is under way already is not made worthless. */
 bool cpns_same_hello_good(const cpns_pne_t *pne)
 {
-	return pne->hello.waits && pne->hello.index == pne->held.index &&
-	       (pne->held.index == 0 || pne->hello.epoch == pne->held.epoch);
+	return pne->hello.waits && pne->hello.index == pne->held.index;
 }
 
 cpns_why_t cpns_say_same_hello(cpns_pne_t *pne, uint8_t *scratch)
