@@ -36,6 +36,9 @@ const (
 	minRetry   = time.Second
 	firstRetry = 5 * time.Second // where there was no answer; doubles
 	maxRetry   = time.Hour
+	// Where the code of the configuration was refused: people take that back, and nobody
+	// is at the router. Each time is written down twice.
+	refusedRetry = 12 * time.Hour
 )
 
 // Enroller enrols the gateway, and is where it gets PSK1 once it is.
@@ -48,10 +51,11 @@ type Enroller struct {
 	change sync.Mutex // held from reading the record to having kept its successor
 
 	mu      sync.Mutex
-	record  *record // replaced, never changed; nil before the first code
-	tries   int     // since Begin, that have ended
-	last    string  // what came of the last of them, where it is not decided
-	noReach bool    // the last had no answer
+	option  *cpns.EnrolmentCode // of the configuration, nil for none
+	record  *record             // replaced, never changed; nil before the first code
+	tries   int                 // since Begin, that have ended
+	last    string              // what came of the last of them, where it is not decided
+	noReach bool                // the last had no answer
 	held    time.Time
 	heldWhy error
 }
@@ -128,9 +132,12 @@ func (e *Enroller) Begin(code *cpns.EnrolmentCode, move bool) error {
 }
 
 // Configured takes up the code of the configuration, where there is anything to do
-// about it.
+// about it. Where it is refused, Run asks again now and then.
 func (e *Enroller) Configured(code *cpns.EnrolmentCode) error {
-	r := e.current()
+	e.mu.Lock()
+	e.option = code
+	r := e.record
+	e.mu.Unlock()
 	switch {
 	case r == nil:
 	case r.pending != nil && sameCode(r.pending, code):
@@ -198,6 +205,17 @@ func (e *Enroller) Status() Status {
 	return s
 }
 
+// standing is the code of the configuration where that was refused, nil where it is not,
+// and where the gateway is enrolled all the same.
+func (e *Enroller) standing() *cpns.EnrolmentCode {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r := e.record; r == nil || r.pending != nil || r.enrolled != nil || r.refused == "" {
+		return nil
+	}
+	return e.option
+}
+
 // Run asks the server for as long as a code is not decided, until ctx ends.
 func (e *Enroller) Run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
@@ -216,13 +234,20 @@ func (e *Enroller) Run(ctx context.Context) {
 				retry = firstRetry << (failures - 1)
 			}
 			wait = min(max(retry, minRetry), maxRetry)
-			wait += rand.N(wait / 4) // fifty that were switched on together
 		}
-		timer.Reset(wait)
+		if e.standing() != nil {
+			wait = refusedRetry
+		}
+		timer.Reset(wait + rand.N(wait/4)) // fifty that were switched on together
 		for again := false; !again; {
 			select {
 			case <-timer.C:
 				again = true
+				if code := e.standing(); code != nil {
+					if err := e.Configured(code); err != nil {
+						e.log.Warn("the code of option enrol is not taken up again", "reason", err)
+					}
+				}
 			case <-e.wake:
 				// Not of a code that was asked for already when this came.
 				if r := e.current(); r.pending != asked {

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cpns.example.net/pngw/agent"
@@ -516,6 +517,58 @@ func TestContradictions(t *testing.T) {
 	if err := e.Begin(code, false); err == nil || !strings.Contains(err.Error(), "gw-1") || !strings.Contains(err.Error(), "gw-2") {
 		t.Errorf("want both names: %v", err)
 	}
+}
+
+// TestRefusalTakenBack: nobody is at a router that was refused by the code of its image, so
+// it asks again by itself, not often; one that was given a code by hand does not.
+func TestRefusalTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code := &cpns.EnrolmentCode{Server: "cpns.example.net:8443"}
+		asked, refused := 0, true
+		e, err := step0.New(step0.Config{
+			Store: newMemory(), Log: slog.New(slog.DiscardHandler),
+			Exchange: func(context.Context, step0.Question) (*step0.Answer, error) {
+				if asked++; refused {
+					return &step0.Answer{Status: 403, Type: "application/problem+json", Body: []byte(`{"type":"` + cpns.ProblemEnrolmentRefused + `","detail":"no"}`)}, nil
+				}
+				return &step0.Answer{Status: 200, Type: "application/json", Body: []byte(`{"gateway_id":"gw-1","ca":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n","pins":["AAAAAAAAAAAAAAAAAAAAAA"]}`)}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { e.Run(ctx) })
+		defer running.Wait()
+		defer cancel()
+		want := func(when string, n int, state string) {
+			t.Helper()
+			synctest.Wait()
+			if got := e.Status().State; got != state || asked != n {
+				t.Errorf("%s: %s after %d questions, want %s after %d", when, got, asked, state, n)
+			}
+		}
+		if err := e.Begin(code, false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * 24 * time.Hour)
+		want("by hand", 1, step0.StateRefused)
+		if err := e.Configured(code); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(11 * time.Hour)
+		want("by the configuration", 2, step0.StateRefused)
+		time.Sleep(5 * time.Hour)
+		want("half a day later", 3, step0.StateRefused)
+		time.Sleep(7*time.Hour + 55*time.Minute)
+		want("before a day is over", 3, step0.StateRefused)
+		refused = false
+		time.Sleep(7 * time.Hour)
+		want("taken back", 4, step0.StateEnrolled)
+		time.Sleep(10 * 24 * time.Hour)
+		want("at the end", 4, step0.StateEnrolled)
+	})
 }
 
 // TestDamagedRecord: a record that is none is an error, and its content is not in it.

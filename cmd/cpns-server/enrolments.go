@@ -126,10 +126,15 @@ func approve(ctx context.Context, op *server.Operator, a server.Approval) (strin
 		return "", fmt.Errorf("%s: %w: --replace lets it take that place, --id ID names it anew", who, conflict)
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", who, err)
-	case got.Replaced:
-		return fmt.Sprintf("%s is gateway %s now, in place of the key before", got.Fingerprint, got.Gateway), nil
 	}
-	return fmt.Sprintf("%s is gateway %s now", got.Fingerprint, got.Gateway), nil
+	verdict := fmt.Sprintf("%s is gateway %s now", got.Fingerprint, got.Gateway)
+	if got.Replaced {
+		verdict += ", in place of the key before"
+	}
+	if got.WasRefused {
+		verdict += "; it was told that it is refused, so give the router the code again: pngw enrol CODE (by option enrol it comes within a day)"
+	}
+	return verdict, nil
 }
 
 var gatewayRefuseCommand = command.Command{

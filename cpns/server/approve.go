@@ -145,6 +145,7 @@ type Approved struct {
 	Gateway     cpns.GatewayID
 	Fingerprint string
 	Replaced    bool
+	WasRefused  bool // it was told so, and may not ask again by itself
 }
 
 // Approve takes a gateway in, also one that was refused or removed before. It fails
@@ -163,6 +164,7 @@ func (o *Operator) Approve(ctx context.Context, a Approval) (Approved, error) {
 		if err != nil {
 			return err
 		}
+		out.WasRefused = is.State == EnrolmentRefused
 		if is.Gateway, err = nameFor(tx, is, a); err != nil {
 			return err
 		}
