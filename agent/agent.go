@@ -93,6 +93,14 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the store: %w", err)
 	}
+	known := map[string]string{}
+	same := func(s string) string {
+		if have, ok := known[s]; ok {
+			return have
+		}
+		known[s] = s
+		return s
+	}
 	for _, name := range names {
 		if _, err := cpns.ParseEntityID(name); err != nil {
 			continue // another's record, such as the gateway's own key pair
@@ -103,6 +111,7 @@ func New(cfg Config) (*Agent, error) {
 			a.log.Error("a record does not open and is left as it is", "record", name, "reason", err)
 			continue
 		}
+		p.Share(same)
 		a.enter(p)
 		if t := p.Taken(); !t.IsZero() {
 			cfg.Clock.Raise(t)

@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"time"
-	"unique"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -148,17 +147,6 @@ func (r *record) withProof(e cpns.Epoch, i cpns.Index, x25519 bool) *record {
 	return &n
 }
 
-// shared is r, just read, with one copy in memory of what is the same for many PNEs.
-func (r *record) shared() *record {
-	r.user = unique.Make(r.user).Value()
-	for _, t := range []*Set{r.current, r.next} {
-		if t != nil {
-			t.Gateway = unique.Make(t.Gateway).Value()
-		}
-	}
-	return r
-}
-
 // What follows is what the agent asks of a PNE beside its [View].
 
 // Entity is the PNE's name.
@@ -182,6 +170,17 @@ func (p PNE) Link() string { return p.mem.link }
 
 // HeardOn says that the PNE was last heard, or proved a key last, on that link.
 func (p PNE) HeardOn(link string) bool { return p.mem.link == link || p.mem.proofLink == link }
+
+// Share has a PNE that was just read keep one copy with others of what is the same
+// for many: the one that same gives.
+func (p PNE) Share(same func(string) string) {
+	p.rec.user = cpns.UserID(same(string(p.rec.user)))
+	for _, t := range []*Set{p.rec.current, p.rec.next} {
+		if t != nil {
+			t.Gateway = cpns.GatewayID(same(string(t.Gateway)))
+		}
+	}
+}
 
 // Seen is when the PNE was last heard, by a hello that verified, a proof, or any
 // hello where no TK is here; the zero time since the start not at all.

@@ -88,7 +88,7 @@ func Parse(name string, value []byte) (PNE, error) {
 	if err != nil {
 		return PNE{}, err
 	}
-	return begin(r.shared()), nil
+	return begin(r), nil
 }
 
 func parseRecord(name string, value []byte) (*record, error) {

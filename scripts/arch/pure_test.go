@@ -13,7 +13,7 @@ import (
 
 // pureImports is all of the standard library that agent/life may use: nothing in
 // it reads, writes, waits or draws at random.
-var pureImports = []string{"bytes", "cmp", "crypto/sha256", "crypto/subtle", "encoding/json", "errors", "fmt", "slices", "strconv", "strings", "time", "unique"}
+var pureImports = []string{"bytes", "cmp", "crypto/sha256", "crypto/subtle", "encoding/json", "errors", "fmt", "slices", "strconv", "strings", "time"}
 
 // impure are functions of those packages that are not.
 var impure = []string{
