@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -167,7 +166,7 @@ func (s *Store) ready() error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 0 {
 		return fs.ErrNotExist // removed, and the folder with it: what is written is gone
 	}
-	if _, was := s.log.(readOnly); was {
+	if f, ok := s.log.(osFile); ok && f.readOnly {
 		if err := s.openAgain(info); err != nil {
 			return err
 		}
@@ -186,7 +185,7 @@ func (s *Store) openAgain(info fs.FileInfo) error {
 	}
 	if now, err := log.Stat(); err != nil || !os.SameFile(now, info) {
 		log.Close()
-		return cmp.Or(err, fs.ErrNotExist)
+		return fs.ErrNotExist
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"cmp"
 	"crypto/cipher"
 	"errors"
 	"io/fs"
@@ -33,16 +32,10 @@ func (s *Store) compactIfItPays() {
 // already.
 func (s *Store) compact() error {
 	header := make([]byte, headerSize)
-	if _, err := s.log.ReadAt(header, 0); err != nil {
+	if _, err := s.log.readAt(header, 0); err != nil {
 		return err
 	}
-	names := make([]string, 0, len(s.index))
-	for name := range s.index {
-		names = append(names, name)
-	}
-	// In the log's order: it is read once from front to end.
-	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(s.index[a].at, s.index[b].at) })
-
+	names := s.names()
 	w, err := newLog(s.disk, s.aead, header, s.seq)
 	if err != nil {
 		return err
@@ -65,8 +58,8 @@ func (s *Store) compact() error {
 		id := min(uint32(i)+1, unnamed)
 		value, err := s.read(name, s.index[name])
 		if err != nil && !errors.Is(err, ErrDamaged) {
-			w.err = cmp.Or(w.err, err) // what cannot be read now perhaps can later
-			break
+			w.abandon() // what cannot be read now perhaps can later
+			return err
 		}
 		if err != nil {
 			s.mu.Lock()
@@ -94,7 +87,7 @@ func (s *Store) compact() error {
 	for i, name := range names {
 		s.index[name] = places[i]
 	}
-	clear(s.mended)
+	s.mended = nil
 	old := s.log
 	s.log, s.live, s.end, s.seq, s.lastID, s.void = w.file, live, w.at, w.seq, w.lastID, nil
 	s.mu.Unlock()

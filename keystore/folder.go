@@ -54,7 +54,8 @@ func lockFolder(path string) (_ *folder, err error) {
 func (f *folder) close() error { return errors.Join(f.root.Close(), f.self.Close()) }
 
 func (f *folder) create(name string) (file, error) {
-	return f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	out, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	return osFile{f: out}, err
 }
 
 func (f *folder) open(name string) (file, error) {
@@ -67,22 +68,12 @@ func (f *folder) open(name string) (file, error) {
 		return nil, fmt.Errorf("%w: not a regular file", ErrDamaged)
 	}
 	in, err := f.root.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.EROFS) {
-		if in, err = f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil {
-			return readOnly{in}, nil
-		}
+	readOnly := errors.Is(err, syscall.EROFS)
+	if readOnly {
+		in, err = f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return in, nil
+	return osFile{in, readOnly}, err
 }
-
-// readOnly is a file on a read-only file system.
-type readOnly struct{ file }
-
-func (readOnly) WriteAt([]byte, int64) (int, error) { return 0, syscall.EROFS }
-func (readOnly) Truncate(int64) error               { return syscall.EROFS }
 
 func (f *folder) rename(from, to string) error { return f.root.Rename(from, to) }
 

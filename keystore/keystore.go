@@ -275,7 +275,7 @@ func (s *Store) read(name string, e entryAt) ([]byte, error) {
 		return nil, s.broken[name]
 	}
 	entry := make([]byte, e.size)
-	if _, err := s.log.ReadAt(entry, int64(e.at)); err != nil {
+	if _, err := s.log.readAt(entry, int64(e.at)); err != nil {
 		return nil, err
 	}
 	seq, mended := s.mended[e.at]
@@ -304,12 +304,16 @@ func (s *Store) List() ([]string, error) {
 	if s.closed {
 		return nil, errClosed
 	}
+	return s.names(), nil
+}
+
+func (s *Store) names() []string {
 	names := make([]string, 0, len(s.index))
 	for name := range s.index {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return names, nil
+	return names
 }
 
 // Close gives the store free for another process, once what is being written is.

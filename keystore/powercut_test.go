@@ -104,9 +104,9 @@ type recordedFile struct {
 	inode    *inode
 }
 
-func (f recordedFile) WriteAt(b []byte, at int64) (int, error) {
+func (f recordedFile) writeAt(b []byte, at int64) error {
 	f.recorder.events = append(f.recorder.events, event{inode: f.inode, written: bytes.Clone(b), at: at})
-	return f.file.WriteAt(b, at)
+	return f.file.writeAt(b, at)
 }
 
 func (f recordedFile) Truncate(size int64) error {

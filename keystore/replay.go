@@ -47,7 +47,7 @@ func (s *Store) replay(secret *Secret) error {
 		return fmt.Errorf("%w: it is longer than a log can be", ErrDamaged)
 	}
 	header := make([]byte, headerSize)
-	n, err := s.log.ReadAt(header, 0)
+	n, err := s.log.readAt(header, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -273,7 +273,7 @@ func (s *Store) markBroken(name string, id uint32, why error) {
 	s.broken[name] = why
 }
 
-// A window is a part of a file in memory.
+// A window is some pages of a file in memory.
 type window struct {
 	file file
 	size int64
@@ -282,31 +282,23 @@ type window struct {
 	err  error // the first of reading
 }
 
-// windowSize is how much is read at once, in bytes: most logs in a few times.
-const windowSize = 32 << 10
-
 // get returns n bytes of the file, or what there is up to its end, until the next
-// call. What cannot be read is zeros.
+// call. Pages that cannot be read are zeros.
 func (w *window) get(at int64, n int) []byte {
-	n = int(max(0, min(int64(n), w.size-at)))
-	if at < w.from || at+int64(n) > w.from+int64(len(w.buf)) {
-		w.from = at
-		w.buf = append(w.buf[:0], make([]byte, min(max(int64(n), windowSize), w.size-at))...)
-		if _, err := w.file.ReadAt(w.buf, at); err != nil && !errors.Is(err, io.EOF) {
-			w.byPages()
+	to := min(at+int64(n), w.size)
+	if at >= to {
+		return nil
+	}
+	if at < w.from || to > w.from+int64(len(w.buf)) {
+		w.from, w.buf = at-at%entryPage, w.buf[:0]
+		for end := w.from; end < to; end += entryPage {
+			w.buf = append(w.buf, make([]byte, min(entryPage, w.size-end))...)
+			page := w.buf[end-w.from:]
+			if _, err := w.file.readAt(page, end); err != nil && !errors.Is(err, io.EOF) {
+				w.err = err
+				clear(page)
+			}
 		}
 	}
-	return w.buf[at-w.from:][:n]
-}
-
-// byPages reads what can be read around what cannot.
-func (w *window) byPages() {
-	for i := 0; i < len(w.buf); {
-		page := w.buf[i:min(len(w.buf), i+int(entryPage-(w.from+int64(i))%entryPage))]
-		if _, err := w.file.ReadAt(page, w.from+int64(i)); err != nil && !errors.Is(err, io.EOF) {
-			w.err = errors.Join(w.err, err)
-			clear(page)
-		}
-		i += len(page)
-	}
+	return w.buf[at-w.from : to-w.from]
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -369,11 +368,11 @@ type unreadable struct {
 	page int64
 }
 
-func (f unreadable) ReadAt(b []byte, at int64) (int, error) {
+func (f unreadable) readAt(b []byte, at int64) (int, error) {
 	if at/entryPage <= f.page && f.page <= (at+int64(len(b))-1)/entryPage {
 		return 0, fs.ErrInvalid
 	}
-	return f.file.ReadAt(b, at)
+	return f.file.readAt(b, at)
 }
 
 type unreadableDisk struct {
@@ -464,7 +463,7 @@ type memory struct {
 	*bytes.Reader
 }
 
-func (m memory) ReadAt(b []byte, at int64) (int, error) { return m.Reader.ReadAt(b, at) }
+func (m memory) readAt(b []byte, at int64) (int, error) { return m.Reader.ReadAt(b, at) }
 func (m memory) Stat() (fs.FileInfo, error)             { return sized{size: m.Reader.Size()}, nil }
 
 type sized struct {
@@ -473,8 +472,6 @@ type sized struct {
 }
 
 func (s sized) Size() int64 { return s.size }
-
-var _ io.ReaderAt = memory{}
 
 // Whatever is in a log, Open comes to an end and gives only what was sealed.
 func FuzzReplay(f *testing.F) {

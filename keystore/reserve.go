@@ -44,7 +44,7 @@ func (s *Store) keepReserve() {
 	noise := make([]byte, entryPage) // what can be compressed takes no room
 	for at := int64(0); at < size && err == nil; at += entryPage {
 		rand.Read(noise)
-		_, err = f.WriteAt(noise, at)
+		err = f.writeAt(noise, at)
 	}
 	if err == nil {
 		err = f.Sync()

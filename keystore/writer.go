@@ -51,7 +51,7 @@ func (w *logWriter) entry(id uint32, contents []byte) entryAt {
 // flush writes what has been appended.
 func (w *logWriter) flush() error {
 	if w.err == nil && len(w.buf) > 0 {
-		_, w.err = w.file.WriteAt(w.buf, w.at-int64(len(w.buf)))
+		w.err = w.file.writeAt(w.buf, w.at-int64(len(w.buf)))
 		w.buf = w.buf[:0]
 	}
 	return w.err
