@@ -506,7 +506,7 @@ func FuzzReplay(f *testing.F) {
 				t.Fatalf("forged: %q is %q, %v", name, value, err)
 			}
 		}
-		if r.end > int64(len(content)) {
+		if r.end >= int64(len(content))+entryPage {
 			t.Fatalf("ends at %d of %d", r.end, len(content))
 		}
 		if took := time.Since(begin); took > 10*time.Second {

@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,10 +26,12 @@ import (
 	"cpns.example.net/pngw/keystore"
 )
 
+var only = flag.String("only", "", "contenders to measure beside the bare write, separated by commas; all unless given")
+
 var benchDir = flag.String("dir", "", "folder to write to, the temporary one unless given")
 
 const (
-	valueSize = 300 // bytes: TK, the last EUKey of a set, epoch and indices come to about as much
+	valueSize = 93 // bytes, as a PNE's record has
 	records   = 100
 )
 
@@ -46,6 +50,20 @@ var contenders = []contender{
 	{"sqlite-wal", func(b *testing.B, dir string) func(string, []byte) error { return openSQLite(b, dir, "wal") }},
 }
 
+// chosen are the contenders that are asked for.
+func chosen() []contender {
+	if *only == "" {
+		return contenders
+	}
+	chosen := contenders[:1:1]
+	for _, c := range contenders[1:] {
+		if slices.Contains(strings.Split(*only, ","), c.name) {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
+}
+
 // BenchmarkPut lets all contenders take turns, so that they share whatever else the machine does, and reports
 // each one's time and bytes as multiples of the bare write's. write_bytes is the kernel's count of the pages
 // that the process dirtied; device bytes include the journal, and everybody else's if the device is shared.
@@ -55,6 +73,7 @@ func BenchmarkPut(b *testing.B) {
 		time             time.Duration
 		written, devices int64
 	}
+	contenders := chosen()
 	sums := make([]sum, len(contenders))
 	for i, c := range contenders {
 		dir := *benchDir
@@ -175,6 +194,52 @@ func openSQLite(b *testing.B, dir, journal string) func(string, []byte) error {
 	return func(name string, value []byte) error {
 		_, err := put.Exec(name, value)
 		return err
+	}
+}
+
+// writers is how many put at once in BenchmarkPutAtOnce.
+const writers = 16
+
+// BenchmarkPutAtOnce lets sixteen put at once, each contender in its turn, and reports
+// the time of a Put as a multiple of the bare write's.
+func BenchmarkPutAtOnce(b *testing.B) {
+	contenders := chosen()
+	puts := make([]func(string, []byte) error, len(contenders))
+	spent := make([]time.Duration, len(contenders))
+	for i, c := range contenders {
+		dir := *benchDir
+		if dir == "" {
+			dir = b.TempDir()
+		}
+		dir = filepath.Join(dir, c.name+"-at-once")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { os.RemoveAll(dir) })
+		puts[i] = c.open(b, dir)
+	}
+	rounds := 0
+	for b.Loop() {
+		rounds++
+		for i, put := range puts {
+			start := time.Now()
+			var wg sync.WaitGroup
+			for w := range writers {
+				wg.Go(func() {
+					for n := range 4 {
+						if err := put(fmt.Sprint("pne-", w, "-", n), make([]byte, valueSize)); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			spent[i] += time.Since(start)
+		}
+	}
+	for i, d := range spent {
+		b.Logf("%-10s %8.0f µs a Put, %5.2fx", contenders[i].name, float64(d.Microseconds())/float64(rounds*writers*4), float64(d)/float64(spent[0]))
+		b.ReportMetric(float64(d)/float64(spent[0]), contenders[i].name+"-time-x")
 	}
 }
 
