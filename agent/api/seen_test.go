@@ -308,3 +308,13 @@ func TestAudit(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A probe says what is wrong: here that the server looked at the user, which is to come
+// after the time.
+func TestProbe(t *testing.T) {
+	r := newRig(t)
+	p, err := r.Probe(t.Context())
+	if err != nil || !strings.HasPrefix(p.Fault, "the server answered a request from 1970 with ") || p.Advice == "" {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
