@@ -36,7 +36,7 @@ func wantSays(t *testing.T, what string, err error, text string, unavailable boo
 
 // What a database is that cannot be used is said, and nothing in it is changed.
 func TestRefuses(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	prepare := func(url string) error { return openAt(t, url).Prepare(t.Context()) }
 
 	empty := db.NewDatabase()
@@ -129,7 +129,7 @@ func TestAway(t *testing.T) {
 
 // When all connections are in use, one who waits is told how many there are.
 func TestPoolExhausted(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	s := createAt(t, db.NewDatabase()+"&pool_max_conns=1")
 	err := s.Update(t.Context(), func(tx server.Tx) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -203,7 +203,7 @@ func TestFullDisk(t *testing.T) {
 
 // A migration that breaks off leaves everything as it was; the next start goes on.
 func TestMigration(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	url := db.NewDatabase()
 	createAt(t, url)
 	defer func(before []string) { migrations = before }(migrations)
@@ -244,7 +244,7 @@ func TestMigration(t *testing.T) {
 // Two transactions each of which reads what the other writes come out as if one ran
 // after the other; what had to run again is counted.
 func TestConflictsAreRunAgain(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	s := createAt(t, db.NewDatabase())
 	if err := s.Update(t.Context(), func(tx server.Tx) error {
 		return errors.Join(tx.AddSetting("a", []byte("1")), tx.AddSetting("b", []byte("1")))
@@ -299,7 +299,7 @@ func TestConflictsAreRunAgain(t *testing.T) {
 
 // Two transactions that wait for each other's rows: one is run again.
 func TestDeadlock(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Settings{"fsync": "off", "deadlock_timeout": "50ms", "max_connections": "20"})
+	db := pgtest.Shared(t)
 	s := createAt(t, db.NewDatabase())
 	if err := s.Update(t.Context(), func(tx server.Tx) error { return errors.Join(tx.AddSetting("a", nil), tx.AddSetting("b", nil)) }); err != nil {
 		t.Fatal(err)
@@ -328,7 +328,7 @@ func TestDeadlock(t *testing.T) {
 
 // One process tidies at a time; the others go on without.
 func TestTidyOneAtATime(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	url := db.NewDatabase()
 	a, b := createAt(t, url), openAt(t, url)
 	ran := false
@@ -348,7 +348,7 @@ func TestTidyOneAtATime(t *testing.T) {
 
 // All servers go by the database's clock.
 func TestClock(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	url := db.NewDatabase()
 	createAt(t, url)
 	off := func(s *Store) time.Duration { return time.Until(s.Now()).Round(time.Minute) }
@@ -367,7 +367,7 @@ func TestClock(t *testing.T) {
 
 // Where order is promised it is that of bytes, whatever the database's own is.
 func TestCollation(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	s := createAt(t, db.NewDatabase())
 	n := 0
 	err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM information_schema.columns WHERE table_schema = current_schema()
@@ -379,7 +379,7 @@ func TestCollation(t *testing.T) {
 
 // A listing of a part reads an index, and nothing is sorted.
 func TestListingsUseIndexes(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	s := createAt(t, db.NewDatabase())
 	for _, tt := range []struct{ where, index string }{
 		{"entity > 'a' AND tk <> '' AND owner = 'a' AND owner <> ''", "pnes_by_owner"},

@@ -1,12 +1,19 @@
 package postgres
 
 import (
+	"os"
 	"testing"
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
 	"cpns.example.net/pngw/cpns/server/storetest"
 )
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	pgtest.StopShared()
+	os.Exit(code)
+}
 
 func createAt(t testing.TB, url string) *Store {
 	t.Helper()
@@ -29,7 +36,7 @@ func openAt(t testing.TB, url string) *Store {
 }
 
 func TestConformance(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	storetest.Run(t, func(t *testing.T) storetest.Rig {
 		url := db.NewDatabase()
 		return storetest.Rig{Store: createAt(t, url), Reopen: func() server.Store { return openAt(t, url) },

@@ -121,7 +121,7 @@ func TestAnotherMasterKey(t *testing.T) {
 // What was in an SQLite file is in the database afterwards, however often the move was
 // broken off, and the file is not answered from any more.
 func TestMove(t *testing.T) {
-	db := pgtest.Start(t, pgtest.Fast)
+	db := pgtest.Shared(t)
 	path := filepath.Join(t.TempDir(), "cpns.db")
 	source, err := sqlite.Create(t.Context(), path)
 	if err != nil {

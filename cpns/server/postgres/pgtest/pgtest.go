@@ -83,8 +83,42 @@ func Start(t testing.TB, settings Settings) *Server {
 	return s
 }
 
+var kept *Server
+
+// Shared is a server with the settings Fast that all tests of a package share, who
+// stop it by StopShared in their TestMain, and by nothing else.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	if kept == nil {
+		s := makeFolder(t)
+		s.run("initdb", "-D", s.Data(), "-U", "cpns", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+		s.Configure(Fast)
+		s.Run()
+		kept = s
+	}
+	return &Server{t: t, bin: kept.bin, Folder: kept.Folder, Port: kept.Port, owner: kept.owner}
+}
+
+// StopShared ends the server of Shared, if there was one.
+func StopShared() {
+	if kept != nil {
+		kept.Kill()
+		os.RemoveAll(kept.Folder)
+	}
+}
+
 // New makes the folder of a server, and no data in it yet.
 func New(t testing.TB) *Server {
+	t.Helper()
+	s := makeFolder(t)
+	t.Cleanup(func() {
+		s.Kill()
+		os.RemoveAll(s.Folder)
+	})
+	return s
+}
+
+func makeFolder(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{t: t, bin: bin(t), owner: unprivileged(t), Port: 5432}
 	// Not t.TempDir, which others may not enter; its name is too long for a socket, too.
@@ -92,10 +126,6 @@ func New(t testing.TB) *Server {
 	if s.Folder, err = os.MkdirTemp("/tmp", "pgtest-"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		s.Kill()
-		os.RemoveAll(s.Folder)
-	})
 	if s.owner != nil {
 		if err := os.Chown(s.Folder, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
 			t.Fatal(err)
@@ -288,4 +318,4 @@ func Schema(url string) string {
 }
 
 // Fast are settings for tests that are not about losing anything.
-var Fast = Settings{"fsync": "off", "synchronous_commit": "off", "max_connections": "200"}
+var Fast = Settings{"fsync": "off", "synchronous_commit": "off", "max_connections": "200", "deadlock_timeout": "50ms"}
