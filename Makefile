@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo demo-gba bench fuzz search man cross package release repro size device qemu powercut renewal setup clean
+.PHONY: help build test demo demo-gba bench fuzz search man cross package release repro size device qemu powercut renewal failover setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -55,6 +55,9 @@ powercut: ## cut a router's power ROUNDS times (default 20) and look at its keys
 
 renewal: ## a gateway that renews PSK1 of the shortest life, by itself; minutes
 	@go test -count=1 -tags slow -run '^TestSlow$$' ./scripts/e2e
+
+failover: ## kill databases and servers under 200 gateways, ROUNDS times (default 5): nothing is lost
+	@scripts/failover.sh
 
 setup: ## install what the tests need, by apt-get
 	@scripts/setup.sh

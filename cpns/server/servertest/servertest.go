@@ -23,7 +23,8 @@ import (
 type Fleet struct {
 	Key      *server.MasterKey
 	User     cpns.UserID
-	Hash     cpns.PasswordHash
+	Other    cpns.UserID       // who competes with User
+	Hash     cpns.PasswordHash // of both
 	Gateways []cpns.GatewayID
 	PSK1s    []cpns.PSK1
 	PNEs     []cpns.EntityID
@@ -32,14 +33,16 @@ type Fleet struct {
 // Fill binds an empty store to a new master key and fills it.
 func Fill(t testing.TB, s server.Store, gateways, pnes int) *Fleet {
 	t.Helper()
-	f := &Fleet{Key: new(server.MasterKey), User: "alice"}
+	f := &Fleet{Key: new(server.MasterKey), User: "alice", Other: "bob"}
 	rand.Read(f.Key[:])
 	rand.Read(f.Hash[:])
 	ctx := t.Context()
 	must(t, server.Initialize(ctx, s, f.Key))
 	op, err := server.NewOperator(ctx, s, f.Key, "tester")
 	must(t, err)
-	must(t, op.AddUser(ctx, f.User, &server.PasswordHashes{NFC: f.Hash, NFD: f.Hash}))
+	for _, u := range []cpns.UserID{f.User, f.Other} {
+		must(t, op.AddUser(ctx, u, &server.PasswordHashes{NFC: f.Hash, NFD: f.Hash}))
+	}
 	for n := range gateways {
 		id, psk := cpns.GatewayID(fmt.Sprintf("gw-%04d", n)), make(cpns.PSK1, 32)
 		rand.Read(psk)
@@ -79,7 +82,12 @@ type Request struct {
 
 // Request makes a new request through a gateway for a PNE, at a time.
 func (f *Fleet) Request(gateway int, e cpns.EntityID, now time.Time) (*Request, error) {
-	req := &cpns.EUKeyAssignmentRequest{EntityID: e, UserID: f.User, Time: uint64(now.Unix())}
+	return f.RequestOf(f.User, gateway, e, now)
+}
+
+// RequestOf is Request by one of the two users.
+func (f *Fleet) RequestOf(u cpns.UserID, gateway int, e cpns.EntityID, now time.Time) (*Request, error) {
+	req := &cpns.EUKeyAssignmentRequest{EntityID: e, UserID: u, Time: uint64(now.Unix())}
 	rand.Read(req.RandPNGW[:])
 	req.UserAuthenticationData = cpns.UserAuthenticationData(&f.Hash, &req.RandPNGW, req.Time)
 	var iv [cpns.IVSize]byte
