@@ -41,7 +41,7 @@ func program(now func() time.Time) *command.Program {
 			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneLabelsCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
-			auditCommand, migrateCommand, versionCommand,
+			auditCommand, backupCommand, restoreCommand, checkCommand, migrateCommand, versionCommand,
 		},
 		Notes: "First: init, user add, gateway invite, pne import; then run.",
 		Lists: []command.List{

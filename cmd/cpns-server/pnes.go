@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -36,7 +37,12 @@ var pneImportCommand = command.Command{
 				fmt.Fprintf(c.Stderr, "%s: %v\n", name, e)
 			}}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
+				opts.Progress = progressOn(c)
+				defer debug.SetGCPercent(debug.SetGCPercent(25)) // a large file is in memory as a whole
 				result, err := op.ImportPNEs(ctx, in, opts)
+				if err != nil && result.Imported > 0 {
+					return fmt.Errorf("%s: %w: PNEs imported before: %d; the same command with --partial imports the others", name, err, result.Imported)
+				}
 				if err != nil {
 					return fmt.Errorf("%s: %w: nothing was imported", name, err)
 				}
@@ -44,6 +50,22 @@ var pneImportCommand = command.Command{
 			})
 		}
 	},
+}
+
+// progressOn says on standard error how far an import is, every few seconds where it
+// takes that long.
+func progressOn(c *command.Console) func(written, of int) {
+	const every = 2 * time.Second
+	begin := time.Now()
+	said := begin
+	return func(written, of int) {
+		if time.Since(said) < every || written == of {
+			return
+		}
+		said = time.Now()
+		left := time.Duration(float64(time.Since(begin)) / float64(written) * float64(of-written))
+		fmt.Fprintf(c.Stderr, "%d of %d PNEs, about %v left\n", written, of, left.Round(time.Second))
+	}
 }
 
 // reportImport says what an import did. It fails where bad rows kept the good ones
@@ -61,23 +83,36 @@ func reportImport(c *command.Console, opts server.ImportOptions, r server.Import
 }
 
 var pneListCommand = command.Command{
-	Name: "pne list", Options: "--data DIR [--owner USER] [--json]",
+	Name: "pne list", Options: "--data DIR [--owner USER] [--gateway GATEWAY] [--state STATE] [--prefix TEXT] [--json]",
 	Summary: "list the PNEs, their owners and newest epochs",
-	About:   "Lists the PNEs, who owns them and the epoch of their newest assignment.",
+	About:   "Lists the PNEs, who owns them, the epoch of their newest assignment, and the gateway that it went to.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		owner := fs.String("owner", "", "only those of `USER`")
+		gateway := fs.String("gateway", "", "only those whose newest assignment went to `GATEWAY`")
+		state := fs.String("state", "", "only those whose `STATE` is free (nobody's), owned (never assigned) or assigned")
+		prefix := fs.String("prefix", "", "only those whose Entity ID begins with `TEXT`")
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			type line struct {
-				Entity  cpns.EntityID `json:"entity_id"`
-				Owner   cpns.UserID   `json:"owner"`
-				Epoch   cpns.Epoch    `json:"epoch"`
-				Created time.Time     `json:"created"`
+				Entity   cpns.EntityID   `json:"entity_id"`
+				Owner    cpns.UserID     `json:"owner"`
+				Epoch    cpns.Epoch      `json:"epoch"`
+				Created  time.Time       `json:"created"`
+				State    server.PNEState `json:"state"`
+				Gateway  cpns.GatewayID  `json:"gateway"`
+				Assigned *time.Time      `json:"assigned"`
 			}
+			switch server.PNEState(*state) {
+			case "", server.PNEFree, server.PNEOwned, server.PNEAssigned:
+			default:
+				return command.Misused("--state %s: there are %s, %s and %s", *state, server.PNEFree, server.PNEOwned, server.PNEAssigned)
+			}
+			wanted := server.PNEFilter{Owner: cpns.UserID(*owner), Gateway: cpns.GatewayID(*gateway), State: server.PNEState(*state), Prefix: *prefix}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.Stdout, *asJSON, "ENTITY ID", "OWNER", "EPOCH", "CREATED")
-				return t.end(op.PNEs(ctx, server.PNEFilter{Owner: cpns.UserID(*owner)}, func(p server.PNE) error {
-					return t.row(line{p.Entity, p.Owner, p.Epoch, p.Created}, string(p.Entity), string(p.Owner), strconv.FormatUint(uint64(p.Epoch), 10), day(p.Created))
+				t := newTable(c.Stdout, *asJSON, "ENTITY ID", "OWNER", "EPOCH", "CREATED", "GATEWAY")
+				return t.end(op.PNEs(ctx, wanted, func(p server.PNE) error {
+					return t.row(line{p.Entity, p.Owner, p.Epoch, p.Created, p.State(), p.Gateway, orNil(p.Assigned)},
+						string(p.Entity), string(p.Owner), strconv.FormatUint(uint64(p.Epoch), 10), day(p.Created), string(p.Gateway))
 				}))
 			})
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"slices"
 	"time"
 
 	"cpns.example.net/pngw/internal/display"
@@ -18,9 +19,10 @@ func jsonFlag(fs *flag.FlagSet) *bool {
 // A table prints a listing for people, in columns, or for programs, one JSON
 // object a line.
 type table struct {
-	w    io.Writer
-	json *json.Encoder // nil for people
-	rows [][]string
+	w     io.Writer
+	json  *json.Encoder // nil for people
+	rows  [][]string
+	parts bool // some have been printed
 }
 
 func newTable(w io.Writer, asJSON bool, names ...string) *table {
@@ -35,13 +37,25 @@ func (t *table) row(object any, cells ...string) error {
 	if t.json != nil {
 		return t.json.Encode(object)
 	}
-	t.rows = append(t.rows, cells)
-	return nil
+	if t.rows = append(t.rows, cells); len(t.rows) <= tableRows {
+		return nil
+	}
+	// A long listing is printed in parts, each under the names of its columns: it is
+	// never in memory as a whole.
+	part := t.rows
+	t.parts = true
+	t.rows = [][]string{slices.Clone(part[0])}
+	return display.Table(t.w, part)
 }
+
+const tableRows = 1000 // of a part
 
 // end ends the table of a listing that ended with err.
 func (t *table) end(err error) error {
 	if t.json != nil {
+		return err
+	}
+	if len(t.rows) == 1 && t.parts {
 		return err
 	}
 	return errors.Join(err, display.Table(t.w, t.rows))

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 )
 
-// importRows bounds the rows of one file: they are held in memory, sealed, to be
-// written at once.
-const importRows = 250_000
+// importRows bounds the rows of one file: they are held in memory, sealed, so that all
+// is checked before anything is written. A million take about 500 MB.
+const importRows = 1_200_000
 
 // ImportOptions say what to do with an import.
 type ImportOptions struct {
@@ -21,6 +22,9 @@ type ImportOptions struct {
 	// Bad is told of every bad row, in the order of the lines per check; nil
 	// where nobody listens.
 	Bad func(*RowError)
+	// Progress is told how many of the good rows have been written, after each batch;
+	// nil where nobody listens.
+	Progress func(written, of int)
 }
 
 // A RowError is why one row of an import is bad. It never shows a TK.
@@ -34,12 +38,13 @@ func (e *RowError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.
 // ImportResult counts the rows of an import.
 type ImportResult struct {
 	Good, Bad int
-	Imported  int // all good rows, or none
+	Imported  int // all good rows, or none; where the import fails, those of the batches before
 }
 
 // ImportPNEs reads PNEs and their Temporary Keys as CSV (see csvReader), with an
 // owner where the file has that column. Where a row is bad nothing is imported,
-// unless Partial is set. Its own errors are those that make the whole import fail;
+// unless Partial is set. Many rows are written in batches: an import that fails in the
+// middle leaves those before, and the same file with Partial imports the others. Its own errors are those that make the whole import fail;
 // a header that is none is a *RowError.
 func (o *Operator) ImportPNEs(ctx context.Context, r io.Reader, opts ImportOptions) (ImportResult, error) {
 	if opts.Bad == nil {
@@ -59,68 +64,100 @@ func (o *Operator) ImportPNEs(ctx context.Context, r io.Reader, opts ImportOptio
 	if rows, err = o.refuseSharedTKs(ctx, rows, bad); err != nil {
 		return result, err
 	}
-	add := o.addPNEs
-	if opts.DryRun {
-		add = o.checkPNEs
-	}
-	refused, err := add(ctx, rows, func(refused int) bool { return result.Bad+refused > 0 && !opts.Partial })
-	if err != nil && !errors.Is(err, errNotWanted) {
+	good, refused, err := o.checkPNEs(ctx, rows)
+	if err != nil {
 		return result, err
 	}
 	for _, e := range refused {
 		bad(e)
 	}
-	result.Good = len(rows) - len(refused)
-	if err == nil {
-		result.Imported = result.Good
+	result.Good = len(good)
+	if opts.DryRun || len(good) == 0 || result.Bad > 0 && !opts.Partial {
+		return result, nil
 	}
-	return result, nil
+	return result, o.addPNEs(ctx, good, opts, &result, bad)
 }
 
-// errNotWanted rolls an import back that failed its check, or was only one.
-var errNotWanted = errors.New("import not wanted")
+// How an import is written: in batches that hold the store no longer than a gateway
+// may wait.
+const (
+	batchFirst = 100
+	batchMost  = 5000
+	batchTime  = 50 * time.Millisecond // that a batch should take; four times that is the most it may grow by
+)
 
-// addPNEs adds the rows whose PNE the store does not know yet and whose owner it
-// does, and returns the others as errors. Where unwanted says so of their number,
-// it adds none and fails with errNotWanted.
-func (o *Operator) addPNEs(ctx context.Context, rows []importRow, unwanted func(refused int) bool) (refused []*RowError, err error) {
-	err = o.store.Update(ctx, func(tx Tx) error {
-		refused = nil
-		for _, row := range rows {
-			reason, err := addPNE(tx, row)
-			if err != nil {
-				return err
+// addPNEs adds rows in batches, each with its audit event. Those that the store does
+// not take, for it has changed since they were checked, are told to bad. What a batch
+// has added stays where a later one fails.
+func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOptions, result *ImportResult, bad func(*RowError)) error {
+	size := batchFirst
+	for at := 0; at < len(rows); {
+		batch := rows[at:min(at+size, len(rows))]
+		var refused []*RowError
+		begin := time.Now()
+		err := o.store.Update(ctx, func(tx Tx) error {
+			refused = nil
+			for _, row := range batch {
+				reason, err := addPNE(tx, row)
+				if err != nil {
+					return err
+				}
+				if reason != "" {
+					refused = append(refused, &RowError{row.line, reason})
+				}
 			}
-			if reason != "" {
-				refused = append(refused, &RowError{row.line, reason})
+			added := len(batch) - len(refused)
+			if added == 0 {
+				return nil
 			}
+			return tx.AddEvent(o.event(Event{Kind: EventPNEsImported, Detail: fmt.Sprintf("imported: %d", added)}))
+		})
+		if err != nil {
+			return err
 		}
-		added := len(rows) - len(refused)
-		if unwanted(len(refused)) || added == 0 {
-			return errNotWanted
+		for _, e := range refused {
+			bad(e)
 		}
-		return tx.AddEvent(o.event(Event{Kind: EventPNEsImported, Detail: fmt.Sprintf("imported: %d", added)}))
-	})
-	return refused, err
+		result.Good -= len(refused)
+		result.Imported += len(batch) - len(refused)
+		at += len(batch)
+		if opts.Progress != nil {
+			opts.Progress(at, len(rows))
+		}
+		took := max(time.Since(begin), time.Millisecond)
+		size = int(min(max(int64(size)*int64(batchTime)/int64(took), int64(size)/4, 20), int64(size)*4, batchMost))
+	}
+	return nil
 }
 
-// checkPNEs says which rows addPNEs would refuse. It only reads: gateways do not
-// wait for a check.
-func (o *Operator) checkPNEs(ctx context.Context, rows []importRow, _ func(int) bool) (refused []*RowError, err error) {
-	err = o.store.View(ctx, func(tx Tx) error {
-		refused = nil
-		for _, row := range rows {
-			reason, err := refusal(tx, row)
-			if err != nil {
-				return err
+// checkPNEs parts the rows that the store would take now from the others. It only
+// reads: gateways do not wait for a check.
+func (o *Operator) checkPNEs(ctx context.Context, rows []importRow) (good []importRow, refused []*RowError, err error) {
+	good = rows[:0] // what was read comes before what is written there
+	for at := 0; at < len(rows); at += pageRows {
+		var taken []importRow
+		var not []*RowError
+		err := o.store.View(ctx, func(tx Tx) error {
+			taken, not = nil, nil
+			for _, row := range rows[at:min(at+pageRows, len(rows))] {
+				reason, err := refusal(tx, row)
+				if err != nil {
+					return err
+				}
+				if reason != "" {
+					not = append(not, &RowError{row.line, reason})
+				} else {
+					taken = append(taken, row)
+				}
 			}
-			if reason != "" {
-				refused = append(refused, &RowError{row.line, reason})
-			}
+			return nil
+		})
+		if err != nil {
+			return nil, nil, err
 		}
-		return errNotWanted
-	})
-	return refused, err
+		good, refused = append(good, taken...), append(refused, not...)
+	}
+	return good, refused, nil
 }
 
 // addPNE adds one row, or says why the store does not take it.
@@ -201,9 +238,12 @@ type importRow struct {
 
 // A tkDigest finds a TK that is there twice. It never leaves the memory of the
 // import.
-type tkDigest [sha256.Size]byte
+type tkDigest [16]byte
 
-func digestOf(tk []byte) tkDigest { return sha256.Sum256(tk) }
+func digestOf(tk []byte) tkDigest {
+	sum := sha256.Sum256(tk)
+	return tkDigest(sum[:16])
+}
 
 // checkTK refuses keys that nobody drew: what an unwritten memory holds.
 func checkTK(tk cpns.TK) error {

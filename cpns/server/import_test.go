@@ -253,6 +253,9 @@ func TestImportMany(t *testing.T) {
 }
 
 func TestImportTooMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	r := newRig(t)
 	in := rows(server.ImportRows + 1)
 	_, err := r.op.ImportPNEs(t.Context(), in, server.ImportOptions{Partial: true})

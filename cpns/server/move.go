@@ -196,6 +196,9 @@ func (t *Table) parseKey(text json.RawMessage) (Row, error) {
 	if err := json.Unmarshal(text, &parts); err != nil {
 		return nil, err
 	}
+	if len(parts) > len(t.Kinds) {
+		return nil, errors.New("too many columns")
+	}
 	key := make(Row, len(parts))
 	for n, part := range parts {
 		var err error
@@ -206,6 +209,8 @@ func (t *Table) parseKey(text json.RawMessage) (Row, error) {
 			key[n], err = parseAs[[]byte](part)
 		case Int:
 			key[n], err = parseAs[int64](part)
+		case Flag:
+			key[n], err = parseAs[bool](part)
 		}
 		if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
@@ -213,5 +214,44 @@ func TestLongestSet(t *testing.T) {
 	r := newRigWith(t, func(c *server.Config) { c.SetLength = cpns.MaxSetLength })
 	if got := r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success); len(got.EUKeys) != cpns.MaxSetLength {
 		t.Errorf("got %d keys, want %d", len(got.EUKeys), cpns.MaxSetLength)
+	}
+}
+
+// A server that was restored from an old backup gives devices that have moved on
+// since no epoch that they had.
+func TestRestoredEpochs(t *testing.T) {
+	r := newRig(t)
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+	var backup bytes.Buffer
+	rows, err := r.op.Backup(t.Context(), &backup)
+	must(t, err)
+	if n, err := server.CheckBackup(bytes.NewReader(backup.Bytes())); err != nil || n != rows {
+		t.Fatalf("%d rows, %v, want %d", n, err, rows)
+	}
+	r.clock.advance(time.Hour)
+	last := r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+	r.clock.advance(2 * time.Minute)
+
+	restored, err := sqlite.Create(t.Context(), filepath.Join(t.TempDir(), "restored.db"))
+	must(t, err)
+	t.Cleanup(func() { restored.Close() })
+	if _, err := server.Restore(t.Context(), restored, new(server.MasterKey), bytes.NewReader(backup.Bytes())); !errors.Is(err, server.ErrWrongMasterKey) {
+		t.Errorf("another master key: %v", err)
+	}
+	if _, err := server.NewOperator(t.Context(), restored, r.key, "tester"); err == nil {
+		t.Error("a store that is not whole is used")
+	}
+	if _, err := server.Restore(t.Context(), restored, r.key, bytes.NewReader(backup.Bytes())); !errors.Is(err, server.ErrExists) {
+		t.Errorf("into one that is not empty: %v", err)
+	}
+	whole, err := sqlite.Create(t.Context(), filepath.Join(t.TempDir(), "whole.db"))
+	must(t, err)
+	t.Cleanup(func() { whole.Close() })
+	_, err = server.Restore(t.Context(), whole, r.key, &backup)
+	must(t, err)
+	r.store = whole
+	r.serve(func(*server.Config) {})
+	if got := r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success); got.Epoch <= last.Epoch {
+		t.Errorf("epoch %d after %d", got.Epoch, last.Epoch)
 	}
 }

@@ -140,7 +140,7 @@ func printOptions(w io.Writer, f *flag.FlagSet) {
 	for _, o := range all {
 		head := fmt.Sprintf("  %-*s", column-2, o.name)
 		if len(o.name) > maxBeside {
-			fmt.Fprintln(w, head)
+			fmt.Fprintln(w, strings.TrimRight(head, " "))
 			head = strings.Repeat(" ", column)
 		}
 		display.Fill(w, head, o.text, column)

@@ -1,0 +1,252 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// A backup is text, a JSON value a line: a header, each table's name and then its rows,
+// bytes in base64, and at the end how many rows there were and the SHA-256 of all lines
+// before. Secrets in it are sealed as they are in the store; the master key is not in it.
+const (
+	backupFormat = "cpns-server backup 1"
+	backupLine   = 64 << 10 // bytes of a line, far more than a row has
+	restoreRows  = 500      // in one transaction
+)
+
+type backupHeader struct {
+	Format string `json:"format"`
+	Made   string `json:"made"`
+}
+
+type backupTable struct {
+	Table   string   `json:"table"`
+	Columns []string `json:"columns"`
+}
+
+type backupEnd struct {
+	Rows   int    `json:"rows"`
+	SHA256 string `json:"sha256"`
+}
+
+// Backup writes all that is in the store, as it is at one moment, also while servers
+// work on it. It says how many rows that are.
+func (o *Operator) Backup(ctx context.Context, w io.Writer) (rows int, err error) {
+	hash := sha256.New()
+	out := bufio.NewWriter(w)
+	line := func(v any) error {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		text = append(text, '\n')
+		hash.Write(text)
+		_, err = out.Write(text)
+		return err
+	}
+	made := o.now().UTC().Format("2006-01-02T15:04:05Z")
+	err = o.store.View(ctx, func(tx Tx) error {
+		if rows > 0 {
+			return errors.New("the database's connection was lost: give the command again")
+		}
+		if err := line(backupHeader{backupFormat, made}); err != nil {
+			return err
+		}
+		for _, t := range Tables {
+			if err := line(backupTable{t.Name, t.Columns}); err != nil {
+				return err
+			}
+			for key := Row(nil); ; {
+				page, err := tx.RowsAfter(t, key, pageRows)
+				if err != nil {
+					return err
+				}
+				for _, r := range page {
+					if err := line(r); err != nil {
+						return err
+					}
+					rows++
+				}
+				if len(page) < pageRows {
+					break
+				}
+				key = page[len(page)-1][:t.Key]
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return rows, err
+	}
+	sum := hex.EncodeToString(hash.Sum(nil))
+	if err := line(backupEnd{rows, sum}); err != nil {
+		return rows, err
+	}
+	return rows, out.Flush()
+}
+
+// ErrDamaged says that a backup is not whole.
+var ErrDamaged = errors.New("the backup is damaged")
+
+// CheckBackup reads a backup to its end and says how many rows it has. It fails with
+// ErrDamaged where it is not as it was written.
+func CheckBackup(r io.Reader) (rows int, err error) {
+	return readBackup(r, func(*Table, Row) error { return nil })
+}
+
+// Restore fills an empty store with a backup that was checked, and opens every sealed
+// value: then the store is bound to key. It fails with ErrExists where something is in
+// the store, with ErrWrongMasterKey where the backup is another key's, and leaves the
+// store unbound where it fails in the middle.
+func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader) (rows int, err error) {
+	v, err := newVault(key, rand.Reader)
+	if err != nil {
+		return 0, err
+	}
+	// From the first batch on the store says that it is not whole.
+	err = s.Update(ctx, func(tx Tx) error {
+		if _, err := progressOf(tx); err != nil {
+			return err
+		}
+		if err := tx.AddSetting(settingMoving, []byte(`{"table":"-"}`)); errors.Is(err, ErrExists) {
+			return fmt.Errorf("another restore, or a move, into this database has not ended well: empty it first: %w", err)
+		} else if err != nil {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	var of *Table
+	var batch []Row
+	var check Sealed
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := s.Update(ctx, func(tx Tx) error { return tx.AddRows(of, batch) })
+		batch = batch[:0]
+		return err
+	}
+	rows, err = readBackup(r, func(t *Table, row Row) error {
+		if t.Name == "settings" {
+			switch t.text(row, "name") {
+			case keyCheckSetting:
+				check = t.column(row, "value").([]byte)
+				if _, err := v.open(columnKeyCheck, keyCheckSetting, check); err != nil {
+					return ErrWrongMasterKey
+				}
+				return nil
+			case settingMoving, settingMoved:
+				return nil
+			}
+		}
+		if t != of {
+			if err := flush(); err != nil {
+				return err
+			}
+			of = t
+		}
+		if batch = append(batch, row); len(batch) < restoreRows {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return rows, err
+	}
+	if check == nil {
+		return rows, fmt.Errorf("%w: it has no master key check", ErrDamaged)
+	}
+	if _, err := openAll(ctx, s, v, func(string) {}); err != nil {
+		return rows, err
+	}
+	return rows, s.Update(ctx, func(tx Tx) error {
+		if err := tx.RemoveSetting(settingMoving); err != nil {
+			return err
+		}
+		return v.addKeyCheck(tx)
+	})
+}
+
+// readBackup calls f with every row of a backup, in order. What it has called f with
+// was as it should be only where it returns nil: the checksum is at the end.
+func readBackup(r io.Reader, f func(*Table, Row) error) (rows int, err error) {
+	damaged := func(n int, what string) error { return fmt.Errorf("line %d: %s: %w", n, what, ErrDamaged) }
+	in := bufio.NewScanner(r)
+	in.Buffer(make([]byte, 0, 4096), backupLine)
+	hash := sha256.New()
+	var t *Table
+	for n := 1; in.Scan(); n++ {
+		text := in.Bytes()
+		switch {
+		case n == 1:
+			var h backupHeader
+			if json.Unmarshal(text, &h) != nil || h.Format != backupFormat {
+				return rows, damaged(n, "not a backup of cpns-server, or a newer program's")
+			}
+		case bytes.HasPrefix(text, []byte(`{"table"`)):
+			var b backupTable
+			if json.Unmarshal(text, &b) != nil {
+				return rows, damaged(n, "cannot be read")
+			}
+			at := slices.IndexFunc(Tables, func(t *Table) bool { return t.Name == b.Table })
+			if at < 0 || !slices.Equal(Tables[at].Columns, b.Columns) {
+				return rows, damaged(n, "a table that this program does not have: use the program that made it")
+			}
+			t = Tables[at]
+		case bytes.HasPrefix(text, []byte("[")) && t != nil:
+			row, err := t.parseRow(text)
+			if err != nil {
+				return rows, damaged(n, "cannot be read")
+			}
+			rows++
+			if err := f(t, row); err != nil {
+				return rows, err
+			}
+		default:
+			var e backupEnd
+			if json.Unmarshal(text, &e) != nil || e.Rows != rows || e.SHA256 != hex.EncodeToString(hash.Sum(nil)) {
+				return rows, damaged(n, "the checksum does not fit")
+			}
+			if in.Scan() {
+				return rows, damaged(n+1, "something follows the end")
+			}
+			return rows, in.Err()
+		}
+		hash.Write(text)
+		hash.Write([]byte("\n"))
+	}
+	if err := in.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
+		return rows, err
+	}
+	return rows, fmt.Errorf("it ends after %d rows: %w", rows, ErrDamaged)
+}
+
+// parseRow reads a whole row.
+func (t *Table) parseRow(text []byte) (Row, error) {
+	row, err := t.parseKey(text)
+	if err == nil && len(row) != len(t.Columns) {
+		err = errors.New("another number of columns")
+	}
+	return row, err
+}
+
+// CheckStore opens every sealed value of the store and says how many there are; bad is
+// told of those that do not open.
+func (o *Operator) CheckStore(ctx context.Context, bad func(string)) (opened int, err error) {
+	return openAll(ctx, o.store, o.vault, bad)
+}
