@@ -36,19 +36,19 @@ static uint32_t now(void)
 	return (uint32_t)(esp_timer_get_time() / 1000);
 }
 
-static int erase(void *driver, uint32_t offset)
+static int erase_block(void *driver, uint32_t offset)
 {
 	(void)driver;
 	return esp_partition_erase_range(partition, offset, BLOCK) == ESP_OK ? 0 : -1;
 }
 
-static int program(void *driver, uint32_t offset, const void *data, uint32_t len)
+static int program_block(void *driver, uint32_t offset, const void *data, uint32_t len)
 {
 	(void)driver;
 	return esp_partition_write(partition, offset, data, len) == ESP_OK ? 0 : -1;
 }
 
-static int read(void *driver, uint32_t offset, void *data, uint32_t len)
+static int read_block(void *driver, uint32_t offset, void *data, uint32_t len)
 {
 	(void)driver;
 	return esp_partition_read(partition, offset, data, len) == ESP_OK ? 0 : -1;
@@ -57,9 +57,9 @@ static int read(void *driver, uint32_t offset, void *data, uint32_t len)
 static cpns_flash_t flash = {
 	.offset = BLOCK,
 	.block_size = BLOCK,
-	.erase = erase,
-	.program = program,
-	.read = read,
+	.erase = erase_block,
+	.program = program_block,
+	.read = read_block,
 };
 
 static int on_send(void *user, const uint8_t *data, size_t len)
@@ -109,7 +109,7 @@ static void open_line(void)
 void app_main(void)
 {
 	partition = esp_partition_find_first(ESP_PARTITION_TYPE_DATA, 0x40, "cpns");
-	if (partition == NULL || read(NULL, 0, &factory, sizeof factory) != 0 || memcmp(factory.magic, "CPNSFACT", 8) != 0 ||
+	if (partition == NULL || read_block(NULL, 0, &factory, sizeof factory) != 0 || memcmp(factory.magic, "CPNSFACT", 8) != 0 ||
 	    factory.entity_len > CPNS_NAME_MAX) {
 		ESP_LOGE(tag, "no Entity ID and TK in the first block of the partition cpns");
 		return;

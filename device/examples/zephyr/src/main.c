@@ -36,19 +36,19 @@ static char entity_id[CPNS_NAME_MAX + 1];
 static cpns_pne_t pne;
 static cpns_flash_t flash;
 
-static int erase(void *driver, uint32_t offset)
+static int erase_block(void *driver, uint32_t offset)
 {
 	ARG_UNUSED(driver);
 	return flash_area_erase(area, offset, flash.block_size);
 }
 
-static int program(void *driver, uint32_t offset, const void *data, uint32_t len)
+static int program_block(void *driver, uint32_t offset, const void *data, uint32_t len)
 {
 	ARG_UNUSED(driver);
 	return flash_area_write(area, offset, data, len);
 }
 
-static int read(void *driver, uint32_t offset, void *data, uint32_t len)
+static int read_block(void *driver, uint32_t offset, void *data, uint32_t len)
 {
 	ARG_UNUSED(driver);
 	return flash_area_read(area, offset, data, len);
@@ -118,9 +118,9 @@ int main(void)
 	flash = (cpns_flash_t){
 		.offset = first.fs_size,
 		.block_size = first.fs_size,
-		.erase = erase,
-		.program = program,
-		.read = read,
+		.erase = erase_block,
+		.program = program_block,
+		.read = read_block,
 	};
 	if (psa_crypto_init() != PSA_SUCCESS || !device_is_ready(line) || cpns_pne_init(&pne, &config, k_uptime_get_32()) != CPNS_OK) {
 		LOG_ERR("not a device");
