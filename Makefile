@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test demo demo-gba bench fuzz search man cross package release repro size device qemu powercut renewal failover setup clean
+.PHONY: help build test web demo demo-gba bench fuzz search man cross package release repro size device qemu powercut renewal failover setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -22,6 +22,9 @@ bench: ## all benchmarks, and a table of them in build/out/bench.md
 
 fuzz: ## every fuzz target for FUZZTIME seconds (default 300)
 	@scripts/fuzz.sh
+
+web: ## the technicians' page in a real browser; screenshots into build/out/screenshots
+	@scripts/web.sh
 
 search: ## the attacker's search, through STATES states of each scenario (default 200000)
 	@scripts/search.sh

@@ -29,11 +29,6 @@ has_postgres() {
 	have initdb || ls /usr/lib/postgresql/*/bin/initdb
 }
 
-# fetches_zig: npm fetches the C cross compiler, unless ZIG names one.
-fetches_zig() {
-	test -n "${ZIG:-}" || have npm
-}
-
 if ! have go; then
 	echo 'setup: Go is missing: install the version that go.mod names, from https://go.dev/dl/' >&2
 	exit 1
@@ -60,7 +55,9 @@ need libmbedtls-dev 'another, by PSA Crypto' test -e /usr/include/psa/crypto.h
 need libusb-1.0-0-dev 'links with USB' pkg-config --exists libusb-1.0
 need make 'builds libusb for routers, and tests the Makefile of the OpenWrt feed' have make
 need bzip2 'unpacks the source of libusb' have bzip2
-need npm 'fetches zig, the C compiler of the builds with USB, unless ZIG names one' fetches_zig
+need chromium 'the browser that the technicians'\'' page is tried in' have chromium
+need libnss3-tools 'has it trust a gateway' have certutil
+need npm 'fetches what that page is made and tried with; and zig, the C compiler of the builds with USB, unless ZIG names one' have npm
 need mosquitto 'the broker that the MQTT tests talk to' have mosquitto
 need libcoap3-bin 'a CoAP server with DTLS that devices speak with' have coap-server-openssl
 need mosquitto-clients 'publishes what a hostile device would' have mosquitto_pub

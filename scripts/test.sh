@@ -123,6 +123,15 @@ routers() {
 	scripts/qemu.sh "$1"
 }
 
+browser() {
+	if ! command -v npm >/dev/null; then
+		echo 'npm is not installed: apt-get install npm'
+		[ "${CI:-}" != true ]
+		return
+	fi
+	scripts/web.sh
+}
+
 step gofmt formatted
 step 'go vet' vetted
 step staticcheck staticcheck
@@ -135,6 +144,7 @@ if [ "$usb" = 1 ]; then
 	tallied usb -race -count 1 -timeout 15m -tags usb ./transport/usb ./cmd/pngw
 fi
 
+step 'the page in a browser' browser
 step 'fuzz, briefly' scripts/fuzz.sh 90
 step 'the PNE in C' scripts/device.sh sizes checkers
 step "routers' processors" routers user

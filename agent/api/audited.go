@@ -46,24 +46,32 @@ func who(r *http.Request) string {
 	return "somebody"
 }
 
-// audit notes what a person asked for, and what came of it.
 func (s *Server) audit(r *http.Request, what string, e cpns.EntityID, user cpns.UserID, result string, err error) {
+	s.Note(who(r), what, e, user, result, err)
+}
+
+// Note notes what a person asked for, and what came of it.
+func (s *Server) Note(who, what string, e cpns.EntityID, user cpns.UserID, result string, err error) {
 	detail := ""
 	if err != nil {
 		result, detail = "failed", err.Error()
 	}
-	s.Audit.Add(audit.Entry{Who: who(r), What: what, Entity: string(e), User: string(user), Result: result, Detail: detail})
+	s.Audit.Add(audit.Entry{Who: who, What: what, Entity: string(e), User: string(user), Result: result, Detail: detail})
 }
 
-// auditProvision notes each device of a request. Of one that was cut short, those that
-// are left have no result.
 func (s *Server) auditProvision(r *http.Request, req *agent.ProvisionRequest, outcomes []agent.Outcome, err error) {
+	s.NoteProvision(who(r), req, outcomes, err)
+}
+
+// NoteProvision notes each device of a request. Of one that was cut short, those that
+// are left have no result.
+func (s *Server) NoteProvision(who string, req *agent.ProvisionRequest, outcomes []agent.Outcome, err error) {
 	what := "provision"
 	if req.Reassign {
 		what = "resolve --reassign"
 	}
 	for i, e := range req.Entities {
-		entry := audit.Entry{Who: who(r), What: what, Entity: string(e), User: string(req.User), Result: "interrupted"}
+		entry := audit.Entry{Who: who, What: what, Entity: string(e), User: string(req.User), Result: "interrupted"}
 		if i < len(outcomes) && outcomes[i].Result != "" {
 			entry.Result, entry.Detail = string(outcomes[i].Result), outcomes[i].Detail
 		} else if err != nil {

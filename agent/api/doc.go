@@ -19,6 +19,7 @@
 //	POST   /v1/enrol           {"code": "CPNS1-...", "move": false}: take the code up; the answer is an [Enrolment]
 //	POST   /v1/provision       take a user's request: see below
 //	POST   /v1/authenticate    have PNEs prove their keys: see below
+//	POST   /v1/page/pin        change the PIN of the technician's page: [PIN]; 204
 //	POST   /v1/readmit         {"entity_id": "urn:dev:1"}: end its alarm; 204
 //
 // The body of a provision request is
@@ -67,6 +68,7 @@ type Status struct {
 	Hooks     hooks.Counts              `json:"hooks"`
 	Links     []Link                    `json:"links"`
 	Enrolment Enrolment                 `json:"enrolment"`
+	Page      *Page                     `json:"page,omitempty"`
 }
 
 // Link is one link of the answer to GET /v1/links.

@@ -28,7 +28,7 @@ type enrolRequest struct {
 }
 
 // withoutAgent are the paths that answer where there is no agent yet.
-var withoutAgent = map[string]bool{"/v1/status": true, "/v1/links": true, "/v1/enrolment": true, "/v1/metrics": true, "/v1/audit": true, "/v1/enrol": true}
+var withoutAgent = map[string]bool{"/v1/status": true, "/v1/links": true, "/v1/enrolment": true, "/v1/metrics": true, "/v1/audit": true, "/v1/enrol": true, "/v1/page/pin": true}
 
 func (s *Server) enrolmentNow() Enrolment {
 	e := Enrolment{Status: s.Enroller.Status()}

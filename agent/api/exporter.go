@@ -31,7 +31,7 @@ func (s *Server) Export(ctx context.Context, l net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
-	err := srv.Serve(limit(l, maxScrapers))
+	err := srv.Serve(Limit(l, maxScrapers))
 	if errors.Is(err, http.ErrServerClosed) && ctx.Err() != nil {
 		return nil
 	}

@@ -57,8 +57,8 @@ func (l *claimed) Close() error {
 	return err
 }
 
-// limit makes a listener of which at most n connections are open at a time.
-func limit(l net.Listener, n int) net.Listener {
+// Limit makes a listener of which at most n connections are open at a time.
+func Limit(l net.Listener, n int) net.Listener {
 	return &limited{Listener: l, free: make(chan struct{}, n), closed: make(chan struct{})}
 }
 

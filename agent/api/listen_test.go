@@ -222,7 +222,7 @@ func TestConnectErrors(t *testing.T) {
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := pipes{make(chan net.Conn), make(chan struct{})}
-		l := limit(inner, 1)
+		l := Limit(inner, 1)
 		accepted := make(chan net.Conn, 3)
 		go func() {
 			defer close(accepted)

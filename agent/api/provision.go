@@ -59,13 +59,9 @@ func parseProvision(text []byte) (req agent.ProvisionRequest, err error) {
 	if req.User, err = cpns.ParseUserID(b.User); err != nil {
 		return req, err
 	}
-	hash, err := hex.DecodeString(b.PasswordHash)
-	if err != nil || len(hash) != len(req.PasswordHash) {
-		return req, fmt.Errorf("password_hash: not %d bytes in hex", len(req.PasswordHash))
+	if req.PasswordHash, err = ParsePasswordHash(b.PasswordHash); err != nil {
+		return req, err
 	}
-	copy(req.PasswordHash[:], hash)
-	clear(hash)
-
 	if req.Entities, err = ParseEntities(b.Entities); err != nil {
 		return req, err
 	}
@@ -74,6 +70,17 @@ func parseProvision(text []byte) (req agent.ProvisionRequest, err error) {
 	}
 	req.Remember, req.Reassign = b.Remember, b.Reassign
 	return req, nil
+}
+
+// ParsePasswordHash takes a Hash(Password) in hex.
+func ParsePasswordHash(text string) (h cpns.PasswordHash, err error) {
+	hash, err := hex.DecodeString(text)
+	if err != nil || len(hash) != len(h) {
+		return h, fmt.Errorf("password_hash: not %d bytes in hex", len(h))
+	}
+	copy(h[:], hash)
+	clear(hash)
+	return h, nil
 }
 
 func parseWait(ms int64) (time.Duration, error) {

@@ -35,6 +35,7 @@ type Config struct {
 
 	DeviceMetrics bool                  // metrics name devices
 	Applications  map[string]func() int // how many devices have keys for each
+	Page          Pager                 // nil for no page
 	Log           *slog.Logger
 }
 
@@ -80,7 +81,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			srv.Close()
 		}
 	})
-	err := srv.Serve(limit(l, maxConnections))
+	err := srv.Serve(Limit(l, maxConnections))
 	if stop() {
 		srv.Close()
 		return err
@@ -108,6 +109,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST /v1/readmit", s.readmit)
 	mux.HandleFunc("GET /v1/enrolment", s.enrolment)
 	mux.HandleFunc("POST /v1/enrol", s.enrol)
+	mux.HandleFunc("POST /v1/page/pin", s.setPIN)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, problem{"no such resource or method"})
 	})

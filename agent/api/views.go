@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -8,12 +9,21 @@ import (
 )
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	st, err := s.Status(r.Context())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, st)
+}
+
+// Status is the answer to GET /v1/status.
+func (s *Server) Status(ctx context.Context) (Status, error) {
 	st := s.idle()
 	if s.Agent != nil {
 		var err error
-		if st, err = s.Agent.Status(r.Context()); err != nil {
-			s.fail(w, err)
-			return
+		if st, err = s.Agent.Status(ctx); err != nil {
+			return Status{}, err
 		}
 	}
 	// Of each state, 0 too: whoever reads it need not know which may be missing.
@@ -22,7 +32,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		pnes[state] = st.PNEs[state]
 	}
 	st.PNEs = pnes
-	answer(w, http.StatusOK, Status{
+	all := Status{
 		Version:   s.Version,
 		Uptime:    int64(time.Since(s.start) / time.Second),
 		Server:    s.Config.Server,
@@ -31,7 +41,12 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		Hooks:     s.Hooks.Counts(),
 		Links:     s.allLinks(),
 		Enrolment: s.enrolmentNow(),
-	})
+	}
+	if s.Page != nil {
+		page := s.Page.Page()
+		all.Page = &page
+	}
+	return all, nil
 }
 
 // states are all states of a PNE.

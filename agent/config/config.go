@@ -24,6 +24,7 @@
 //		option metrics '127.0.0.1:9464'                   # for Prometheus; else none
 //		option metrics_devices '0'                        # 1: metrics name devices
 //		option audit_dir '/etc/pngw/audit'                # else beside the store
+//		option web '192.168.1.1:8480'                     # the page; else none
 //		option log_level 'info'                           # debug, info, warn, error
 //		option reauth '24h'                               # 1m or more; 0 for never
 //		option hook_dir '/etc/pngw/hooks.d'
@@ -118,6 +119,7 @@ type Gateway struct {
 	Socket      string
 	Metrics     netip.AddrPort // where metrics and health are read, the zero value for nowhere
 	AuditDir    string
+	Web         netip.AddrPort // where the technician's page is served, the zero value for nowhere
 	LogLevel    slog.Level
 	Reauth      time.Duration // how often PNEs are authenticated, 0 for never
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"cpns.example.net/pngw/agent/certificate"
 	"cpns.example.net/pngw/board/uci"
 	"cpns.example.net/pngw/cpns"
 )
@@ -34,6 +35,7 @@ func parseGateway(s uci.Section) (Gateway, error) {
 		Store:     d.path("store", "/etc/pngw/keys"),
 		RootKey:   d.path("root_key", "/etc/pngw/root.key"),
 		Socket:    d.path("socket", "/var/run/pngw.sock"),
+		Web:       d.web("web"),
 		LogLevel:  d.logLevel("log_level"),
 		Reauth:    d.reauth("reauth"),
 
@@ -103,6 +105,23 @@ func (d *decoder) metrics(name string) (at netip.AddrPort) {
 	at, err := netip.ParseAddrPort(v)
 	if err != nil || at.Port() == 0 || !at.Addr().IsLoopback() {
 		d.Errorf(name, "%q: want an address of this machine alone and a port, such as 127.0.0.1:9464; to read them from elsewhere, put a proxy in front that asks who it is", v)
+	}
+	return at
+}
+
+// web is the one address at which the page is served. One of a network that is not one's
+// own is refused: the page is not for the whole world, and its CA cannot vouch for it.
+func (d *decoder) web(name string) (at netip.AddrPort) {
+	v := d.String(name, "")
+	if v == "" {
+		return at
+	}
+	at, err := netip.ParseAddrPort(v)
+	switch {
+	case err != nil || at.Port() == 0 || at.Addr().Zone() != "":
+		d.Errorf(name, "%q: want the router's address in its own network, and a port, such as 192.168.1.1:8480", v)
+	case !certificate.Vouchable(at.Addr()):
+		d.Errorf(name, "%q: want one address of a network of your own, such as 192.168.1.1:8480: the page is for who is on site", v)
 	}
 	return at
 }

@@ -13,7 +13,7 @@ import (
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/agent/api"
-	"cpns.example.net/pngw/cmd/pngw/internal/batch"
+	"cpns.example.net/pngw/agent/batch"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"

@@ -88,6 +88,9 @@ func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Lo
 	err = tryMemLimit(ctx, cfg.Service.GoMemLimit)
 	all.add(err, cfg.Service.Fault("gomemlimit", err))
 
+	err = checkPage(g)
+	all.add(err, g.Fault("web", err))
+
 	err = api.Check(g.Socket)
 	p.running = errors.Is(err, api.ErrRunning)
 	if !p.running {

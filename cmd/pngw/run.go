@@ -92,6 +92,7 @@ type daemon struct {
 	apps     []*application.Keeper
 	audit    *audit.Log   // nil where it cannot be kept
 	metrics  net.Listener // nil for none
+	page     servedPage   // nil for none
 	listener net.Listener
 }
 
@@ -164,7 +165,9 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 		}
 		return nil, err
 	}
+	d.page = newPage(d, p)
 	d.api = api.New(api.Config{
+		Page:  pagerOf(d.page),
 		Agent: d.agent, Version: build().Version, Server: p.serverURL, LinkTypes: p.types,
 		Events: events, Hooks: d.hooks, Log: log,
 		Audit: d.audit, Written: counted.written.Load, DeviceMetrics: g.MetricsDevices, Applications: d.applicationCounts(),
@@ -229,6 +232,9 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	if d.sim != nil {
 		beside.Go(func() { d.sim.Run(agentCtx) })
+	}
+	if d.page != nil {
+		beside.Go(func() { d.page.Run(apiCtx, d.api, d.agent) })
 	}
 	agentErr := make(chan error, 1)
 	go func() {

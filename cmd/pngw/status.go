@@ -55,6 +55,9 @@ func statusPairs(s api.Status) [][2]string {
 	if f := s.Enrolment.Fingerprint; f != "" {
 		pairs = append(pairs, [2]string{"Fingerprint", f})
 	}
+	if p := s.Page; p != nil {
+		pairs = append(pairs, pagePairs(p)...)
+	}
 	for _, l := range s.Links {
 		pairs = append(pairs, [2]string{"Link " + l.Name, l.State + ", " + l.Detail})
 	}
@@ -65,6 +68,17 @@ func statusPairs(s api.Status) [][2]string {
 		pairs = append(pairs, [2]string{"Fault", "the record does not open and is left as it is: " + f})
 	}
 	return pairs
+}
+
+func pagePairs(p *api.Page) [][2]string {
+	text := p.URL
+	if p.Detail != "" {
+		text += ", not served: " + p.Detail
+	}
+	if !p.PIN {
+		text += "; nobody can log in: pngw web set-pin"
+	}
+	return [][2]string{{"Page", text}, {"Page's CA", "SHA-256 " + p.Fingerprint}}
 }
 
 // enrolmentText says how the enrolment stands; "" where nothing was done about one.

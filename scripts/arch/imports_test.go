@@ -51,11 +51,13 @@ var rules = []struct {
 
 	// The agent declares the interfaces that keystore, board and links satisfy.
 	{"agent/life", []string{"cpns"}},
+	{"agent/certificate", nil},
 	// Step 0 speaks with the server and the store through interfaces of its own.
-	{"agent/step0", []string{"agent", "cpns", "transport"}},
+	{"agent/batch", []string{"agent", "agent/api", "cpns", "internal/spreadsheet"}},
+	{"agent/step0", []string{"agent", "agent/certificate", "cpns", "transport"}},
 	{"agent/bootstrap", []string{"agent", "cpns", "gba"}},
 	// The file's options are those of the links, which say what they are unless set.
-	{"agent/config", []string{"cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
+	{"agent/config", []string{"agent/certificate", "cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
 	{"agent/application", []string{"agent", "cpns"}},
 	{"agent/hooks", []string{"agent", "cpns", "golang.org/x/sys/unix"}},
 	{"agent/api", []string{"agent", "agent/audit", "agent/step0", "agent/hooks", "cpns", "transport"}},

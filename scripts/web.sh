@@ -1,0 +1,36 @@
+#!/bin/sh
+# The technician's page: holds what pngw embeds against its sources, and tries it in a
+# real Chromium against a real gateway, server, broker and devices. Screenshots go to
+# build/out/screenshots.
+#   scripts/web.sh          both
+#   scripts/web.sh build    makes agent/api/page/dist anew out of agent/api/page/web
+# CHROMIUM names the browser, /usr/bin/chromium if not given.
+set -eu
+cd "$(dirname "$0")/.."
+
+top=$PWD
+work=$top/build/out/web
+mkdir -p "$work"
+cp scripts/web/* "$work/"
+# The packages are those of the lock file, by their hashes.
+if ! cmp -s scripts/web/package-lock.json "$work/installed"; then
+	npm ci --prefix "$work" --no-audit --no-fund --ignore-scripts >"$work/npm.log" 2>&1 || { cat "$work/npm.log" >&2; exit 1; }
+	cp scripts/web/package-lock.json "$work/installed"
+fi
+export PAGE="$top/agent/api/page"
+if [ "${1:-}" = build ]; then
+	exec node "$work/build.mjs"
+fi
+node "$work/build.mjs" --check
+
+CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
+if ! [ -x "$CHROMIUM" ]; then
+	echo "web: no Chromium at $CHROMIUM: apt-get install chromium, or name another by CHROMIUM" >&2
+	[ "${CI:-}" != true ]
+	exit
+fi
+go build -o "$work/bin/" ./cmd/pngw ./cmd/cpns-server ./cmd/pne
+export CHROMIUM BIN="$work/bin" SHOTS="$top/build/out/screenshots"
+rm -rf "$SHOTS"
+cd "$work"
+exec node --test --test-reporter=spec page.test.mjs
