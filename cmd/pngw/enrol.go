@@ -81,6 +81,7 @@ func enrol(ctx context.Context, c *command.Console, typed string, wait time.Dura
 			return err
 		}
 		defer end()
+		fmt.Fprintln(c.Stderr, "no agent is running: this command asks the server itself, and pngw run can start when it has ended")
 		now, err = look(ctx)
 		goesOn = "pngw run goes on with it"
 	}
