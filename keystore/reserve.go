@@ -15,15 +15,15 @@ const (
 	reserveMost  = 256 << 10
 )
 
-// reserveSize is how long the reserve is on a file system of that size with so much
-// room, in bytes, 0 for none: it never takes more than an eighth of the room.
-func reserveSize(free, total int64) int64 {
-	size := min(reserveLeast+total/100, reserveMost, free/8)
+// reserveSize is how long the reserve is on a file system of that size, in bytes.
+func reserveSize(total int64) int64 {
+	size := min(reserveLeast+total/100, reserveMost, total/8)
 	return size - size%entryPage
 }
 
-// keepReserve makes the reserve where there is none and there is room. That it fails
-// harms nothing: it is tried again with the next change.
+// keepReserve makes the reserve where there is none and there is room for two of it: one
+// that is too short would be no help, and none of it is taken back from who just made
+// room. That it fails harms nothing: it is tried again with the next change.
 func (s *Store) keepReserve() {
 	if s.reserved || s.closed {
 		return
@@ -33,8 +33,8 @@ func (s *Store) keepReserve() {
 		return
 	}
 	free, total, err := s.disk.room()
-	size := reserveSize(free, total)
-	if err != nil || size == 0 {
+	size := reserveSize(total)
+	if err != nil || size == 0 || free < 2*size {
 		return
 	}
 	f, err := s.disk.create(reserveFile)

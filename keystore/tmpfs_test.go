@@ -107,6 +107,10 @@ func TestFileSystemFull(t *testing.T) {
 			}
 		}
 		wantList(t, s)
+		// What room that made is not taken for another one.
+		if got := files(t, keys); len(got) != 1 {
+			t.Errorf("there are %q", got)
+		}
 		s.Close()
 		if s, err = Open(keys, &testSecret); err != nil {
 			t.Error(err)
@@ -119,7 +123,10 @@ func TestFileSystemFull(t *testing.T) {
 			t.Error(err)
 		}
 		wantValue(t, s, "pne-0", "new")
-		// With room again there is a reserve again.
+		// With room again there is a reserve again, and no shorter one.
+		if info, err := os.Stat(filepath.Join(keys, reserveFile)); err != nil || info.Size() != 32<<10 {
+			t.Errorf("the reserve: %v, %v; want 32 KiB of 256", info, err)
+		}
 		if got := files(t, keys); len(got) != 2 {
 			t.Errorf("there are %q", got)
 		}
