@@ -12,12 +12,15 @@ import (
 )
 
 var auditCommand = command.Command{
-	Name: "audit", Options: "--data DIR [--since WHEN] [--json]",
+	Name: "audit", Options: "--data DIR [--since WHEN] [--user USER] [--pne ENTITY_ID] [--gateway GATEWAY] [--json]",
 	Summary: "show the audit log",
 	About:   "Shows the audit log, the oldest event first. Events are kept for 400 days.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		since := fs.String("since", "", "only events since `WHEN`: a duration back, such as 24h, a day, such as 2026-03-01, or an RFC 3339 time")
+		user := fs.String("user", "", "only events of `USER`")
+		pne := fs.String("pne", "", "only events of the PNE `ENTITY_ID`")
+		gateway := fs.String("gateway", "", "only events of `GATEWAY`")
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			from, err := parseSince(*since, time.Now())
 			if err != nil {
@@ -31,7 +34,13 @@ var auditCommand = command.Command{
 				t := newTable(c.Stdout, true)
 				show = func(e server.Event) error { return t.row(e) }
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error { return op.Audit(ctx, from, show) })
+			wanted := func(e server.Event) error {
+				if *user != "" && string(e.User) != *user || *pne != "" && string(e.Entity) != *pne || *gateway != "" && string(e.Gateway) != *gateway {
+					return nil
+				}
+				return show(e)
+			}
+			return withOperator(ctx, *data, func(op *server.Operator) error { return op.Audit(ctx, from, wanted) })
 		}
 	},
 }

@@ -37,10 +37,10 @@ func program(now func() time.Time) *command.Program {
 		Date:    buildinfo.Date(buildTime),
 		Commands: []command.Command{
 			initCommand(now), runCommand(now),
-			userAddCommand, userPasswdCommand, userListCommand, userRemoveCommand,
+			userAddCommand, userPasswdCommand, userListCommand, userUnlockCommand, userRemoveCommand,
 			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
-			pneImportCommand, pneListCommand, pneLabelsCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
+			pneImportCommand, pneListCommand, pneShowCommand, pneLabelsCommand, pneSetOwnerCommand, pneTransferCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
 			auditCommand, backupCommand, restoreCommand, checkCommand, migrateCommand, versionCommand,
 		},
 		Notes: "First: init, user add, gateway invite, pne import; then run.",

@@ -93,15 +93,6 @@ var pneListCommand = command.Command{
 		state := fs.String("state", "", "only those whose `STATE` is free (nobody's), owned (never assigned) or assigned")
 		prefix := fs.String("prefix", "", "only those whose Entity ID begins with `TEXT`")
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			type line struct {
-				Entity   cpns.EntityID   `json:"entity_id"`
-				Owner    cpns.UserID     `json:"owner"`
-				Epoch    cpns.Epoch      `json:"epoch"`
-				Created  time.Time       `json:"created"`
-				State    server.PNEState `json:"state"`
-				Gateway  cpns.GatewayID  `json:"gateway"`
-				Assigned *time.Time      `json:"assigned"`
-			}
 			switch server.PNEState(*state) {
 			case "", server.PNEFree, server.PNEOwned, server.PNEAssigned:
 			default:
@@ -111,7 +102,7 @@ var pneListCommand = command.Command{
 			return withOperator(ctx, *data, func(op *server.Operator) error {
 				t := newTable(c.Stdout, *asJSON, "ENTITY ID", "OWNER", "EPOCH", "CREATED", "GATEWAY")
 				return t.end(op.PNEs(ctx, wanted, func(p server.PNE) error {
-					return t.row(line{p.Entity, p.Owner, p.Epoch, p.Created, p.State(), p.Gateway, orNil(p.Assigned)},
+					return t.row(pneLineOf(p),
 						string(p.Entity), string(p.Owner), strconv.FormatUint(uint64(p.Epoch), 10), day(p.Created), string(p.Gateway))
 				}))
 			})
@@ -119,13 +110,39 @@ var pneListCommand = command.Command{
 	},
 }
 
+// A pneLine is a PNE in a listing.
+type pneLine struct {
+	Entity   cpns.EntityID   `json:"entity_id"`
+	Owner    cpns.UserID     `json:"owner"`
+	Epoch    cpns.Epoch      `json:"epoch"`
+	Created  time.Time       `json:"created"`
+	State    server.PNEState `json:"state"`
+	Gateway  cpns.GatewayID  `json:"gateway"`
+	Assigned *time.Time      `json:"assigned"`
+}
+
+func pneLineOf(p server.PNE) pneLine {
+	return pneLine{p.Entity, p.Owner, p.Epoch, p.Created, p.State(), p.Gateway, orNil(p.Assigned)}
+}
+
 var pneReleaseCommand = command.Command{
-	Name: "pne release", Options: "--data DIR", Args: "ENTITY_ID...",
+	Name: "pne release", Options: "--data DIR [--list FILE]", Args: "[ENTITY_ID...]",
 	Summary: "make PNEs nobody's",
-	About:   "Makes PNEs nobody's: the next user to ask for their EUKeys becomes their owner.",
+	About:   "Makes PNEs nobody's: the next user to ask for their EUKeys becomes their owner. With --list, those of a file too, an Entity ID a line.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
+		list := fs.String("list", "", "release those in `FILE`, an Entity ID a line")
 		return func(ctx context.Context, c *command.Console, args []string) error {
+			if *list != "" {
+				more, err := readEntities(*list)
+				if err != nil {
+					return err
+				}
+				args = append(args, more...)
+			}
+			if len(args) == 0 {
+				return command.Misused("ENTITY_ID or --list FILE is missing")
+			}
 			return eachPNE(ctx, *data, args, func(op *server.Operator, e cpns.EntityID) error {
 				if err := op.Release(ctx, e); err != nil {
 					return err

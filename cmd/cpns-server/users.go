@@ -105,6 +105,20 @@ func removeUser(ctx context.Context, c *command.Console, op *server.Operator, id
 	return nil
 }
 
+var userUnlockCommand = command.Command{
+	Name: "user unlock", Options: "--data DIR", Args: "USER",
+	Summary: "end a user's lock-out, and leave the password as it is",
+	Setup:   forOne(cpns.ParseUserID, unlockUser),
+}
+
+func unlockUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
+	if err := op.Unlock(ctx, id); err != nil {
+		return noUser(err, id)
+	}
+	c.Printf("user %s unlocked\n", id)
+	return nil
+}
+
 func noUser(err error, id cpns.UserID) error {
 	if errors.Is(err, server.ErrNotFound) {
 		return fmt.Errorf("there is no user %s", id)

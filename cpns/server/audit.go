@@ -34,6 +34,7 @@ const (
 	EventUserAdded       EventKind = "user_added"
 	EventPasswordSet     EventKind = "password_set"
 	EventUserRemoved     EventKind = "user_removed"
+	EventUserUnlocked    EventKind = "user_unlocked"
 	EventGatewayAdded    EventKind = "gateway_added"
 	EventGatewayRemoved  EventKind = "gateway_removed"
 	EventGatewayInvited  EventKind = "gateway_invited"
@@ -44,7 +45,8 @@ const (
 	EventPNEsImported    EventKind = "pnes_imported"
 	EventPNEReleased     EventKind = "pne_released"
 	EventPNERemoved      EventKind = "pne_removed"
-	EventTKSet           EventKind = "tk_set" // the Temporary Key was replaced
+	EventOwnerSet        EventKind = "owner_set" // of a PNE, by the operator
+	EventTKSet           EventKind = "tk_set"    // the Temporary Key was replaced
 )
 
 // An Event is one line of the audit log: who, which PNE, which gateway, what,

@@ -12,7 +12,7 @@ import (
 )
 
 // importRows bounds the rows of one file: they are held in memory, sealed, so that all
-// is checked before anything is written. A million take about 500 MB.
+// is checked before anything is written. A million take about 700 MB.
 const importRows = 1_200_000
 
 // ImportOptions say what to do with an import.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,6 +66,20 @@ func (o *Operator) SetPassword(ctx context.Context, id cpns.UserID, hashes *Pass
 			return err
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventPasswordSet, User: id}))
+	})
+}
+
+// Unlock ends a user's locks at all gateways, and forgets the failures that made them.
+// It fails with ErrNotFound where there is no such user.
+func (o *Operator) Unlock(ctx context.Context, id cpns.UserID) error {
+	return o.store.Update(ctx, func(tx Tx) error {
+		if _, err := tx.User(id); err != nil {
+			return err
+		}
+		if err := tx.RemoveFailures(id); err != nil {
+			return err
+		}
+		return tx.AddEvent(o.event(Event{Kind: EventUserUnlocked, User: id}))
 	})
 }
 
@@ -187,6 +202,54 @@ func (o *Operator) Release(ctx context.Context, e cpns.EntityID) error {
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventPNEReleased, User: owner, Entity: e, Epoch: pne.Epoch}))
 	})
+}
+
+// A NoUserError says that there is no user of that ID.
+type NoUserError struct{ User cpns.UserID }
+
+func (e *NoUserError) Error() string { return fmt.Sprintf("there is no user %s", e.User) }
+
+// GiveTo makes a PNE a user's, whoever owned it. The sets of the owner before are
+// erased from the server; the next assignment has a new epoch. It says false where the
+// PNE is the user's already, and fails with ErrNotFound where the server does not know
+// the PNE, and with a *NoUserError where it does not know the user.
+func (o *Operator) GiveTo(ctx context.Context, e cpns.EntityID, owner cpns.UserID) (changed bool, err error) {
+	err = o.store.Update(ctx, func(tx Tx) error {
+		changed = false
+		pne, err := tx.PNE(e)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.User(owner); errors.Is(err, ErrNotFound) {
+			return &NoUserError{owner}
+		} else if err != nil {
+			return err
+		}
+		if pne.Owner == owner {
+			return nil
+		}
+		detail := "nobody's before"
+		if pne.Owner != "" {
+			detail = "of " + string(pne.Owner) + " before"
+		}
+		pne.Owner, pne.Gateway, pne.Assigned = owner, "", time.Time{}
+		if err := errors.Join(tx.SetOwner(pne), tx.EraseKeys(e)); err != nil {
+			return err
+		}
+		changed = true
+		return tx.AddEvent(o.event(Event{Kind: EventOwnerSet, User: owner, Entity: e, Epoch: pne.Epoch, Detail: detail}))
+	})
+	return changed, err
+}
+
+// PNE is what the server knows of a PNE. It fails with ErrNotFound where that is
+// nothing.
+func (o *Operator) PNE(ctx context.Context, e cpns.EntityID) (p PNE, err error) {
+	err = o.store.View(ctx, func(tx Tx) (err error) {
+		p, err = tx.PNE(e)
+		return err
+	})
+	return p, err
 }
 
 // SetTK replaces the Temporary Key of a PNE that was imported with a wrong one.
