@@ -69,15 +69,21 @@ func TestServerPage(t *testing.T) {
 	})
 }
 
-// The backup that the page makes of a running server is whole, and opens.
+// The backups that the page makes of a running server are whole, and open: cpns-server's
+// own by restore, SQLite's put in the place of the database.
 func TestServerPageBackup(t *testing.T) {
 	tool(t, "sqlite3")
 	all := blocks(t, "server.md", "Backup and restore")
-	if len(all) != 1 {
-		t.Fatalf("%d blocks of commands, want 1: %q", len(all), all)
+	if len(all) != 3 {
+		t.Fatalf("%d blocks of commands, want 3: %q", len(all), all)
 	}
 	dir := t.TempDir()
-	data, restored := filepath.Join(dir, "data"), filepath.Join(dir, "restored")
+	data, copied := filepath.Join(dir, "data"), filepath.Join(dir, "copied")
+	give := func(block string) string {
+		t.Helper()
+		commands := strings.NewReplacer("sudo -u cpns-server ", "", "/var/lib/cpns-server", dir, "/backup", dir).Replace(block)
+		return output(t, exec.Command("sh", "-euc", commands), false, "")
+	}
 	output(t, exec.Command("cpns-server", "init", "--data", data), false, "")
 	run := exec.Command("cpns-server", "run", "--data", data, "--listen", "127.0.0.1:0")
 	whileServing(t, run, func(*os.Process, string) {
@@ -85,12 +91,18 @@ func TestServerPageBackup(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(data, "cpns.db-wal")); err != nil || info.Size() == 0 {
 			t.Errorf("nothing is in the log that a plain copy would lack: %v", err)
 		}
-		backup := strings.NewReplacer("sudo -u cpns-server ", "", "/var/lib/cpns-server", dir).Replace(all[0])
-		output(t, exec.Command("sh", "-euc", backup), false, "")
+		wantSays(t, give(all[0]), "is whole")
+		give(all[1])
 	})
-	output(t, exec.Command("cp", "-r", data, restored), false, "")
-	output(t, exec.Command("mv", filepath.Join(dir, "cpns-backup.db"), filepath.Join(restored, "cpns.db")), false, "")
-	wantSays(t, output(t, exec.Command("cpns-server", "user", "list", "--data", restored), false, ""), "alice")
+	output(t, exec.Command("cp", "-r", data, copied), false, "")
+	output(t, exec.Command("mv", filepath.Join(dir, "cpns-backup.db"), filepath.Join(copied, "cpns.db")), false, "")
+	wantSays(t, output(t, exec.Command("cpns-server", "user", "list", "--data", copied), false, ""), "alice")
+
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		os.Remove(filepath.Join(data, "cpns.db"+suffix))
+	}
+	wantSays(t, give(all[2]), "every sealed value opens")
+	wantSays(t, output(t, exec.Command("cpns-server", "user", "list", "--data", data), false, ""), "alice")
 }
 
 // The service's unit is one that systemd takes, and runs a command that there is.
