@@ -16,7 +16,7 @@
 //	POST /v1/readmit        {"entity_id": "urn:dev:1"}: end its alarm
 //
 // Neither a PIN nor a password reaches the router: the browser computes Argon2id of both
-// (docs/decisions/0026-the-page.md). Nothing that is answered has a key in it.
+// (docs/decisions/0030-the-page.md). Nothing that is answered has a key in it.
 package page
 
 import (
