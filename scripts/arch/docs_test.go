@@ -1,7 +1,9 @@
 package arch
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -129,4 +131,29 @@ func read(t *testing.T, file string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestDecisionNumbers: a decision has a number of its own, in its name and its title.
+func TestDecisionNumbers(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root(t), "docs/decisions/*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no decisions found (%v)", err)
+	}
+	taken := map[int]string{}
+	for _, file := range files {
+		name := filepath.Base(file)
+		digits, _, _ := strings.Cut(name, "-")
+		number, err := strconv.Atoi(digits)
+		if err != nil {
+			t.Errorf("%s: does not begin with a number", name)
+			continue
+		}
+		if other, ok := taken[number]; ok {
+			t.Errorf("%s has the number of %s", name, other)
+		}
+		taken[number] = name
+		if want := fmt.Sprintf("# %d. ", number); !bytes.HasPrefix(read(t, file), []byte(want)) {
+			t.Errorf("%s: its title does not begin with %q", name, want)
+		}
+	}
 }
