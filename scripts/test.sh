@@ -66,6 +66,7 @@ staticcheck() {
 
 vetted() {
 	go vet -tags qemu,usbguest ./... &&
+		go vet -tags nopage ./cmd/pngw &&
 		{ [ "$usb" = 0 ] || go vet -tags qemu,usbguest,usb ./...; }
 }
 
