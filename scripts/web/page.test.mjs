@@ -416,7 +416,7 @@ test('a table of 100 rows, as a spreadsheet writes it', async () => {
   await job.locator('summary').click();
   await shot(page, 'desktop-5-table-under-way');
   await accessible(page, 'table under way');
-  assert.equal(await job.locator('.tag').getByText('Refused').count(), 16);
+  await until('16 refused rows', async () => (await job.locator('.tag').getByText('Refused').count()) === 16);
   assert.equal(await job.locator('tbody .tag').getByText('Delivered').count(), 12);
   for (const [name, text, say] of [['big.csv', 'entity_id\n' + 'x\n'.repeat(3000), 'too big'], ['long.csv', 'x'.repeat(300 << 10), 'too big'], ['wrong.csv', 'name\nx\n', 'a column "name"']]) {
     await page.goto(rig.url + '/#/table');
