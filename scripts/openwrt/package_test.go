@@ -122,7 +122,7 @@ func TestFeed(t *testing.T) {
 		}
 		return string(out)
 	}
-	out := build("CONFIG_PNGW_USB=y", "CONFIG_PNGW_GBA=y")
+	out := build("CONFIG_PNGW_USB=y", "CONFIG_PNGW_GBA=y", "CONFIG_PNGW_PAGE=y")
 
 	data := packages(t).ipk.data
 	var names []string
@@ -156,10 +156,30 @@ func TestFeed(t *testing.T) {
 	has(out, "GO_PKG=cpns.example.net/pngw\n", "GO_PKG_BUILD_PKG=cpns.example.net/pngw/cmd/pngw\n",
 		"GO_PKG_LDFLAGS_X=main.version=", "GO_PKG_TAGS=nethttpomithttp2,usb\n",
 		"go install "+string(must(exec.Command("../gcflags.sh").Output())(t))) // as scripts/cross.sh has them
-	has(build("GO_PKG_ENABLE_SPECTRE=1"), "GO_PKG_TAGS=nethttpomithttp2,nogba\n", "go install\n")
+	has(build("GO_PKG_ENABLE_SPECTRE=1"), "GO_PKG_TAGS=nethttpomithttp2,nogba,nopage\n", "go install\n")
 	module := must(os.ReadFile("../../go.mod"))(t)
 	if !strings.HasPrefix(string(module), "module cpns.example.net/pngw\n") {
 		t.Error("the module is called otherwise")
+	}
+}
+
+// TestFeedCopies: OpenWrt's Go build copies files of code, by their extension, and
+// what GO_PKG_INSTALL_EXTRA names; what a package embeds has to be among that.
+func TestFeedCopies(t *testing.T) {
+	makefile := string(must(os.ReadFile("../../build/openwrt/Makefile"))(t))
+	_, extra, _ := strings.Cut(makefile, "\nGO_PKG_INSTALL_EXTRA:=")
+	extra, _, _ = strings.Cut(extra, "\n")
+	list := exec.Command("go", "list", "-deps", "-f", `{{$dir := .Dir}}{{if .Module}}{{if .Module.Main}}{{range .EmbedFiles}}{{$dir}}/{{.}}
+{{end}}{{end}}{{end}}`, "./cmd/pngw")
+	list.Dir = "../.."
+	embedded := strings.Fields(string(must(list.Output())(t)))
+	if len(embedded) == 0 {
+		t.Fatal("nothing is embedded: has the page gone?")
+	}
+	for _, file := range embedded {
+		if !slices.ContainsFunc(strings.Fields(extra), func(part string) bool { return strings.Contains(file, part) }) {
+			t.Errorf("%s is embedded, and not copied: GO_PKG_INSTALL_EXTRA is %q", file, extra)
+		}
 	}
 }
 
