@@ -335,15 +335,3 @@ type flash struct {
 
 func (f *flash) Load() (pne.State, error) { f.mu.Lock(); defer f.mu.Unlock(); return f.s, nil }
 func (f *flash) Save(s *pne.State) error  { f.mu.Lock(); defer f.mu.Unlock(); f.s = *s; return nil }
-
-func flipByte(t *testing.T, file string) {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[len(b)-1] ^= 1
-	if err := os.WriteFile(file, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}

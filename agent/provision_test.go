@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/keystore"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -337,8 +340,12 @@ func TestFault(t *testing.T) {
 	p.importPNE("pne-1")
 	g := p.gateway()
 	g.provision(goodPassword, 0, "pne-1")
+	// Damage to the last entry of a log is taken for a torn write.
+	if err := g.store.Put("this gateway", []byte("a key pair")); err != nil {
+		t.Fatal(err)
+	}
 	g.stop()
-	spoilRecords(t, p.dir)
+	p.spoil()
 	g = p.gateway()
 	s, err := g.Status(t.Context())
 	if err != nil || len(s.Faults) != 1 || !strings.HasPrefix(s.Faults[0], "pne-1: ") {
@@ -375,13 +382,32 @@ func TestOthersRecord(t *testing.T) {
 	}
 }
 
-func spoilRecords(t *testing.T, dir string) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*pne-1*"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("record files: %v, %v", files, err)
+// spoil damages the newest record of pne-1, in the store's log: one byte after the
+// other is another in a copy, until the record does not open there.
+func (p *party) spoil() {
+	p.t.Helper()
+	log := filepath.Join(p.dir, "log")
+	whole, err := os.ReadFile(log)
+	if err != nil {
+		p.t.Fatal(err)
 	}
-	flipByte(t, files[0])
+	for at := len(whole) - 1; at >= 0; at-- {
+		damaged := bytes.Clone(whole)
+		damaged[at] ^= 1
+		if err := os.WriteFile(log, damaged, 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+		store, err := keystore.Open(p.dir, &p.secret)
+		if err != nil {
+			continue
+		}
+		_, err = store.Get("pne-1")
+		store.Close()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+	}
+	p.t.Fatal("no byte of the log damages the record")
 }
 
 // TestForgedRefusals: who speaks in a device's name fills nobody's screen, and what

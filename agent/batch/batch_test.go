@@ -24,7 +24,7 @@ type office struct {
 	asked    map[cpns.EntityID]int
 	present  func(cpns.EntityID) time.Duration // until a device takes its key; <0 for never
 	answer   func(cpns.EntityID) (agent.Outcome, bool)
-	down     error // of the way to the agent itself
+	down     func() error // of the way to the agent itself
 	busiest  int
 	requests []time.Time
 }
@@ -34,12 +34,13 @@ func newOffice() *office {
 		known: map[cpns.EntityID]agent.PNE{}, asked: map[cpns.EntityID]int{},
 		present: func(cpns.EntityID) time.Duration { return 0 },
 		answer:  func(cpns.EntityID) (agent.Outcome, bool) { return agent.Outcome{}, false },
+		down:    func() error { return nil },
 	}
 }
 
 func (o *office) Show(_ context.Context, e cpns.EntityID) (agent.PNE, error) {
-	if o.down != nil {
-		return agent.PNE{}, o.down
+	if err := o.down(); err != nil {
+		return agent.PNE{}, err
 	}
 	p, ok := o.known[e]
 	if !ok {
@@ -54,8 +55,8 @@ func (o *office) Show(_ context.Context, e cpns.EntityID) (agent.PNE, error) {
 }
 
 func (o *office) Provision(_ context.Context, r agent.ProvisionRequest, _ func(agent.Step), done func(agent.Outcome)) error {
-	if o.down != nil {
-		return o.down
+	if err := o.down(); err != nil {
+		return err
 	}
 	o.requests = append(o.requests, time.Now())
 	o.busiest = max(o.busiest, len(r.Entities))
@@ -195,8 +196,12 @@ func TestAway(t *testing.T) {
 			}
 		},
 		"agent": func(o *office, until time.Time) {
-			o.down = &api.ConnectError{Socket: "x", Err: errors.New("refused")}
-			time.AfterFunc(time.Until(until), func() { o.down = nil })
+			o.down = func() error {
+				if time.Now().Before(until) {
+					return &api.ConnectError{Socket: "x", Err: errors.New("refused")}
+				}
+				return nil
+			}
 		},
 	} {
 		for _, d := range []time.Duration{2 * time.Minute, time.Hour} {
@@ -215,7 +220,6 @@ func TestAway(t *testing.T) {
 				case len(o.requests) > 20:
 					t.Errorf("%s: %d requests", name, len(o.requests))
 				}
-				time.Sleep(2 * time.Hour) // the timer of away
 			})
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -524,11 +525,13 @@ func TestContradictions(t *testing.T) {
 func TestRefusalTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := &cpns.EnrolmentCode{Server: "cpns.example.net:8443"}
-		asked, refused := 0, true
+		var asked atomic.Int32
+		var takenBack atomic.Bool
 		e, err := step0.New(step0.Config{
 			Store: newMemory(), Log: slog.New(slog.DiscardHandler),
 			Exchange: func(context.Context, step0.Question) (*step0.Answer, error) {
-				if asked++; refused {
+				asked.Add(1)
+				if !takenBack.Load() {
 					return &step0.Answer{Status: 403, Type: "application/problem+json", Body: []byte(`{"type":"` + cpns.ProblemEnrolmentRefused + `","detail":"no"}`)}, nil
 				}
 				return &step0.Answer{Status: 200, Type: "application/json", Body: []byte(`{"gateway_id":"gw-1","ca":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n","pins":["AAAAAAAAAAAAAAAAAAAAAA"]}`)}, nil
@@ -542,10 +545,10 @@ func TestRefusalTakenBack(t *testing.T) {
 		running.Go(func() { e.Run(ctx) })
 		defer running.Wait()
 		defer cancel()
-		want := func(when string, n int, state string) {
+		want := func(when string, n int32, state string) {
 			t.Helper()
 			synctest.Wait()
-			if got := e.Status().State; got != state || asked != n {
+			if got, asked := e.Status().State, asked.Load(); got != state || asked != n {
 				t.Errorf("%s: %s after %d questions, want %s after %d", when, got, asked, state, n)
 			}
 		}
@@ -563,7 +566,7 @@ func TestRefusalTakenBack(t *testing.T) {
 		want("half a day later", 3, step0.StateRefused)
 		time.Sleep(7*time.Hour + 55*time.Minute)
 		want("before a day is over", 3, step0.StateRefused)
-		refused = false
+		takenBack.Store(true)
 		time.Sleep(7 * time.Hour)
 		want("taken back", 4, step0.StateEnrolled)
 		time.Sleep(10 * 24 * time.Hour)
