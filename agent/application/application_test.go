@@ -1,10 +1,13 @@
 package application
 
 import (
+	"bufio"
 	"context"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +22,9 @@ func memory(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "pngw-test-")
 	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
 		t.Skip(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
@@ -162,5 +168,54 @@ func TestNotify(t *testing.T) {
 		if err := k.write(); err == nil {
 			t.Errorf("a signal to process %s", bad)
 		}
+	}
+}
+
+// A broker that is starting does not catch SIGHUP yet: it is not ended by it, and told
+// once it does.
+func TestStartingBroker(t *testing.T) {
+	dir := memory(t)
+	broker := exec.Command("sh", "-c", "sleep 1; trap 'echo told' HUP; echo ready; while :; do sleep 0.05; done")
+	out, err := broker.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := broker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Wait()
+	defer syscall.Kill(-broker.Process.Pid, syscall.SIGKILL)
+	os.WriteFile(dir+"/pid", fmt.Appendln(nil, broker.Process.Pid), 0o600)
+	k := keeper(t, Config{Path: dir + "/psk", PID: dir + "/pid"})
+	k.stale = true
+	if err := k.write(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for _, want := range []string{"ready", "told"} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("the broker says %q (%v), want %q", lines.Text(), lines.Err(), want)
+		}
+	}
+}
+
+// What never catches SIGHUP is left alone, and that is said.
+func TestNoHandler(t *testing.T) {
+	dir := memory(t)
+	other := exec.Command("sleep", "60")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer other.Wait()
+	defer other.Process.Kill()
+	os.WriteFile(dir+"/pid", fmt.Appendln(nil, other.Process.Pid), 0o600)
+	k := keeper(t, Config{Path: dir + "/psk", PID: dir + "/pid"})
+	k.stale = true
+	if err := k.write(); err == nil || !strings.Contains(err.Error(), "does not take SIGHUP") {
+		t.Errorf("got %v", err)
+	}
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("it was ended: %v", err)
 	}
 }

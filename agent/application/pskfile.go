@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cpns"
@@ -158,6 +159,26 @@ func replace(path string, text []byte) error {
 	return os.Rename(next, path)
 }
 
+// takesHangup says whether SIGHUP does not simply end a process. A broker that is
+// starting has its file of its process, and not yet its handler: it is waited for, for two
+// seconds. Of a process that cannot be looked at it is believed.
+func takesHangup(pid int) bool {
+	for range 8 {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return true
+		}
+		_, caught, _ := strings.Cut(string(status), "\nSigCgt:")
+		caught, _, _ = strings.Cut(strings.TrimSpace(caught), "\n")
+		mask, err := strconv.ParseUint(caught, 16, 64)
+		if err != nil || mask&(1<<(syscall.SIGHUP-1)) != 0 {
+			return true
+		}
+		time.Sleep(settle)
+	}
+	return false
+}
+
 // tell has the application read its file. One that does not run reads it when it starts.
 func (k *Keeper) tell() error {
 	if k.cfg.PID != "" {
@@ -170,6 +191,9 @@ func (k *Keeper) tell() error {
 		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 		if err != nil || pid <= 1 {
 			return fmt.Errorf("%s has no number of a process", k.cfg.PID)
+		}
+		if !takesHangup(pid) {
+			return fmt.Errorf("process %d of %s does not take SIGHUP, which would end it", pid, k.cfg.PID)
 		}
 		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil && err != syscall.ESRCH {
 			return fmt.Errorf("telling process %d of %s to read its keys: %w", pid, k.cfg.PID, err)
