@@ -48,6 +48,14 @@ func onTmpfs(t *testing.T, options string, test func(t *testing.T, dir string, r
 	}
 }
 
+// createAndOpen is for onTmpfs's tests, which end by returning: they are not on the test's own goroutine.
+func createAndOpen(keys string) (*Store, error) {
+	if err := Create(keys, &testSecret); err != nil {
+		return nil, err
+	}
+	return Open(keys, &testSecret)
+}
+
 // fill leaves no room on a small file system; it is full of the file filler.
 func fill(t *testing.T, dir string) {
 	t.Helper()
@@ -69,11 +77,7 @@ func fill(t *testing.T, dir string) {
 func TestFileSystemFull(t *testing.T) {
 	onTmpfs(t, "size=256k", func(t *testing.T, dir string, _ func(uintptr)) {
 		keys := filepath.Join(dir, "keys")
-		if err := Create(keys, &testSecret); err != nil {
-			t.Error(err)
-			return
-		}
-		s, err := Open(keys, &testSecret)
+		s, err := createAndOpen(keys)
 		if err != nil {
 			t.Error(err)
 			return
@@ -138,11 +142,7 @@ func TestFileSystemFull(t *testing.T) {
 func TestCompactionWithoutRoom(t *testing.T) {
 	onTmpfs(t, "size=1m", func(t *testing.T, dir string, _ func(uintptr)) {
 		keys := filepath.Join(dir, "keys")
-		if err := Create(keys, &testSecret); err != nil {
-			t.Error(err)
-			return
-		}
-		s, err := Open(keys, &testSecret)
+		s, err := createAndOpen(keys)
 		if err != nil {
 			t.Error(err)
 			return
@@ -196,11 +196,7 @@ func TestCreateOnFullFileSystem(t *testing.T) {
 func TestFileSystemReadOnly(t *testing.T) {
 	onTmpfs(t, "size=64k", func(t *testing.T, dir string, remount func(uintptr)) {
 		keys := filepath.Join(dir, "keys")
-		if err := Create(keys, &testSecret); err != nil {
-			t.Error(err)
-			return
-		}
-		s, err := Open(keys, &testSecret)
+		s, err := createAndOpen(keys)
 		if err != nil {
 			t.Error(err)
 			return

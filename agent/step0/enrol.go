@@ -205,6 +205,16 @@ func (e *Enroller) Status() Status {
 	return s
 }
 
+// Pins are those that hold by now for the server's keys, nil where the gateway is not
+// enrolled. They are asked for with each connection, so nothing is computed here.
+func (e *Enroller) Pins() []cpns.Pin {
+	r := e.current()
+	if r == nil || r.enrolled == nil {
+		return nil
+	}
+	return r.enrolled.Pins
+}
+
 // standing is the code of the configuration where that was refused, nil where it is not,
 // and where the gateway is enrolled all the same.
 func (e *Enroller) standing() *cpns.EnrolmentCode {

@@ -187,7 +187,7 @@ func (d *daemon) enrol(p *parts) (err error) {
 		return err
 	}
 	if p.pins != nil { // as each PSK1 brings them
-		p.pins = func() []cpns.Pin { return d.enroller.Status().Pins }
+		p.pins = d.enroller.Pins
 	}
 	if d.cfg.Gateway.Enrol == nil {
 		return nil
