@@ -114,8 +114,9 @@ func atOnce(b *testing.B, goroutines int, prepare, f func(worker int)) {
 func benchAssignments(b *testing.B, open func() server.Store, servers, parallel int) {
 	const gateways, pnes = 64, 2000
 	start := time.Now()
-	var requests atomic.Int64 // a second of the clock each: no budget is ever spent
-	now := func() time.Time { return start.Add(time.Duration(requests.Load()) * time.Second) }
+	var requests atomic.Int64 // 4 ms of the clock each: no gateway's budget is ever spent
+	at := func(n int64) time.Time { return start.Add(time.Duration(n) * 4 * time.Millisecond) }
+	now := func() time.Time { return at(requests.Load()) }
 	first := open()
 	fleet := servertest.Fill(b, first, gateways, pnes)
 	var webs []*httptest.Server
@@ -130,33 +131,19 @@ func benchAssignments(b *testing.B, open func() server.Store, servers, parallel 
 		b.Cleanup(web.Close)
 		webs = append(webs, web)
 	}
-	bodies := make(chan []byte, 200)
-	done := make(chan struct{})
-	defer close(done)
-	go func() { // the gateways' half is not what is measured
-		for n := 0; ; n++ {
-			req, err := fleet.Request(n%gateways, fleet.PNEs[n%pnes], start.Add(time.Duration(n)*time.Second))
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			select {
-			case bodies <- req.Body:
-			case <-done:
-				return
-			}
-		}
-	}()
-	for len(bodies) < cap(bodies) {
-		time.Sleep(time.Millisecond)
+	bodies := make([][]byte, b.N) // the gateways' half is not what is measured
+	for n := range bodies {
+		req, err := fleet.Request(n%gateways, fleet.PNEs[n%pnes], at(int64(n)))
+		must(b, err)
+		bodies[n] = req.Body
 	}
 	for _, web := range webs {
 		web.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
 	}
 	atOnce(b, parallel, func(worker int) { connect(b, webs[worker%servers]) }, func(worker int) {
-		requests.Add(1)
+		n := requests.Add(1)
 		web := webs[worker%servers]
-		post(b, web.Client(), web.URL, <-bodies)
+		post(b, web.Client(), web.URL, bodies[n-1])
 	})
 	perSecond(b, "assignments")
 	if s, ok := first.(*postgres.Store); ok {
@@ -257,7 +244,7 @@ func BenchmarkNewConnections(b *testing.B) {
 
 func benchPosts(b *testing.B, parallel int) {
 	s := bareHTTPS(b)
-	body := make([]byte, 200)
+	body := make([]byte, 240) // an assignment's
 	client := s.Client()
 	client.Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
 	atOnce(b, parallel, func(int) { connect(b, s) }, func(int) { post(b, client, s.URL, body) })

@@ -222,6 +222,11 @@ func connect(ctx context.Context, path, pragma string) (*conn, error) {
 		return nil, err
 	}
 	c.SetInterrupt(context.Background())
+	// A statement is compiled once, and not anew for each value of a range in it.
+	if _, err := c.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true); err != nil {
+		c.Close()
+		return nil, err
+	}
 	return &conn{Conn: c, prepared: make(map[string]*sqlite3.Stmt)}, nil
 }
 
