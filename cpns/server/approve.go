@@ -233,7 +233,7 @@ func (o *Operator) find(ctx context.Context, a Approval) (Enrolment, error) {
 	if a.Fingerprint != "" {
 		e, err := o.byFingerprint(ctx, a.Fingerprint)
 		if err == nil && a.Serial != "" && hint(a.Serial) != e.Serial {
-			return e, fmt.Errorf("its board says the serial number %q, and not %q", e.Serial, a.Serial)
+			return e, refused("its board says the serial number %q, and not %q", e.Serial, a.Serial)
 		}
 		return e, err
 	}

@@ -47,6 +47,8 @@ const (
 	EventPNERemoved      EventKind = "pne_removed"
 	EventOwnerSet        EventKind = "owner_set" // of a PNE, by the operator
 	EventTKSet           EventKind = "tk_set"    // the Temporary Key was replaced
+	EventTokenAdded      EventKind = "token_added"
+	EventTokenRemoved    EventKind = "token_removed"
 )
 
 // An Event is one line of the audit log: who, which PNE, which gateway, what,

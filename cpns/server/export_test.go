@@ -61,3 +61,6 @@ func (r *TicketRotation) Start(ctx context.Context) func() {
 	go func() { defer close(done); r.s.rotateTickets(ctx, r.Config) }()
 	return func() { cancel(); <-done }
 }
+
+// OnHash calls f before every Argon2id.
+func (g *Gatekeeper) OnHash(f func()) { g.hashed = f }

@@ -252,7 +252,7 @@ func checkTK(tk cpns.TK) error {
 			return nil
 		}
 	}
-	return errors.New("TK: all its bytes are the same, which is no key")
+	return refused("TK: all its bytes are the same, which is no key")
 }
 
 // readPNEs reads and seals the rows that are good in themselves and tells bad of
@@ -288,7 +288,7 @@ func (o *Operator) readPNEs(r io.Reader, bad func(*RowError)) ([]importRow, erro
 			continue
 		}
 		if len(rows) == importRows {
-			return nil, fmt.Errorf("line %d: more than %d rows: split the file", row.line, importRows)
+			return nil, refused("line %d: more than %d rows: split the file", row.line, importRows)
 		}
 		sealed, err := o.vault.seal(columnTK, string(row.entity), row.tk)
 		clear(row.tk)

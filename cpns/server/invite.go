@@ -24,11 +24,11 @@ const (
 func (o *Operator) Invite(ctx context.Context, id cpns.GatewayID, uses int, valid time.Duration) (*cpns.EnrolmentSecret, time.Time, error) {
 	switch {
 	case uses < 1 || uses > MaxInvitationUses:
-		return nil, time.Time{}, fmt.Errorf("a code is for 1 to %d gateways, and not for %d", MaxInvitationUses, uses)
+		return nil, time.Time{}, refused("a code is for 1 to %d gateways, and not for %d", MaxInvitationUses, uses)
 	case id != "" && uses != 1:
-		return nil, time.Time{}, errors.New("a code that names a gateway is for one")
+		return nil, time.Time{}, refused("a code that names a gateway is for one")
 	case valid < time.Minute || valid > MaxInvitationValid:
-		return nil, time.Time{}, errors.New("a code is valid for 1 minute to 365 days")
+		return nil, time.Time{}, refused("a code is valid for 1 minute to 365 days")
 	}
 	var secret cpns.EnrolmentSecret
 	var name [8]byte
@@ -50,7 +50,7 @@ func (o *Operator) Invite(ctx context.Context, id cpns.GatewayID, uses int, vali
 			if n, err = tx.CountInvitations(); err != nil {
 				return err
 			} else if n >= maxInvitations {
-				return fmt.Errorf("there are %d codes that are still valid: make one for several gateways", n)
+				return refused("there are %d codes that are still valid: make one for several gateways", n)
 			}
 		}
 		if err := tx.AddInvitation(i); err != nil {

@@ -262,7 +262,7 @@ func (o *Operator) SetTK(ctx context.Context, e cpns.EntityID, tk cpns.TK) error
 	if other, err := o.withTK(ctx, digestOf(tk), e); err != nil {
 		return err
 	} else if other != "" {
-		return fmt.Errorf("TK: PNE %s has the same", other)
+		return refused("TK: PNE %s has the same", other)
 	}
 	sealed, err := o.vault.seal(columnTK, string(e), tk)
 	if err != nil {

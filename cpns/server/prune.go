@@ -44,6 +44,9 @@ func (s *Server) prune(ctx context.Context) error {
 			if err := tx.PruneReplicas(now.Add(-replicaKept)); err != nil {
 				return err
 			}
+			if err := tx.PruneAnswers(now.Add(-AnswerKept), answersKept); err != nil {
+				return err
+			}
 			return pruneStep0(tx, now)
 		})
 		if err != nil {

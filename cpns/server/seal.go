@@ -48,6 +48,8 @@ var (
 	columnInvitation   = column{"invitations", "secret"}
 	columnTK           = column{"pnes", "tk"}
 	columnRandSVR      = column{"assignments", "rand_svr"}
+	columnCredential   = column{"credentials", "hash"}
+	columnAnswer       = column{"answers", "answer"}
 	columnKeyCheck     = column{"settings", "value"}
 )
 

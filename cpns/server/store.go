@@ -55,6 +55,8 @@ type Store interface {
 type Tx interface {
 	Settings
 	Users
+	Credentials
+	Answers
 	Gateways
 	PSK1s
 	Enrolments

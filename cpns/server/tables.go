@@ -42,6 +42,8 @@ var Tables = []*Table{
 	table("assignments", 2, "entity:t epoch:i user_id:t gateway:t rand_pngw:b rand_svr:b length:i request_tag:b request_time:i created:i", "rand_svr"),
 	table("claims", 4, "user_id:t gateway:t at:i entity:t", ""),
 	table("failures", 3, "user_id:t gateway:t request_tag:b at:i", ""),
+	table("credentials", 1, "id:t name:t kind:t role:t hash:b created:i ends:i used:i", "hash"),
+	table("answers", 2, "caller:t key:t request_tag:b answer:b at:i", "answer"),
 	table("events", 1, "seq:i at:i kind:t user_id:t entity:t gateway:t epoch:i source:t detail:t", ""),
 }
 
@@ -88,6 +90,10 @@ func (t *Table) secretOf(r Row) (c column, row string, sealed Sealed) {
 		row = t.text(r, "id")
 	case columnPSK1:
 		row = psk1Row(cpns.GatewayID(t.text(r, "gateway")), cpns.PSKIdentity(t.text(r, "identity")))
+	case columnCredential:
+		row = credentialRow(t.text(r, "id"), t.text(r, "name"), CredentialKind(t.text(r, "kind")), Role(t.text(r, "role")), t.column(r, "ends").(int64))
+	case columnAnswer:
+		row = answerRow(t.text(r, "caller"), t.text(r, "key"))
 	case columnTK:
 		row = t.text(r, "entity")
 	case columnRandSVR:

@@ -159,6 +159,27 @@ CREATE TABLE replicas (
 	id   text COLLATE "C" PRIMARY KEY,
 	seen bigint NOT NULL
 );
+`, `
+CREATE TABLE credentials (
+	id      text COLLATE "C" PRIMARY KEY,
+	name    text COLLATE "C" NOT NULL UNIQUE,
+	kind    text NOT NULL,
+	role    text NOT NULL,
+	hash    bytea NOT NULL,
+	created bigint NOT NULL,
+	ends    bigint NOT NULL,
+	used    bigint NOT NULL
+);
+
+CREATE TABLE answers (
+	caller      text COLLATE "C" NOT NULL,
+	key         text COLLATE "C" NOT NULL,
+	request_tag bytea NOT NULL,
+	answer      bytea NOT NULL,
+	at          bigint NOT NULL,
+	PRIMARY KEY (caller, key)
+);
+CREATE INDEX answers_by_time ON answers (at);
 `}
 
 // ErrNoTables says that a database has no tables of a CPNS Server.

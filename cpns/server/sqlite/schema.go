@@ -143,6 +143,27 @@ CREATE TABLE replicas (
 	id   TEXT PRIMARY KEY,
 	seen INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE credentials (
+	id      TEXT PRIMARY KEY,
+	name    TEXT NOT NULL UNIQUE,
+	kind    TEXT NOT NULL,
+	role    TEXT NOT NULL,
+	hash    BLOB NOT NULL,
+	created INTEGER NOT NULL,
+	ends    INTEGER NOT NULL,
+	used    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE answers (
+	caller      TEXT NOT NULL,
+	key         TEXT NOT NULL,
+	request_tag BLOB NOT NULL,
+	answer      BLOB NOT NULL,
+	at          INTEGER NOT NULL,
+	PRIMARY KEY (caller, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answers_by_time ON answers (at);
 `}
 
 // check refuses a database that is not a CPNS Server's, or a newer one's. A new

@@ -46,6 +46,8 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"failures", testFailures},
 		{"events", testEvents},
 		{"replicas", testReplicas},
+		{"credentials", testCredentials},
+		{"answers", testAnswers},
 		{"tables", testTables},
 		{"an error writes nothing", testRollback},
 		{"a panic writes nothing", testPanic},

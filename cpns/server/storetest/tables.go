@@ -23,6 +23,8 @@ func fill(tx server.Tx) error {
 		tx.AddAssignment(assignment("pne", 9, start)), tx.AddAssignment(assignment("pne", 10, start)),
 		tx.AddClaim(server.Claim{Entity: "pne", User: "alice", Gateway: "gw", Time: start}), tx.AddClaim(server.Claim{Entity: "pne", User: "alice", Gateway: "gw-2", Time: start}),
 		tx.AddFailure(server.Failure{User: "alice", Gateway: "gw", RequestTag: server.Tag{1}, Time: start}), tx.AddFailure(server.Failure{User: "alice", Gateway: "gw", RequestTag: server.Tag{2}, Time: start}))
+	err = errors.Join(err, tx.AddCredential(credential("c1", "bob")), tx.AddCredential(credential("c2", "alice")),
+		tx.AddAnswer(server.Answer{Caller: "c1", Key: "k", Answer: server.Sealed{4}, Created: start}), tx.AddAnswer(server.Answer{Caller: "c1", Key: "k2", Answer: server.Sealed{5}, Created: start}))
 	for n := range 5 {
 		err = errors.Join(err, tx.AddEvent(server.Event{Time: start, Kind: server.EventAssigned, Detail: fmt.Sprint(n)}))
 	}
