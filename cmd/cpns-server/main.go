@@ -37,7 +37,7 @@ func program(now func() time.Time) *command.Program {
 		Date:    buildinfo.Date(buildTime),
 		Commands: []command.Command{
 			initCommand(now), runCommand(now),
-			userAddCommand, userPasswdCommand, userListCommand, userUnlockCommand, userRemoveCommand,
+			userAddCommand, userPasswdCommand, userListCommand, userUnlockCommand, userDisableCommand, userEnableCommand, userRemoveCommand,
 			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
 			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneShowCommand, pneLabelsCommand, pneSetOwnerCommand, pneTransferCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
@@ -46,7 +46,7 @@ func program(now func() time.Time) *command.Program {
 		Notes: "First: init, user add, gateway invite, pne import; then run.",
 		Lists: []command.List{
 			{Name: "users", Word: "USER", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
-				return op.Users(ctx, func(u server.User) error { tell(string(u.ID)); return nil })
+				return op.Users(ctx, server.UserFilter{}, func(u server.UserStatus) error { tell(string(u.ID)); return nil })
 			})},
 			{Name: "gateways", Word: "GATEWAY", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
 				return op.Gateways(ctx, func(g server.Gateway, _ []server.PSK1) error { tell(string(g.ID)); return nil })

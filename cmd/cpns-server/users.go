@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -68,23 +69,78 @@ func changePassword(ctx context.Context, c *command.Console, op *server.Operator
 }
 
 var userListCommand = command.Command{
-	Name: "user list", Options: "--data DIR [--json]",
+	Name: "user list", Options: "--data DIR [--state STATE] [--json]",
 	Summary: "list the users",
+	About:   "Lists the users: who is enabled, disabled, or locked out at a gateway after too many failures, and until when; and when each last got EUKeys. Who failed often at several gateways is slowed: each request waits up to 2 seconds.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
+		var wanted server.UserFilter
+		fs.Func("state", "only those whose `STATE` is enabled, locked or disabled", func(value string) (err error) {
+			wanted.State, err = server.ParseUserState(value)
+			return err
+		})
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			type line struct {
-				User    cpns.UserID `json:"user"`
-				Created time.Time   `json:"created"`
+				User    cpns.UserID      `json:"user"`
+				Created time.Time        `json:"created"`
+				State   server.UserState `json:"state"`
+				Locks   []server.Lock    `json:"locks"`
+				Slowed  bool             `json:"slowed"`
+				Seen    *time.Time       `json:"last_seen"`
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
-				t := newTable(c.Stdout, *asJSON, "USER", "CREATED")
-				return t.end(op.Users(ctx, func(u server.User) error {
-					return t.row(line{u.ID, u.Created}, string(u.ID), day(u.Created))
+				t := newTable(c.Stdout, *asJSON, "USER", "STATE", "LAST SEEN", "CREATED", "LOCKED OUT")
+				return t.end(op.Users(ctx, wanted, func(u server.UserStatus) error {
+					return t.row(line{u.ID, u.Created, u.State, u.Locks, u.Slowed, orNil(u.Seen)},
+						string(u.ID), string(u.State), minute(u.Seen), day(u.Created), lockedOut(u))
 				}))
 			})
 		}
 	},
+}
+
+// lockedOut says where a user is locked out, and until when.
+func lockedOut(u server.UserStatus) string {
+	var parts []string
+	for _, l := range u.Locks {
+		parts = append(parts, fmt.Sprintf("at %s until %s", l.Gateway, l.Until.Local().Format("15:04")))
+	}
+	if u.Slowed {
+		parts = append(parts, "slowed at all gateways")
+	}
+	return strings.Join(parts, ", ")
+}
+
+var userDisableCommand = command.Command{
+	Name: "user disable", Options: "--data DIR", Args: "USER",
+	Summary: "refuse a user's requests, as if there were no such user",
+	About:   "Refuses a user's requests from now on, as those of one who is not known. Password, locks and PNEs stay, until user enable. Gateways go on with the sets that they have.",
+	Setup:   forOne(cpns.ParseUserID, disableUser(true)),
+}
+
+var userEnableCommand = command.Command{
+	Name: "user enable", Options: "--data DIR", Args: "USER",
+	Summary: "end user disable",
+	Setup:   forOne(cpns.ParseUserID, disableUser(false)),
+}
+
+func disableUser(disabled bool) func(context.Context, *command.Console, *server.Operator, cpns.UserID) error {
+	return func(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
+		changed, err := op.SetDisabled(ctx, id, disabled)
+		if err != nil {
+			return noUser(err, id)
+		}
+		state := server.UserEnabled
+		if disabled {
+			state = server.UserDisabled
+		}
+		if changed {
+			c.Printf("user %s %s\n", id, state)
+		} else {
+			c.Printf("user %s was %s already\n", id, state)
+		}
+		return nil
+	}
 }
 
 var userRemoveCommand = command.Command{

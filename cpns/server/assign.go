@@ -91,6 +91,8 @@ type procedure struct {
 	req     *cpns.EUKeyAssignmentRequest
 	now     time.Time
 
+	user          User    // whom the request names, or who stands in for one
+	disabled      bool    // the user is
 	tk            cpns.TK // of the PNE, once it was found to be the user's to have
 	helloVerifies bool    // the request has a hello that was made under it
 }
@@ -155,15 +157,17 @@ func (p *procedure) run() (*answer, error) {
 }
 
 // authenticateUser is steps 1 and 2: generate H(AuthData), verify what was
-// received. A user who is not known takes the same steps.
+// received. A user who is not known, or whom the operator has disabled, takes the
+// same steps.
 func (p *procedure) authenticateUser() (bool, error) {
 	user, err := p.tx.User(p.req.UserID)
-	if errors.Is(err, ErrNotFound) {
+	if p.disabled = err == nil && user.Disabled; p.disabled || errors.Is(err, ErrNotFound) {
 		user, err = p.nobody, nil
 	}
 	if err != nil {
 		return false, err
 	}
+	p.user = user
 	plain, err := p.vault.open(columnPasswordHash, string(user.ID), user.PasswordHash)
 	if err != nil {
 		return false, err
@@ -196,10 +200,14 @@ func (p *procedure) userFailed(tag Tag) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if until.After(p.now) {
-		return p.refused(cpns.UserAuthenticationFailed, EventUserLocked, "")
+	detail := ""
+	if p.disabled {
+		detail = "the user is disabled"
 	}
-	return p.refused(cpns.UserAuthenticationFailed, EventAuthFailed, "")
+	if until.After(p.now) {
+		return p.refused(cpns.UserAuthenticationFailed, EventUserLocked, detail)
+	}
+	return p.refused(cpns.UserAuthenticationFailed, EventAuthFailed, detail)
 }
 
 // newAssignment is steps 3 to 5.
@@ -268,6 +276,11 @@ func (p *procedure) respond(kind EventKind, a Assignment) (*answer, error) {
 		Epoch:      a.Epoch,
 		TK:         p.tk,
 		EUKeys:     set,
+	}
+	if p.now.Sub(p.user.Seen).Abs() >= seenEvery {
+		if err := p.tx.SetUserSeen(p.user.ID, p.now); err != nil {
+			return nil, err
+		}
 	}
 	detail := ""
 	if p.req.PNEHello != nil && !p.helloVerifies {

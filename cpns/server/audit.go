@@ -35,6 +35,8 @@ const (
 	EventPasswordSet     EventKind = "password_set"
 	EventUserRemoved     EventKind = "user_removed"
 	EventUserUnlocked    EventKind = "user_unlocked"
+	EventUserDisabled    EventKind = "user_disabled"
+	EventUserEnabled     EventKind = "user_enabled"
 	EventGatewayAdded    EventKind = "gateway_added"
 	EventGatewayRemoved  EventKind = "gateway_removed"
 	EventGatewayInvited  EventKind = "gateway_invited"

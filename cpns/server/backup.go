@@ -190,6 +190,7 @@ func readBackup(r io.Reader, f func(*Table, Row) error) (rows int, err error) {
 	in.Buffer(make([]byte, 0, 4096), backupLine)
 	hash := sha256.New()
 	var t *Table
+	var has []string // its columns
 	for n := 1; in.Scan(); n++ {
 		text := in.Bytes()
 		switch {
@@ -204,12 +205,14 @@ func readBackup(r io.Reader, f func(*Table, Row) error) (rows int, err error) {
 				return rows, damaged(n, "cannot be read")
 			}
 			at := slices.IndexFunc(Tables, func(t *Table) bool { return t.Name == b.Table })
-			if at < 0 || !slices.Equal(Tables[at].Columns, b.Columns) {
+			if at >= 0 {
+				t, has = Tables[at], b.Columns
+			}
+			if at < 0 || !t.knows(has) {
 				return rows, damaged(n, "a table that this program does not have: use the program that made it")
 			}
-			t = Tables[at]
 		case bytes.HasPrefix(text, []byte("[")) && t != nil:
-			row, err := t.parseRow(text)
+			row, err := t.parseRow(text, has)
 			if err != nil {
 				return rows, damaged(n, "cannot be read")
 			}
@@ -236,13 +239,36 @@ func readBackup(r io.Reader, f func(*Table, Row) error) (rows int, err error) {
 	return rows, fmt.Errorf("it ends after %d rows: %w", rows, ErrDamaged)
 }
 
-// parseRow reads a whole row.
-func (t *Table) parseRow(text []byte) (Row, error) {
-	row, err := t.parseKey(text)
-	if err == nil && len(row) != len(t.Columns) {
-		err = errors.New("another number of columns")
+// knows says whether rows of these columns can be put into the table: they are its own,
+// in their order, but perhaps those that came later.
+func (t *Table) knows(columns []string) bool {
+	at := 0
+	for n, name := range t.Columns {
+		switch {
+		case at < len(columns) && columns[at] == name:
+			at++
+		case t.missing[n] == nil:
+			return false
+		}
 	}
-	return row, err
+	return at == len(columns)
+}
+
+// parseRow reads a row of columns that the table knows, and makes it whole.
+func (t *Table) parseRow(text []byte, columns []string) (Row, error) {
+	of := &Table{Columns: columns}
+	for _, name := range columns {
+		of.Kinds += t.Kinds[slices.Index(t.Columns, name):][:1]
+	}
+	read, err := of.parseKey(text)
+	if err != nil || len(read) != len(columns) {
+		return nil, errors.Join(err, errors.New("another number of columns"))
+	}
+	row := slices.Clone(t.missing)
+	for n, name := range columns {
+		row[slices.Index(t.Columns, name)] = read[n]
+	}
+	return row, nil
 }
 
 // CheckStore opens every sealed value of the store and says how many there are; bad is

@@ -64,3 +64,10 @@ func (r *TicketRotation) Start(ctx context.Context) func() {
 
 // OnHash calls f before every Argon2id.
 func (g *Gatekeeper) OnHash(f func()) { g.hashed = f }
+
+// OperatorAt is an operator with another clock.
+func OperatorAt(o *Operator, now func() time.Time) *Operator {
+	other := *o
+	other.now = now
+	return &other
+}

@@ -13,7 +13,7 @@ import (
 // An answer that was lost costs nothing: the next one takes its place.
 const (
 	oldPSK1Kept = 10 * time.Minute // after the next one was first used
-	seenEvery   = time.Minute      // how exactly a gateway's last request is recorded
+	seenEvery   = time.Minute      // how exactly the last request of a gateway and of a user is recorded
 )
 
 // good says whether a PSK1 is not over.

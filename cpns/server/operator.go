@@ -83,6 +83,30 @@ func (o *Operator) Unlock(ctx context.Context, id cpns.UserID) error {
 	})
 }
 
+// SetDisabled disables or enables a user. Who is disabled is answered as one who is not
+// known; password, locks and PNEs stay, and gateways go on with the sets that they have.
+// It says false where the user is so already, and fails with ErrNotFound where there is
+// no such user.
+func (o *Operator) SetDisabled(ctx context.Context, id cpns.UserID, disabled bool) (changed bool, err error) {
+	err = o.store.Update(ctx, func(tx Tx) error {
+		changed = false
+		u, err := tx.User(id)
+		if err != nil || u.Disabled == disabled {
+			return err
+		}
+		if err := tx.SetUserDisabled(id, disabled); err != nil {
+			return err
+		}
+		changed = true
+		kind := EventUserEnabled
+		if disabled {
+			kind = EventUserDisabled
+		}
+		return tx.AddEvent(o.event(Event{Kind: kind, User: id}))
+	})
+	return changed, err
+}
+
 // An OwnsError says that a user cannot be removed while PNEs are theirs: another
 // person who gets the same ID later would own them.
 type OwnsError struct {
@@ -290,13 +314,6 @@ func (o *Operator) RemovePNE(ctx context.Context, e cpns.EntityID) error {
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventPNERemoved, User: pne.Owner, Entity: e, Epoch: pne.Epoch}))
 	})
-}
-
-// Users calls f with every user, in the order of their IDs, until f fails. Like all
-// listings it is read in pages: what changes meanwhile may be in it or not, and f
-// may take its time.
-func (o *Operator) Users(ctx context.Context, f func(User) error) error {
-	return each(ctx, o.store, Tx.UsersAfter, func(u User) cpns.UserID { return u.ID }, f)
 }
 
 // Gateways calls f with every gateway and its PSK1s, the newest first, in the order

@@ -117,6 +117,8 @@ type User struct {
 	ID           cpns.UserID
 	PasswordHash Sealed // PasswordHashes, 64 bytes
 	Created      time.Time
+	Disabled     bool      // by the operator: is answered as one who is not known
+	Seen         time.Time // last successful request, to the minute; zero for never
 }
 
 // Users are the CPNS Users, by ID.
@@ -124,6 +126,8 @@ type Users interface {
 	User(cpns.UserID) (User, error)
 	AddUser(User) error
 	SetPasswordHash(cpns.UserID, Sealed) error
+	SetUserDisabled(cpns.UserID, bool) error
+	SetUserSeen(cpns.UserID, time.Time) error
 	RemoveUser(cpns.UserID) error
 	UsersAfter(id cpns.UserID, limit int) ([]User, error) // in the order of their IDs
 }
@@ -303,6 +307,12 @@ type Failure struct {
 	Time       time.Time
 }
 
+// FailedAt is a user and a gateway.
+type FailedAt struct {
+	User    cpns.UserID
+	Gateway cpns.GatewayID
+}
+
 // Failures are the refused user authentications of the last while.
 type Failures interface {
 	// FailuresAt gives at most limit times at which the user failed at the
@@ -314,6 +324,10 @@ type Failures interface {
 	// AddFailure fails with ErrExists where the user failed at the gateway
 	// with the same request before.
 	AddFailure(Failure) error
+	// FailedAt are the users from the first to the last one who failed after since and
+	// not after until, each with every gateway at which that was, in the order of both;
+	// at most limit.
+	FailedAt(first, last cpns.UserID, since, until time.Time, limit int) ([]FailedAt, error)
 	RemoveFailures(cpns.UserID) error
 	PruneFailures(before time.Time) error
 }

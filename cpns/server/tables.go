@@ -3,6 +3,7 @@ package server
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -28,12 +29,13 @@ type Table struct {
 	Kinds   string // of the columns, a Kind each
 	Key     int    // so many columns at the beginning are its primary key
 	sealed  string // the column with a secret, "" for none
+	missing []any  // of each column what a row has that was backed up before there was the column; nil where there always was
 }
 
 // Tables are all tables of a store, each after those that it refers to.
 var Tables = []*Table{
 	table("settings", 1, "name:t value:b", ""),
-	table("users", 1, "id:t password_hash:b created:i", "password_hash"),
+	table("users", 1, "id:t password_hash:b created:i disabled:f? seen:i@", "password_hash"),
 	table("gateways", 1, "id:t key:b impi:t invitation:t fetched:f model:t serial:t created:i seen:i", ""),
 	table("psk1s", 1, "identity:t gateway:t source:t psk1:b tag:b created:i used:i ends:i", "psk1"),
 	table("enrolments", 1, "key:b state:t gateway:t was:t invitation:t model:t serial:t macs:t source:t first_at:i last_at:i", ""),
@@ -47,12 +49,25 @@ var Tables = []*Table{
 	table("events", 1, "seq:i at:i kind:t user_id:t entity:t gateway:t epoch:i source:t detail:t", ""),
 }
 
+// noTime is how a time that is none lies in a column.
+var noTime = time.Time{}.UnixMilli()
+
+// table reads columns as NAME:KIND. Behind a column that came later stands what a row
+// has that was backed up before: ? for nothing, @ for no time.
 func table(name string, key int, columns, sealed string) *Table {
 	t := &Table{Name: name, Key: key, sealed: sealed}
 	for column := range strings.FieldsSeq(columns) {
 		name, kind, _ := strings.Cut(column, ":")
+		var missing any
+		switch kind[1:] {
+		case "?":
+			missing = map[Kind]any{Text: "", Bytes: []byte{}, Int: int64(0), Flag: false}[Kind(kind[0])]
+		case "@":
+			missing = noTime
+		}
 		t.Columns = append(t.Columns, name)
-		t.Kinds += kind
+		t.Kinds += kind[:1]
+		t.missing = append(t.missing, missing)
 	}
 	return t
 }

@@ -218,7 +218,7 @@ func TestMigration(t *testing.T) {
 	}
 	good := migrations
 	migrations = append(good[:len(good):len(good)], "CREATE TABLE two (a int)", "CREATE TABLE three (a int); SELECT 1/0")
-	wantSays(t, "a migration that fails", openAt(t, url).Prepare(t.Context()), "migrating to schema version 3", false)
+	wantSays(t, "a migration that fails", openAt(t, url).Prepare(t.Context()), fmt.Sprintf("migrating to schema version %d", len(good)+2), false)
 	if has("two") || has("three") {
 		t.Error("half of a migration stayed")
 	}
@@ -238,6 +238,33 @@ func TestMigration(t *testing.T) {
 	migrations = good
 	if _, ok := errors.AsType[*server.SchemaError](openAt(t, url).Prepare(t.Context())); !ok {
 		t.Error("the program before takes it")
+	}
+}
+
+// A database of every schema before is brought to the newest, and what was in it is
+// still there.
+func TestMigrateOlder(t *testing.T) {
+	db := pgtest.Shared(t)
+	defer func(before []string) { migrations = before }(migrations)
+	all := migrations
+	for version := 1; version < len(all); version++ {
+		url := db.NewDatabase()
+		migrations = all[:version]
+		old := createAt(t, url)
+		if _, err := old.pool.Exec(t.Context(), "INSERT INTO users (id, password_hash, created) VALUES ('alice', '\\x0102', 1000)"); err != nil {
+			t.Fatal(err)
+		}
+		migrations = all
+		err := openAt(t, url).View(t.Context(), func(tx server.Tx) error {
+			u, err := tx.User("alice")
+			if !u.Created.Equal(time.Unix(1, 0)) || u.Disabled || !u.Seen.IsZero() {
+				t.Errorf("from schema version %d: got %+v", version, u)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -30,12 +30,12 @@ func (t *tx) RemoveSetting(name string) error {
 
 // Users.
 
-const userColumns = "SELECT id, password_hash, created FROM users "
+const userColumns = "SELECT id, password_hash, created, disabled, seen FROM users "
 
 func scanUser(scan func(...any) error) (u server.User, err error) {
-	var created int64
-	err = scan(&u.ID, (*[]byte)(&u.PasswordHash), &created)
-	u.Created = timeOf(created)
+	var created, seen int64
+	err = scan(&u.ID, (*[]byte)(&u.PasswordHash), &created, &u.Disabled, &seen)
+	u.Created, u.Seen = timeOf(created), timeOf(seen)
 	return u, err
 }
 
@@ -44,12 +44,20 @@ func (t *tx) User(id cpns.UserID) (server.User, error) {
 }
 
 func (t *tx) AddUser(u server.User) error {
-	return t.insert("INSERT INTO users (id, password_hash, created) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-		string(u.ID), bytea(u.PasswordHash), millis(u.Created))
+	return t.insert("INSERT INTO users (id, password_hash, created, disabled, seen) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+		string(u.ID), bytea(u.PasswordHash), millis(u.Created), u.Disabled, millis(u.Seen))
 }
 
 func (t *tx) SetPasswordHash(id cpns.UserID, hash server.Sealed) error {
 	return t.change("UPDATE users SET password_hash = $1 WHERE id = $2", bytea(hash), string(id))
+}
+
+func (t *tx) SetUserDisabled(id cpns.UserID, disabled bool) error {
+	return t.change("UPDATE users SET disabled = $1 WHERE id = $2", disabled, string(id))
+}
+
+func (t *tx) SetUserSeen(id cpns.UserID, seen time.Time) error {
+	return t.change("UPDATE users SET seen = $1 WHERE id = $2", millis(seen), string(id))
 }
 
 func (t *tx) RemoveUser(id cpns.UserID) error {
@@ -209,6 +217,12 @@ func (t *tx) FailuresAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time,
 func (t *tx) CountFailures(u cpns.UserID, since, until time.Time, limit int) (int, error) {
 	return get(t, scanOne[int], "SELECT count(*) FROM (SELECT 1 FROM failures WHERE user_id = $1 AND at > $2 AND at <= $3 LIMIT $4) AS f",
 		string(u), millis(since), millis(until), limit)
+}
+
+func (t *tx) FailedAt(first, last cpns.UserID, since, until time.Time, limit int) ([]server.FailedAt, error) {
+	scan := func(scan func(...any) error) (f server.FailedAt, err error) { return f, scan(&f.User, &f.Gateway) }
+	return list(t, scan, `SELECT DISTINCT user_id, gateway FROM failures WHERE user_id >= $1 AND user_id <= $2 AND at > $3 AND at <= $4
+		ORDER BY user_id, gateway LIMIT $5`, string(first), string(last), millis(since), millis(until), limit)
 }
 
 func (t *tx) AddFailure(f server.Failure) error {

@@ -180,6 +180,9 @@ CREATE TABLE answers (
 	PRIMARY KEY (caller, key)
 );
 CREATE INDEX answers_by_time ON answers (at);
+`, `
+ALTER TABLE users ADD COLUMN disabled boolean NOT NULL DEFAULT false;
+ALTER TABLE users ADD COLUMN seen bigint NOT NULL DEFAULT -62135596800000; -- time.Time{}
 `}
 
 // ErrNoTables says that a database has no tables of a CPNS Server.

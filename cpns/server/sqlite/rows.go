@@ -29,10 +29,10 @@ func (t *tx) RemoveSetting(name string) error {
 
 // Users.
 
-const userColumns = "SELECT id, password_hash, created FROM users "
+const userColumns = "SELECT id, password_hash, created, disabled, seen FROM users "
 
 func scanUser(r *row) server.User {
-	return server.User{ID: cpns.UserID(r.text()), PasswordHash: r.blob(), Created: r.time()}
+	return server.User{ID: cpns.UserID(r.text()), PasswordHash: r.blob(), Created: r.time(), Disabled: r.int() != 0, Seen: r.time()}
 }
 
 func (t *tx) User(id cpns.UserID) (server.User, error) {
@@ -40,12 +40,20 @@ func (t *tx) User(id cpns.UserID) (server.User, error) {
 }
 
 func (t *tx) AddUser(u server.User) error {
-	return t.insert("INSERT INTO users (id, password_hash, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-		string(u.ID), []byte(u.PasswordHash), u.Created)
+	return t.insert("INSERT INTO users (id, password_hash, created, disabled, seen) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		string(u.ID), []byte(u.PasswordHash), u.Created, flag(u.Disabled), u.Seen)
 }
 
 func (t *tx) SetPasswordHash(id cpns.UserID, hash server.Sealed) error {
 	return t.change("UPDATE users SET password_hash = ? WHERE id = ?", []byte(hash), string(id))
+}
+
+func (t *tx) SetUserDisabled(id cpns.UserID, disabled bool) error {
+	return t.change("UPDATE users SET disabled = ? WHERE id = ?", flag(disabled), string(id))
+}
+
+func (t *tx) SetUserSeen(id cpns.UserID, seen time.Time) error {
+	return t.change("UPDATE users SET seen = ? WHERE id = ?", seen, string(id))
 }
 
 func (t *tx) RemoveUser(id cpns.UserID) error {
@@ -196,6 +204,14 @@ func (t *tx) CountFailures(u cpns.UserID, since, until time.Time, limit int) (in
 	n, err := get(t, (*row).int, "SELECT count(*) FROM (SELECT 1 FROM failures WHERE user_id = ? AND at > ? AND at <= ? LIMIT ?)",
 		string(u), since, until, int64(limit))
 	return int(n), err
+}
+
+func (t *tx) FailedAt(first, last cpns.UserID, since, until time.Time, limit int) ([]server.FailedAt, error) {
+	scan := func(r *row) server.FailedAt {
+		return server.FailedAt{User: cpns.UserID(r.text()), Gateway: cpns.GatewayID(r.text())}
+	}
+	return list(t, scan, `SELECT DISTINCT user_id, gateway FROM failures WHERE user_id >= ? AND user_id <= ? AND at > ? AND at <= ?
+		ORDER BY user_id, gateway LIMIT ?`, string(first), string(last), since, until, int64(limit))
 }
 
 func (t *tx) AddFailure(f server.Failure) error {

@@ -164,6 +164,9 @@ CREATE TABLE answers (
 	PRIMARY KEY (caller, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answers_by_time ON answers (at);
+`, `
+ALTER TABLE users ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN seen INTEGER NOT NULL DEFAULT -62135596800000; -- time.Time{}
 `}
 
 // check refuses a database that is not a CPNS Server's, or a newer one's. A new

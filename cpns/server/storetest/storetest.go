@@ -180,12 +180,23 @@ func testUsers(t *testing.T, r Rig) {
 		wantErr(t, "IDs differ in case", err, server.ErrNotFound)
 		wantErr(t, "adding again", tx.AddUser(server.User{ID: "bob", PasswordHash: server.Sealed{9}, Created: start}), server.ErrExists)
 		want(t, "all", allUsers(t, tx), nil, []server.User{alice, bob})
-		return tx.SetPasswordHash("bob", server.Sealed{4, 5})
+		wantErr(t, "disabling an unknown user", tx.SetUserDisabled("carol", true), server.ErrNotFound)
+		wantErr(t, "an unknown user is seen", tx.SetUserSeen("carol", start), server.ErrNotFound)
+		return errors.Join(tx.SetPasswordHash("bob", server.Sealed{4, 5}), tx.SetUserDisabled("bob", true), tx.SetUserSeen("bob", start.Add(time.Minute)))
 	})
 	update(t, r.Store, func(tx server.Tx) error {
 		got, err := tx.User("bob")
-		bob.PasswordHash = server.Sealed{4, 5}
+		bob.PasswordHash, bob.Disabled, bob.Seen = server.Sealed{4, 5}, true, start.Add(time.Minute)
 		want(t, "changed user", got, err, bob)
+		carol := server.User{ID: "carol", PasswordHash: server.Sealed{1}, Created: start, Disabled: true, Seen: start}
+		if err := errors.Join(tx.AddUser(carol), tx.SetUserDisabled("bob", false)); err != nil {
+			return err
+		}
+		bob.Disabled = false
+		want(t, "with all that is known", allUsers(t, tx), nil, []server.User{alice, bob, carol})
+		if err := tx.RemoveUser("carol"); err != nil {
+			return err
+		}
 		return tx.RemoveUser("bob")
 	})
 	view(t, r.Store, func(tx server.Tx) error {
@@ -521,6 +532,12 @@ func testFailures(t *testing.T, r Rig) {
 		want(t, "count with a limit", count, err, 5)
 		count, err = tx.CountFailures("nobody", at(4), at(60), 5)
 		want(t, "count of nobody", count, err, 0)
+		where, err := tx.FailedAt("bob", "eve", at(2), at(60), 10)
+		want(t, "users and gateways", where, err, []server.FailedAt{{User: "bob", Gateway: "gw-a"}, {User: "eve", Gateway: "gw-a"}, {User: "eve", Gateway: "gw-b"}})
+		where, err = tx.FailedAt("bob", "eve", at(3), at(60), 1)
+		want(t, "users and gateways after a time, with a limit", where, err, []server.FailedAt{{User: "eve", Gateway: "gw-a"}})
+		where, err = tx.FailedAt("bobby", "eva", at(0), at(60), 10)
+		want(t, "users and gateways between two IDs", where, err, nil)
 		wantErr(t, "the same request again", add(tx, "eve", "gw-a", 3), server.ErrExists)
 		return errors.Join(tx.RemoveFailures("bob"), tx.RemoveFailures("nobody"), tx.PruneFailures(at(6)))
 	})
