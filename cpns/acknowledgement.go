@@ -54,11 +54,20 @@ func (s AckStatus) String() string {
 	return fmt.Sprintf("acknowledgement status %d", uint8(s))
 }
 
-type acknowledgementArray struct {
-	_    struct{} `cbor:",toarray"`
-	Type MessageType
-	Acknowledgement
-	MAC *mac0
+func (m *Acknowledgement) code(c *coder) {
+	c.array(6)
+	c.is(uint64(TypeAcknowledgement))
+	text(c, &m.Entity)
+	number(c, &m.Status)
+	number(c, &m.Epoch)
+	number(c, &m.Index)
+	if c.null(m.mac == nil) {
+		return
+	}
+	if c.in != nil {
+		m.mac = new(mac0)
+	}
+	m.mac.code(c)
 }
 
 // AckContext is what an acknowledgement acknowledges: a message of one type, and
@@ -119,32 +128,21 @@ func (m *Acknowledgement) externalAAD(c AckContext, g GatewayID) []byte {
 func (*Acknowledgement) MessageType() MessageType { return TypeAcknowledgement }
 
 // Marshal encodes the message.
-func (m *Acknowledgement) Marshal() ([]byte, error) {
-	return encodeMessage(TypeAcknowledgement, &acknowledgementArray{Type: TypeAcknowledgement, Acknowledgement: *m, MAC: m.mac})
-}
+func (m *Acknowledgement) Marshal() ([]byte, error) { return encodeMessage(m) }
 
-func parseAcknowledgement(b []byte) (*Acknowledgement, error) {
-	var w acknowledgementArray
-	if err := decodeMessage(b, &w); err != nil {
-		return nil, err
-	}
-	w.mac = w.MAC
-	return &w.Acknowledgement, nil
-}
-
-func (w *acknowledgementArray) check() error {
-	if err := cmp.Or(w.Entity.check(), checkEpochIndex(w.Epoch, w.Index)); err != nil {
+func (m *Acknowledgement) checkAll() error {
+	if err := cmp.Or(m.Entity.check(), checkEpochIndex(m.Epoch, m.Index)); err != nil {
 		return err
 	}
 	switch {
-	case w.Status > AckNotStored:
-		return fmt.Errorf("status %d, must be 0 to %d", w.Status, AckNotStored)
-	case w.Status == AckSuccess && w.MAC == nil:
+	case m.Status > AckNotStored:
+		return fmt.Errorf("status %d, must be 0 to %d", m.Status, AckNotStored)
+	case m.Status == AckSuccess && m.mac == nil:
 		return errors.New("success without a MAC")
-	case w.Status != AckSuccess && w.MAC != nil:
+	case m.Status != AckSuccess && m.mac != nil:
 		return errors.New("a failure with a MAC")
-	case w.MAC != nil:
-		return w.MAC.check()
+	case m.mac != nil:
+		return m.mac.check()
 	}
 	return nil
 }

@@ -13,28 +13,18 @@ type AuthChallenge struct {
 	RandGW  [NonceSize]byte // fresh each time
 }
 
-type authChallengeArray struct {
-	_    struct{} `cbor:",toarray"`
-	Type MessageType
-	AuthChallenge
+func (m *AuthChallenge) code(c *coder) {
+	c.array(4)
+	c.is(uint64(TypeAuthChallenge))
+	text(c, &m.Entity)
+	text(c, &m.Gateway)
+	c.fixed(m.RandGW[:])
 }
 
 // MessageType is TypeAuthChallenge.
 func (*AuthChallenge) MessageType() MessageType { return TypeAuthChallenge }
 
 // Marshal encodes the message.
-func (m *AuthChallenge) Marshal() ([]byte, error) {
-	return encodeMessage(TypeAuthChallenge, &authChallengeArray{Type: TypeAuthChallenge, AuthChallenge: *m})
-}
+func (m *AuthChallenge) Marshal() ([]byte, error) { return encodeMessage(m) }
 
-func parseAuthChallenge(b []byte) (*AuthChallenge, error) {
-	var w authChallengeArray
-	if err := decodeMessage(b, &w); err != nil {
-		return nil, err
-	}
-	return &w.AuthChallenge, nil
-}
-
-func (w *authChallengeArray) check() error {
-	return cmp.Or(w.Entity.check(), w.Gateway.check())
-}
+func (m *AuthChallenge) checkAll() error { return cmp.Or(m.Entity.check(), m.Gateway.check()) }

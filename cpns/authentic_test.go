@@ -119,15 +119,15 @@ func TestNotAuthentic(t *testing.T) {
 		{"hello: algorithm", helloTag(func(m *Hello) { m.Algs[0]++ })},
 		{"hello: one algorithm more", helloTag(func(m *Hello) { m.Algs = append(m.Algs, 1) })},
 		{"hello: X25519", helloTag(func(m *Hello) { m.X25519 = &public })},
-		{"hello: MAC", helloTag(func(m *Hello) { m.mac.Tag[0]++ })},
+		{"hello: MAC", helloTag(func(m *Hello) { m.mac.tag[0]++ })},
 		{"hello: TK", hello.Verify(otherTK)},
 
 		{"notification: entity", notification(func(m *Notification) { m.Entity = "pne-2" })},
 		{"notification: gateway", notification(func(m *Notification) { m.Gateway = "gw-2" })},
 		{"notification: epoch", notification(func(m *Notification) { m.Epoch++ })},
 		{"notification: index", notification(func(m *Notification) { m.Index++ })},
-		{"notification: IV", notification(func(m *Notification) { m.sealed.Unprotected.IV[0]++ })},
-		{"notification: ciphertext", notification(func(m *Notification) { m.sealed.Ciphertext[0]++ })},
+		{"notification: IV", notification(func(m *Notification) { m.sealed.iv[0]++ })},
+		{"notification: ciphertext", notification(func(m *Notification) { m.sealed.ciphertext[0]++ })},
 		{"notification: TK", openNotification(otherTK, &hash, nil)},
 		{"notification: hello", openNotification(tk, &otherHash, nil)},
 		{"notification: no X25519", openNotification(tk, &hash, pair)},
@@ -140,7 +140,7 @@ func TestNotAuthentic(t *testing.T) {
 		{"acknowledgement: index", acknowledgement(func(m *Acknowledgement) { m.Index++ })},
 		{"acknowledgement: status", acknowledgement(func(m *Acknowledgement) { m.Status = AckStale })},
 		{"acknowledgement: no MAC", acknowledgement(func(m *Acknowledgement) { m.mac = nil })},
-		{"acknowledgement: MAC", acknowledgement(func(m *Acknowledgement) { m.mac.Tag[31]++ })},
+		{"acknowledgement: MAC", acknowledgement(func(m *Acknowledgement) { m.mac.tag[31]++ })},
 		{"acknowledgement: key", ack.Verify(next, context, g)},
 		{"acknowledgement: gateway", ack.Verify(key, context, "gw-2")},
 		{"acknowledgement: context", ack.Verify(key, NotificationContext(&otherHash), g)},
@@ -150,7 +150,7 @@ func TestNotAuthentic(t *testing.T) {
 		{"auth-response: rand-pne", response(func(m *AuthResponse) { m.RandPNE[0]++ })},
 		{"auth-response: epoch", response(func(m *AuthResponse) { m.Epoch++ })},
 		{"auth-response: index", response(func(m *AuthResponse) { m.Index++ })},
-		{"auth-response: MAC", response(func(m *AuthResponse) { m.mac.Tag[0]++ })},
+		{"auth-response: MAC", response(func(m *AuthResponse) { m.mac.tag[0]++ })},
 		{"auth-response: key", auth.Verify(other, g, randGW)},
 		{"auth-response: gateway", auth.Verify(key, "gw-2", randGW)},
 		{"auth-response: rand-gw", auth.Verify(key, g, nonce)},
@@ -158,8 +158,8 @@ func TestNotAuthentic(t *testing.T) {
 		{"eukey-update: entity", update(func(m *EUKeyUpdate) { m.Entity = "pne-2" })},
 		{"eukey-update: epoch", update(func(m *EUKeyUpdate) { m.Epoch++ })},
 		{"eukey-update: index", update(func(m *EUKeyUpdate) { m.Index++ })},
-		{"eukey-update: IV", update(func(m *EUKeyUpdate) { m.sealed.Unprotected.IV[0]++ })},
-		{"eukey-update: ciphertext", update(func(m *EUKeyUpdate) { m.sealed.Ciphertext[0]++ })},
+		{"eukey-update: IV", update(func(m *EUKeyUpdate) { m.sealed.iv[0]++ })},
+		{"eukey-update: ciphertext", update(func(m *EUKeyUpdate) { m.sealed.ciphertext[0]++ })},
 		{"eukey-update: TK", openUpdate(otherTK, key, g, randGW, randPNE)},
 		{"eukey-update: held", openUpdate(tk, other, g, randGW, randPNE)},
 		{"eukey-update: gateway", openUpdate(tk, key, "gw-2", randGW, randPNE)},
@@ -191,7 +191,7 @@ func TestBodiesNotAuthentic(t *testing.T) {
 	// The identity stands beside the ciphertext, and is bound to it.
 	openRenamed := func() error {
 		body := *request.body
-		body.Unprotected.KeyID = []byte("gw-0002")
+		body.keyID = []byte("gw-0002")
 		renamed, err := ParseRequest(encode(&body))
 		if err != nil {
 			t.Fatal(err)

@@ -22,11 +22,14 @@ type AuthResponse struct {
 	mac     mac0
 }
 
-type authResponseArray struct {
-	_    struct{} `cbor:",toarray"`
-	Type MessageType
-	AuthResponse
-	MAC mac0
+func (m *AuthResponse) code(c *coder) {
+	c.array(6)
+	c.is(uint64(TypeAuthResponse))
+	text(c, &m.Entity)
+	c.fixed(m.RandPNE[:])
+	number(c, &m.Epoch)
+	number(c, &m.Index)
+	m.mac.code(c)
 }
 
 // NewAuthResponse answers the challenge randGW of g: e holds key, EUKey_index.
@@ -57,26 +60,15 @@ func (m *AuthResponse) key(key *EUKey, randGW *[NonceSize]byte) *[32]byte {
 }
 
 func (m *AuthResponse) externalAAD(g GatewayID, randGW *[NonceSize]byte) []byte {
-	return encodeArray(TypeAuthResponse, m.Entity, g, randGW, m.RandPNE, m.Epoch, m.Index)
+	return encodeArray(TypeAuthResponse, m.Entity, g, randGW, &m.RandPNE, m.Epoch, m.Index)
 }
 
 // MessageType is TypeAuthResponse.
 func (*AuthResponse) MessageType() MessageType { return TypeAuthResponse }
 
 // Marshal encodes the message.
-func (m *AuthResponse) Marshal() ([]byte, error) {
-	return encodeMessage(TypeAuthResponse, &authResponseArray{Type: TypeAuthResponse, AuthResponse: *m, MAC: m.mac})
-}
+func (m *AuthResponse) Marshal() ([]byte, error) { return encodeMessage(m) }
 
-func parseAuthResponse(b []byte) (*AuthResponse, error) {
-	var w authResponseArray
-	if err := decodeMessage(b, &w); err != nil {
-		return nil, err
-	}
-	w.mac = w.MAC
-	return &w.AuthResponse, nil
-}
-
-func (w *authResponseArray) check() error {
-	return cmp.Or(w.Entity.check(), checkEpochIndex(w.Epoch, w.Index), w.MAC.check())
+func (m *AuthResponse) checkAll() error {
+	return cmp.Or(m.Entity.check(), checkEpochIndex(m.Epoch, m.Index), m.mac.check())
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
+	"cpns.example.net/pngw/cpns/cbor"
 )
 
 var (
@@ -22,69 +22,172 @@ var (
 // branches on it.
 func malformed(detail error) error { return fmt.Errorf("%w: %v", ErrMalformed, detail) }
 
-// One encoding and one decoding of CBOR (RFC 8949 section 4.2.1, core
-// deterministic). They are fixed here and never change.
-var (
-	encMode = newEncMode()
-	decMode = newDecMode()
-)
+// A coded is what has a CBOR encoding (RFC 8949 section 4.2.1, core deterministic).
+// code goes over its fields in their order, and is the one description of both ways:
+// the coder writes each, or reads it.
+type coded interface{ code(*coder) }
 
-func newEncMode() cbor.EncMode {
-	opts := cbor.CoreDetEncOptions()
-	opts.TagsMd = cbor.TagsForbidden
-	// An empty byte string is h'', never null.
-	opts.NilContainers = cbor.NilContainerAsEmpty
-	mode, err := opts.EncMode()
-	if err != nil {
-		panic(err)
-	}
-	return mode
+// A coder encodes where in is nil, and decodes in otherwise.
+type coder struct {
+	out cbor.Writer
+	in  *cbor.Reader
 }
 
-func newDecMode() cbor.DecMode {
-	mode, err := cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		MaxNestedLevels:   maxNesting,
-		MaxArrayElements:  maxArrayLength,
-		MaxMapPairs:       maxMapPairs,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		UTF8:              cbor.UTF8RejectInvalid,
-	}.DecMode()
-	if err != nil {
-		panic(err)
+// array begins an array of n elements.
+func (c *coder) array(n int) {
+	if c.in != nil {
+		c.in.Array(n)
+	} else {
+		c.out.Array(n)
 	}
-	return mode
 }
 
-// encode encodes a value of this package's own types, which cannot fail.
-func encode(v any) []byte {
-	b, err := encMode.Marshal(v)
-	if err != nil {
-		panic("cpns: encoding: " + err.Error())
+// arrayOr begins an array of n elements, or of one more where the last is there: that
+// is what has says where it encodes, and what arrayOr says in either case.
+func (c *coder) arrayOr(n int, has bool) bool {
+	if c.in != nil {
+		got := c.in.ArrayLen(n + 1)
+		if got < n {
+			c.in.Fail(fmt.Errorf("an array of %d elements, must be %d or %d", got, n, n+1))
+		}
+		return got == n+1
 	}
-	return b
+	if has {
+		n++
+	}
+	c.out.Array(n)
+	return has
 }
 
-// encodeArray encodes an array of the values given.
-func encodeArray(v ...any) []byte { return encode(v) }
+// entries begins a map of n entries.
+func (c *coder) entries(n int) {
+	if c.in != nil {
+		c.in.Map(n)
+	} else {
+		c.out.Map(n)
+	}
+}
+
+// is codes a number that is always the same: a key of a map, or a message's type.
+func (c *coder) is(n uint64) {
+	if c.in == nil {
+		c.out.Uint(n)
+	} else if got := c.in.Uint(n); got != n {
+		c.in.Fail(fmt.Errorf("%d, must be %d", got, n))
+	}
+}
+
+func (c *coder) version() {
+	if c.in == nil {
+		c.out.Uint(Version)
+	} else if v := c.in.Uint(1<<64 - 1); v != Version {
+		c.in.Fail(fmt.Errorf("version %d, must be %d", v, Version))
+	}
+}
+
+// number codes a number, as large as its type allows.
+func number[N ~uint8 | ~uint16 | ~uint32 | ~uint64](c *coder, n *N) {
+	if c.in != nil {
+		*n = N(c.in.Uint(uint64(^N(0))))
+	} else {
+		c.out.Uint(uint64(*n))
+	}
+}
+
+// text codes a text string.
+func text[S ~string](c *coder, s *S) {
+	if c.in != nil {
+		*s = S(c.in.Text())
+	} else {
+		c.out.Text(string(*s))
+	}
+}
+
+// octets codes a byte string of any length. What is read is a copy.
+func octets[B ~[]byte](c *coder, b *B) {
+	if c.in != nil {
+		*b = append(B{}, c.in.Bytes()...)
+	} else {
+		c.out.Bytes(*b)
+	}
+}
+
+// fixed codes a byte string of just this length, in place.
+func (c *coder) fixed(b []byte) {
+	if c.in != nil {
+		c.in.Fill(b)
+	} else {
+		c.out.Bytes(b)
+	}
+}
+
+// null codes null where there is nothing: that is what absent says where it encodes,
+// and what null says in either case.
+func (c *coder) null(absent bool) bool {
+	if c.in != nil {
+		return c.in.Null()
+	}
+	if absent {
+		c.out.Null()
+	}
+	return absent
+}
+
+// encode encodes v, which cannot fail.
+func encode(v coded) []byte {
+	var c coder
+	v.code(&c)
+	return c.out
+}
 
 // decode decodes the whole of b, at most limit bytes, into v. Its errors wrap
 // ErrMalformed.
 //
-// The codec is lenient where Go is: null becomes a zero value, a byte string is
-// cut or filled up to the size of an array, a long integer form is as good as the
-// short one. So the result is encoded again, and must be what came.
-func decode(b []byte, limit int, v any) error {
+// The result is encoded again, and must be what came: whatever a reader may overlook,
+// what is accepted has one encoding.
+func decode(b []byte, limit int, v coded) error {
 	if len(b) > limit {
 		return malformed(fmt.Errorf("%d bytes, at most %d", len(b), limit))
 	}
-	if err := decMode.Unmarshal(b, v); err != nil {
+	c := coder{in: cbor.NewReader(b)}
+	v.code(&c)
+	if err := c.in.End(); err != nil {
 		return malformed(err)
 	}
 	if !bytes.Equal(encode(v), b) {
-		return malformed(errors.New("not in canonical encoding, or a field of another size or type"))
+		return malformed(errors.New("not in canonical encoding"))
 	}
 	return nil
+}
+
+// encodeArray encodes an array of the values given: what a seal covers besides its
+// contents.
+func encodeArray(values ...any) []byte {
+	var w cbor.Writer
+	w.Array(len(values))
+	for _, value := range values {
+		switch v := value.(type) {
+		case string:
+			w.Text(v)
+		case EntityID:
+			w.Text(string(v))
+		case GatewayID:
+			w.Text(string(v))
+		case []byte:
+			w.Bytes(v)
+		case *[NonceSize]byte:
+			w.Bytes(v[:])
+		case MessageType:
+			w.Uint(uint64(v))
+		case AckStatus:
+			w.Uint(uint64(v))
+		case Epoch:
+			w.Uint(uint64(v))
+		case Index:
+			w.Uint(uint64(v))
+		default:
+			panic(fmt.Sprintf("cpns: encoding a %T", value))
+		}
+	}
+	return w
 }

@@ -20,31 +20,42 @@ var (
 	protectedMAC0     = []byte{0xa1, 0x01, 0x05}       // {1: 5}
 )
 
+// The keys of the unprotected header (RFC 9052 section 3.1).
+const (
+	headerKeyID = 4
+	headerIV    = 5
+)
+
 // encrypt0 is the COSE_Encrypt0 of CPNS-1:
 //
 //	[<< {1: 24} >>, {5: IV (12 bytes)}, ciphertext]
 type encrypt0 struct {
-	_           struct{} `cbor:",toarray"`
-	Protected   []byte
-	Unprotected struct {
-		IV [IVSize]byte `cbor:"5,keyasint"`
-	}
-	Ciphertext []byte
+	protected  []byte
+	iv         [IVSize]byte
+	ciphertext []byte
+}
+
+func (o *encrypt0) code(c *coder) {
+	c.array(3)
+	octets(c, &o.protected)
+	c.entries(1)
+	c.is(headerIV)
+	c.fixed(o.iv[:])
+	octets(c, &o.ciphertext)
 }
 
 func sealEncrypt0(key *[32]byte, iv [IVSize]byte, externalAAD, plaintext []byte) encrypt0 {
-	object := encrypt0{
-		Protected:  protectedEncrypt0,
-		Ciphertext: sealContent(key, &iv, externalAAD, plaintext),
+	return encrypt0{
+		protected:  protectedEncrypt0,
+		iv:         iv,
+		ciphertext: sealContent(key, &iv, externalAAD, plaintext),
 	}
-	object.Unprotected.IV = iv
-	return object
 }
 
-func (o *encrypt0) check() error { return checkEncrypt0(o.Protected, o.Ciphertext) }
+func (o *encrypt0) check() error { return checkEncrypt0(o.protected, o.ciphertext) }
 
 func (o *encrypt0) open(key *[32]byte, externalAAD []byte) ([]byte, error) {
-	return openContent(key, &o.Unprotected.IV, externalAAD, o.Ciphertext)
+	return openContent(key, &o.iv, externalAAD, o.ciphertext)
 }
 
 // checkEncrypt0 checks what every COSE_Encrypt0 of the protocol has in common.
@@ -90,34 +101,40 @@ func newAEAD(key *[32]byte) cipher.AEAD {
 //
 // Everything that it authenticates lies in the external_aad; the payload is empty.
 type mac0 struct {
-	_           struct{} `cbor:",toarray"`
-	Protected   []byte
-	Unprotected struct{}
-	Payload     []byte
-	Tag         [sha256.Size]byte
+	protected []byte
+	payload   []byte
+	tag       [sha256.Size]byte
+}
+
+func (o *mac0) code(c *coder) {
+	c.array(4)
+	octets(c, &o.protected)
+	c.entries(0)
+	octets(c, &o.payload)
+	c.fixed(o.tag[:])
 }
 
 func createMAC0(key *[32]byte, externalAAD []byte) mac0 {
 	return mac0{
-		Protected: protectedMAC0,
-		Payload:   []byte{},
-		Tag:       macTag(key, externalAAD, nil),
+		protected: protectedMAC0,
+		payload:   []byte{},
+		tag:       macTag(key, externalAAD, nil),
 	}
 }
 
 func (o *mac0) check() error {
-	if !bytes.Equal(o.Protected, protectedMAC0) {
+	if !bytes.Equal(o.protected, protectedMAC0) {
 		return errors.New("COSE_Mac0: the protected header is not {1: 5}")
 	}
-	if len(o.Payload) != 0 {
+	if len(o.payload) != 0 {
 		return errors.New("COSE_Mac0: the payload is not empty")
 	}
 	return nil
 }
 
 func (o *mac0) verify(key *[32]byte, externalAAD []byte) error {
-	want := macTag(key, externalAAD, o.Payload)
-	if !hmac.Equal(o.Tag[:], want[:]) {
+	want := macTag(key, externalAAD, o.payload)
+	if !hmac.Equal(o.tag[:], want[:]) {
 		return fmt.Errorf("%w: the MAC is wrong", ErrNotAuthentic)
 	}
 	return nil

@@ -96,7 +96,7 @@ func verifyObject(b []byte, key *[32]byte, externalAAD []byte) error {
 		return err
 	}
 	withoutPayload := object
-	withoutPayload.Payload = nil
+	withoutPayload.payload = nil
 	if err := withoutPayload.check(); err != nil {
 		return malformed(err)
 	}
@@ -160,7 +160,7 @@ func TestCOSEEncrypt0Failures(t *testing.T) {
 	}
 	// enc-fail-07: a protected parameter removed, that is, one that was sealed.
 	ciphertext := newAEAD(key).Seal(nil, e.Input.RNGStream[0], []byte(e.Input.Plaintext),
-		encodeArray("Encrypt0", []byte{0xa2, 0x01, 0x18, 0x18, 0x03, 0x00}, []byte{}))
+		arrayOfAll("Encrypt0", []byte{0xa2, 0x01, 0x18, 0x18, 0x03, 0x00}, []byte{}))
 	iv := [IVSize]byte(e.Input.RNGStream[0])
 	if _, err := openContent(key, &iv, nil, ciphertext); err == nil {
 		t.Error("enc-fail-07: a protected parameter removed: it opens")
@@ -192,7 +192,7 @@ func TestCOSEMAC0Examples(t *testing.T) {
 	key := e.Input.MAC0.key32(t)
 	payload := []byte(e.Input.Plaintext)
 	equal(t, "MAC_structure", macStructure(nil, payload), e.Intermediates.ToMAC)
-	object := mac0{Protected: protectedMAC0, Payload: payload, Tag: macTag(key, nil, payload)}
+	object := mac0{protected: protectedMAC0, payload: payload, tag: macTag(key, nil, payload)}
 	equal(t, "COSE_Mac0", encode(&object), untag(e.Output.CBOR, tagMAC0))
 
 	files, err := filepath.Glob("testdata/cose-wg/mac0-tests/*.json")

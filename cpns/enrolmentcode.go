@@ -44,22 +44,22 @@ const (
 
 var codeAlphabet = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// The two arrays of a payload.
-type codeArray struct {
-	_ struct{} `cbor:",toarray"`
-	codeFields
-}
-
-type codeIDArray struct {
-	_ struct{} `cbor:",toarray"`
-	codeFields
-	ID GatewayID
-}
-
-type codeFields struct {
-	Server string
-	Pin    Pin
-	Secret *EnrolmentSecret
+func (c *EnrolmentCode) code(with *coder) {
+	withID := with.arrayOr(3, c.ID != "")
+	text(with, &c.Server)
+	with.fixed(c.Pin[:])
+	if !with.null(c.Secret == nil) {
+		if with.in != nil {
+			c.Secret = new(EnrolmentSecret)
+		}
+		with.fixed(c.Secret[:])
+	}
+	if withID {
+		text(with, &c.ID)
+		if with.in != nil && c.ID == "" {
+			with.in.Fail(c.ID.check())
+		}
+	}
 }
 
 // Text is the code as people read and type it. Errors wrap ErrMalformed.
@@ -67,7 +67,7 @@ func (c *EnrolmentCode) Text() (string, error) {
 	if err := c.check(); err != nil {
 		return "", fmt.Errorf("enrolment code: %w", malformed(err))
 	}
-	payload := c.payload()
+	payload := encode(c)
 	check := sha256.Sum256(payload)
 	letters := codeAlphabet.EncodeToString(append(payload, check[:codeCheckSize]...))
 	var b strings.Builder
@@ -78,14 +78,6 @@ func (c *EnrolmentCode) Text() (string, error) {
 		letters = letters[n:]
 	}
 	return b.String(), nil
-}
-
-func (c *EnrolmentCode) payload() []byte {
-	fields := codeFields{c.Server, c.Pin, c.Secret}
-	if c.ID == "" {
-		return encode(&codeArray{codeFields: fields})
-	}
-	return encode(&codeIDArray{codeFields: fields, ID: c.ID})
 }
 
 // ParseEnrolmentCode reads a code as it was typed. Errors wrap ErrMalformed and
@@ -197,21 +189,8 @@ func mistyped(letters string) string {
 
 func decodeCode(payload []byte) (*EnrolmentCode, error) {
 	var c EnrolmentCode
-	if payload[0] == arrayOf(4) {
-		var w codeIDArray
-		if err := decode(payload, maxCode, &w); err != nil {
-			return nil, err
-		}
-		if w.ID == "" {
-			return nil, w.ID.check()
-		}
-		c = EnrolmentCode{w.Server, w.Pin, w.Secret, w.ID}
-	} else {
-		var w codeArray
-		if err := decode(payload, maxCode, &w); err != nil {
-			return nil, err
-		}
-		c = EnrolmentCode{Server: w.Server, Pin: w.Pin, Secret: w.Secret}
+	if err := decode(payload, maxCode, &c); err != nil {
+		return nil, err
 	}
 	return &c, c.check()
 }

@@ -24,11 +24,13 @@ type EUKeyUpdate struct {
 	sealed encrypt0
 }
 
-type eukeyUpdateArray struct {
-	_    struct{} `cbor:",toarray"`
-	Type MessageType
-	EUKeyUpdate
-	Sealed encrypt0
+func (m *EUKeyUpdate) code(c *coder) {
+	c.array(5)
+	c.is(uint64(TypeEUKeyUpdate))
+	text(c, &m.Entity)
+	number(c, &m.Epoch)
+	number(c, &m.Index)
+	m.sealed.code(c)
 }
 
 // SealEUKeyUpdate makes the update of the authentication randGW, randPNE between
@@ -79,22 +81,9 @@ func (m *EUKeyUpdate) externalAAD(g GatewayID, randGW, randPNE *[NonceSize]byte)
 func (*EUKeyUpdate) MessageType() MessageType { return TypeEUKeyUpdate }
 
 // Marshal encodes the message.
-func (m *EUKeyUpdate) Marshal() ([]byte, error) {
-	return encodeMessage(TypeEUKeyUpdate, &eukeyUpdateArray{Type: TypeEUKeyUpdate, EUKeyUpdate: *m, Sealed: m.sealed})
-}
+func (m *EUKeyUpdate) Marshal() ([]byte, error) { return encodeMessage(m) }
 
-func parseEUKeyUpdate(b []byte) (*EUKeyUpdate, error) {
-	var w eukeyUpdateArray
-	if err := decodeMessage(b, &w); err != nil {
-		return nil, err
-	}
-	w.sealed = w.Sealed
-	return &w.EUKeyUpdate, nil
-}
-
-func (w *eukeyUpdateArray) check() error {
-	return cmp.Or(w.EUKeyUpdate.check(), w.Sealed.check())
-}
+func (m *EUKeyUpdate) checkAll() error { return cmp.Or(m.check(), m.sealed.check()) }
 
 func (m *EUKeyUpdate) check() error {
 	return cmp.Or(m.Entity.check(), checkEpochIndex(m.Epoch, m.Index))

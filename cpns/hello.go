@@ -29,7 +29,7 @@ type Hello struct {
 	Algs []int64
 	// X25519 is the public key of a pair of the PNE's, nil where it has none: the
 	// answer then carries the gateway's.
-	X25519 *[X25519Size]byte `cbor:"-"`
+	X25519 *[X25519Size]byte
 	mac    mac0
 }
 
@@ -40,21 +40,38 @@ const AlgChaCha20Poly1305 int64 = 24
 // maxAlgs is how many algorithms a hello lists at most.
 const maxAlgs = 8
 
-type helloArray struct {
-	_       struct{} `cbor:",toarray"`
-	Type    MessageType
-	Version uint8
-	Hello
-	MAC mac0
+func (m *Hello) code(c *coder) {
+	withX25519 := c.arrayOr(8, m.X25519 != nil)
+	m.codeFields(c, withX25519)
+	m.mac.code(c)
 }
 
-type helloX25519Array struct {
-	_       struct{} `cbor:",toarray"`
-	Type    MessageType
-	Version uint8
-	Hello
-	PublicKey [X25519Size]byte
-	MAC       mac0
+// codeFields codes what stands before the COSE_Mac0, and is under its tag.
+func (m *Hello) codeFields(c *coder, withX25519 bool) {
+	c.is(uint64(TypeHello))
+	c.version()
+	text(c, &m.Entity)
+	c.fixed(m.Nonce[:])
+	number(c, &m.Epoch)
+	number(c, &m.Index)
+	m.codeAlgs(c)
+	if withX25519 {
+		codeX25519(c, &m.X25519)
+	}
+}
+
+func (m *Hello) codeAlgs(c *coder) {
+	if c.in != nil {
+		m.Algs = make([]int64, c.in.ArrayLen(maxAlgs))
+		for i := range m.Algs {
+			m.Algs[i] = c.in.Int()
+		}
+		return
+	}
+	c.out.Array(len(m.Algs))
+	for _, alg := range m.Algs {
+		c.out.Int(alg)
+	}
 }
 
 // NewHello is m with its tag under tk. PNE.
@@ -93,48 +110,19 @@ func (m *Hello) key(tk TK) *[32]byte {
 }
 
 func (m *Hello) externalAAD() []byte {
-	fields := []any{TypeHello, Version, m.Entity, m.Nonce, m.Epoch, m.Index, m.Algs}
-	if m.X25519 != nil {
-		fields = append(fields, *m.X25519)
-	}
-	return encode(fields)
+	var c coder
+	withX25519 := c.arrayOr(7, m.X25519 != nil)
+	m.codeFields(&c, withX25519)
+	return c.out
 }
 
 // MessageType is TypeHello.
 func (*Hello) MessageType() MessageType { return TypeHello }
 
 // Marshal encodes the message.
-func (m *Hello) Marshal() ([]byte, error) {
-	if m.X25519 != nil {
-		return encodeMessage(TypeHello, &helloX25519Array{Type: TypeHello, Version: Version, Hello: *m, PublicKey: *m.X25519, MAC: m.mac})
-	}
-	return encodeMessage(TypeHello, &helloArray{Type: TypeHello, Version: Version, Hello: *m, MAC: m.mac})
-}
+func (m *Hello) Marshal() ([]byte, error) { return encodeMessage(m) }
 
-func parseHello(b []byte) (*Hello, error) {
-	if b[0] == arrayOf(9) {
-		var w helloX25519Array
-		if err := decodeMessage(b, &w); err != nil {
-			return nil, err
-		}
-		w.X25519, w.mac = &w.PublicKey, w.MAC
-		return &w.Hello, nil
-	}
-	var w helloArray
-	if err := decodeMessage(b, &w); err != nil {
-		return nil, err
-	}
-	w.mac = w.MAC
-	return &w.Hello, nil
-}
-
-func (w *helloArray) check() error {
-	return cmp.Or(checkVersion(w.Version), w.Hello.check(), w.MAC.check())
-}
-
-func (w *helloX25519Array) check() error {
-	return cmp.Or(checkVersion(w.Version), w.Hello.check(), w.MAC.check())
-}
+func (m *Hello) checkAll() error { return cmp.Or(m.check(), m.mac.check()) }
 
 func (m *Hello) check() error {
 	if err := m.Entity.check(); err != nil {

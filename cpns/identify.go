@@ -7,42 +7,28 @@ type Identify struct {
 	Entity EntityID // "" asks everybody, null on the wire
 }
 
-type identifyArray struct {
-	_       struct{} `cbor:",toarray"`
-	Type    MessageType
-	Version uint8
-	Entity  *EntityID
+func (m *Identify) code(c *coder) {
+	c.array(3)
+	c.is(uint64(TypeIdentify))
+	c.version()
+	if c.null(m.Entity == "") {
+		return
+	}
+	text(c, &m.Entity)
+	if c.in != nil && m.Entity == "" {
+		c.in.Fail(m.Entity.check()) // null is what asks everybody
+	}
 }
 
 // MessageType is TypeIdentify.
 func (*Identify) MessageType() MessageType { return TypeIdentify }
 
 // Marshal encodes the message.
-func (m *Identify) Marshal() ([]byte, error) {
-	w := identifyArray{Type: TypeIdentify, Version: Version}
-	if m.Entity != "" {
-		w.Entity = &m.Entity
-	}
-	return encodeMessage(TypeIdentify, &w)
-}
+func (m *Identify) Marshal() ([]byte, error) { return encodeMessage(m) }
 
-func parseIdentify(b []byte) (*Identify, error) {
-	var w identifyArray
-	if err := decodeMessage(b, &w); err != nil {
-		return nil, err
-	}
-	if w.Entity == nil {
-		return &Identify{}, nil
-	}
-	return &Identify{Entity: *w.Entity}, nil
-}
-
-func (w *identifyArray) check() error {
-	if err := checkVersion(w.Version); err != nil {
-		return err
-	}
-	if w.Entity == nil {
+func (m *Identify) checkAll() error {
+	if m.Entity == "" {
 		return nil
 	}
-	return w.Entity.check()
+	return m.Entity.check()
 }

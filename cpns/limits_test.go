@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	fxcbor "github.com/fxamacker/cbor/v2"
 )
 
 func TestNames(t *testing.T) {
@@ -218,7 +220,7 @@ func TestExtremes(t *testing.T) {
 	if b, _ := notification.Marshal(); len(b) != maxPNERead {
 		t.Errorf("the longest notification has %d bytes, want %d", len(b), maxPNERead)
 	}
-	tooLong := append(encodeArray(0, 1, nil), make([]byte, MaxLinkMessage)...)
+	tooLong := append(arrayOfAll(0, 1, nil), make([]byte, MaxLinkMessage)...)
 	if _, err := ParseMessage(tooLong); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "at most 512") {
 		t.Errorf("a message of %d bytes: got error %v, want ErrMalformed for its length", len(tooLong), err)
 	}
@@ -252,8 +254,10 @@ func TestExtremes(t *testing.T) {
 // TestBeyondRanges: numbers that fit no field of ours, which no vector has.
 func TestBeyondRanges(t *testing.T) {
 	nonce := [NonceSize]byte{}
+	mac := createMAC0(&[32]byte{}, nil)
+	rawMAC := fxcbor.RawMessage(encode(&mac))
 	hello := func(version, nonce, epoch, index, algs any) []byte {
-		return encodeArray(1, version, "e", nonce, epoch, index, algs, createMAC0(&[32]byte{}, nil))
+		return arrayOfAll(1, version, "e", nonce, epoch, index, algs, rawMAC)
 	}
 	if _, err := ParseMessage(hello(1, nonce, 0, 0, []int{24})); err != nil {
 		t.Fatalf("the hello that the others differ from: %v", err)
@@ -265,7 +269,7 @@ func TestBeyondRanges(t *testing.T) {
 		{"epoch 2^32", hello(1, nonce, uint64(1)<<32, 1, []int{24})},
 		{"index 2^16", hello(1, nonce, 1, 1<<16, []int{24})},
 		{"version 257", hello(257, nonce, 0, 0, []int{24})},
-		{"status 256", encodeArray(3, "e", 256, 1, 1, nil)},
+		{"status 256", arrayOfAll(3, "e", 256, 1, 1, nil)},
 		{"algorithm 2^63", hello(1, nonce, 0, 0, []uint64{1 << 63})},
 		{"nonce as an array of numbers", hello(1, make([]int, NonceSize), 0, 0, []int{24})},
 		{"algorithms as bytes", hello(1, nonce, 0, 0, []byte{24})},

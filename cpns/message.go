@@ -63,7 +63,10 @@ func ParseMessage(b []byte) (Message, error) {
 		return nil, malformed(errors.New("not an array that begins with a message type"))
 	}
 	messageType := MessageType(b[1])
-	message, err := parse(messageType, b)
+	message, err := newMessage(messageType)
+	if err == nil {
+		err = decodeMessage(b, message)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", messageType, err)
 	}
@@ -73,56 +76,54 @@ func ParseMessage(b []byte) (Message, error) {
 // arrayOf is the first byte of an array of n elements, at most 23.
 func arrayOf(n byte) byte { return 0x80 | n }
 
-func parse(t MessageType, b []byte) (Message, error) {
+func newMessage(t MessageType) (wireMessage, error) {
 	switch t {
 	case TypeIdentify:
-		return parseIdentify(b)
+		return new(Identify), nil
 	case TypeHello:
-		return parseHello(b)
+		return new(Hello), nil
 	case TypeNotification:
-		return parseNotification(b)
+		return new(Notification), nil
 	case TypeAcknowledgement:
-		return parseAcknowledgement(b)
+		return new(Acknowledgement), nil
 	case TypeAuthChallenge:
-		return parseAuthChallenge(b)
+		return new(AuthChallenge), nil
 	case TypeAuthResponse:
-		return parseAuthResponse(b)
+		return new(AuthResponse), nil
 	case TypeEUKeyUpdate:
-		return parseEUKeyUpdate(b)
+		return new(EUKeyUpdate), nil
 	}
 	return nil, malformed(errors.New("no such message"))
 }
 
-// wireMessage is the array of one message, as the codec sees it.
-type wireMessage interface{ check() error }
+// wireMessage is a message as it is on the wire.
+type wireMessage interface {
+	Message
+	coded
+	// checkAll checks the range of every field, and what it is sealed with.
+	checkAll() error
+}
 
-// decodeMessage decodes b into w, whose type makes sure of the structure, and
-// checks the range of every field.
-func decodeMessage(b []byte, w wireMessage) error {
-	if err := decode(b, MaxLinkMessage, w); err != nil {
+// decodeMessage decodes b into m, which makes sure of the structure, and checks the
+// range of every field.
+func decodeMessage(b []byte, m wireMessage) error {
+	if err := decode(b, MaxLinkMessage, m); err != nil {
 		return err
 	}
-	if err := w.check(); err != nil {
+	if err := m.checkAll(); err != nil {
 		return malformed(err)
 	}
 	return nil
 }
 
 // encodeMessage is the inverse of decodeMessage.
-func encodeMessage(t MessageType, w wireMessage) ([]byte, error) {
-	if err := w.check(); err != nil {
-		return nil, fmt.Errorf("%v: %w", t, malformed(err))
+func encodeMessage(m wireMessage) ([]byte, error) {
+	if err := m.checkAll(); err != nil {
+		return nil, fmt.Errorf("%v: %w", m.MessageType(), malformed(err))
 	}
-	b := encode(w)
+	b := encode(m)
 	if len(b) > MaxLinkMessage {
-		return nil, fmt.Errorf("%v: %w: %d bytes, at most %d", t, ErrMalformed, len(b), MaxLinkMessage)
+		return nil, fmt.Errorf("%v: %w: %d bytes, at most %d", m.MessageType(), ErrMalformed, len(b), MaxLinkMessage)
 	}
 	return b, nil
-}
-
-func checkVersion(v uint8) error {
-	if v != Version {
-		return fmt.Errorf("version %d, must be %d", v, Version)
-	}
-	return nil
 }

@@ -24,23 +24,26 @@ type Notification struct {
 	Epoch   Epoch
 	Index   Index
 	// X25519 is the gateway's public key, nil where the hello had none.
-	X25519 *[X25519Size]byte `cbor:"-"`
+	X25519 *[X25519Size]byte
 	sealed encrypt0
 }
 
-type notificationArray struct {
-	_    struct{} `cbor:",toarray"`
-	Type MessageType
-	Notification
-	Sealed encrypt0
+func (m *Notification) code(c *coder) {
+	withX25519 := c.arrayOr(6, m.X25519 != nil)
+	m.codeFields(c)
+	m.sealed.code(c)
+	if withX25519 {
+		codeX25519(c, &m.X25519)
+	}
 }
 
-type notificationX25519Array struct {
-	_    struct{} `cbor:",toarray"`
-	Type MessageType
-	Notification
-	Sealed    encrypt0
-	PublicKey [X25519Size]byte
+// codeFields codes what stands before the COSE_Encrypt0.
+func (m *Notification) codeFields(c *coder) {
+	c.is(uint64(TypeNotification))
+	text(c, &m.Entity)
+	text(c, &m.Gateway)
+	number(c, &m.Epoch)
+	number(c, &m.Index)
 }
 
 // SealNotification makes the notification that gives key, EUKey_index, to the
@@ -128,48 +131,22 @@ func (m *Notification) key(tk TK, z []byte, hello *[sha256.Size]byte) *[32]byte 
 }
 
 func (m *Notification) externalAAD() []byte {
-	fields := []any{TypeNotification, m.Entity, m.Gateway, m.Epoch, m.Index}
-	if m.X25519 != nil {
-		fields = append(fields, *m.X25519)
+	var c coder
+	withX25519 := c.arrayOr(5, m.X25519 != nil)
+	m.codeFields(&c)
+	if withX25519 {
+		codeX25519(&c, &m.X25519)
 	}
-	return encode(fields)
+	return c.out
 }
 
 // MessageType is TypeNotification.
 func (*Notification) MessageType() MessageType { return TypeNotification }
 
 // Marshal encodes the message.
-func (m *Notification) Marshal() ([]byte, error) {
-	if m.X25519 != nil {
-		return encodeMessage(TypeNotification, &notificationX25519Array{Type: TypeNotification, Notification: *m, Sealed: m.sealed, PublicKey: *m.X25519})
-	}
-	return encodeMessage(TypeNotification, &notificationArray{Type: TypeNotification, Notification: *m, Sealed: m.sealed})
-}
+func (m *Notification) Marshal() ([]byte, error) { return encodeMessage(m) }
 
-func parseNotification(b []byte) (*Notification, error) {
-	if b[0] == arrayOf(7) {
-		var w notificationX25519Array
-		if err := decodeMessage(b, &w); err != nil {
-			return nil, err
-		}
-		w.X25519, w.sealed = &w.PublicKey, w.Sealed
-		return &w.Notification, nil
-	}
-	var w notificationArray
-	if err := decodeMessage(b, &w); err != nil {
-		return nil, err
-	}
-	w.sealed = w.Sealed
-	return &w.Notification, nil
-}
-
-func (w *notificationArray) check() error {
-	return cmp.Or(w.Notification.check(), w.Sealed.check())
-}
-
-func (w *notificationX25519Array) check() error {
-	return cmp.Or(w.Notification.check(), w.Sealed.check())
-}
+func (m *Notification) checkAll() error { return cmp.Or(m.check(), m.sealed.check()) }
 
 func (m *Notification) check() error {
 	return cmp.Or(m.Entity.check(), m.Gateway.check(), checkEpochIndex(m.Epoch, m.Index))

@@ -20,18 +20,25 @@ type EUKeyAssignmentRequest struct {
 	UserAuthenticationData [32]byte // H(AuthData), see the function of that name
 	// PNEHello is the PNE's latest hello, whole, nil where the gateway has heard
 	// none. It proves that who holds TK has been there, if its tag verifies.
-	PNEHello *Hello `cbor:"-"`
+	PNEHello *Hello
 }
 
+// requestArray is a request on the wire: the hello in it as the bytes that it is.
 type requestArray struct {
-	_ struct{} `cbor:",toarray"`
 	EUKeyAssignmentRequest
+	hello []byte // nil for none
 }
 
-type requestHelloArray struct {
-	_ struct{} `cbor:",toarray"`
-	EUKeyAssignmentRequest
-	Hello []byte
+func (r *requestArray) code(c *coder) {
+	withHello := c.arrayOr(5, r.hello != nil)
+	text(c, &r.EntityID)
+	text(c, &r.UserID)
+	c.fixed(r.RandPNGW[:])
+	number(c, &r.Time)
+	c.fixed(r.UserAuthenticationData[:])
+	if withHello {
+		octets(c, &r.hello)
+	}
 }
 
 // SealRequest makes the body of an EUKey Assignment Request under psk, which the
@@ -49,13 +56,13 @@ func SealRequest(psk PSK1, id PSKIdentity, iv [IVSize]byte, r *EUKeyAssignmentRe
 
 func (r *EUKeyAssignmentRequest) marshal() ([]byte, error) {
 	if r.PNEHello == nil {
-		return encode(&requestArray{EUKeyAssignmentRequest: *r}), nil
+		return encode(&requestArray{*r, nil}), nil
 	}
 	hello, err := r.PNEHello.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	return encode(&requestHelloArray{EUKeyAssignmentRequest: *r, Hello: hello}), nil
+	return encode(&requestArray{*r, hello}), nil
 }
 
 // SealedRequest is a request that has been decoded but not opened: Identity says
@@ -90,21 +97,16 @@ func (s *SealedRequest) Open(psk PSK1) (*EUKeyAssignmentRequest, error) {
 }
 
 func parseRequestPlaintext(plaintext []byte) (*EUKeyAssignmentRequest, error) {
-	if len(plaintext) > 0 && plaintext[0] == arrayOf(6) {
-		var w requestHelloArray
-		if err := decode(plaintext, MaxRequestBody, &w); err != nil {
-			return nil, err
-		}
-		hello, err := parsePNEHello(w.Hello, w.EntityID)
+	var w requestArray
+	if err := decode(plaintext, MaxRequestBody, &w); err != nil {
+		return nil, err
+	}
+	if w.hello != nil {
+		hello, err := parsePNEHello(w.hello, w.EntityID)
 		if err != nil {
 			return nil, err
 		}
 		w.PNEHello = hello
-		return w.checked()
-	}
-	var w requestArray
-	if err := decode(plaintext, MaxRequestBody, &w); err != nil {
-		return nil, err
 	}
 	return w.checked()
 }

@@ -57,9 +57,20 @@ func (s AssignmentStatus) String() string {
 	return fmt.Sprintf("assignment status %d", uint8(s))
 }
 
-type responseArray struct {
-	_ struct{} `cbor:",toarray"`
-	EUKeyAssignmentResponse
+func (r *EUKeyAssignmentResponse) code(c *coder) {
+	c.array(5)
+	number(c, &r.Status)
+	number(c, &r.ServerTime)
+	number(c, &r.Epoch)
+	octets(c, &r.TK)
+	if c.in != nil {
+		r.EUKeys = make([]EUKey, c.in.ArrayLen(MaxSetLength))
+	} else {
+		c.out.Array(len(r.EUKeys))
+	}
+	for i := range r.EUKeys {
+		c.fixed(r.EUKeys[i][:])
+	}
 }
 
 // SealResponse makes the body of the answer to requestBody, the exact bytes that
@@ -69,7 +80,7 @@ func SealResponse(psk PSK1, id PSKIdentity, requestBody []byte, iv [IVSize]byte,
 	if err := cmp.Or(psk.check(), id.check(), r.check()); err != nil {
 		return nil, fmt.Errorf("sealing response: %w", err)
 	}
-	plaintext := encode(&responseArray{EUKeyAssignmentResponse: *r})
+	plaintext := encode(r)
 	return sealBody(responseKey(psk, requestBody), id, iv, plaintext), nil
 }
 
@@ -101,14 +112,14 @@ func openResponse(psk PSK1, id PSKIdentity, requestBody, body []byte) (*EUKeyAss
 }
 
 func parseResponsePlaintext(plaintext []byte) (*EUKeyAssignmentResponse, error) {
-	var w responseArray
-	if err := decode(plaintext, MaxResponseBody, &w); err != nil {
+	var r EUKeyAssignmentResponse
+	if err := decode(plaintext, MaxResponseBody, &r); err != nil {
 		return nil, err
 	}
-	if err := w.check(); err != nil {
+	if err := r.check(); err != nil {
 		return nil, malformed(err)
 	}
-	return &w.EUKeyAssignmentResponse, nil
+	return &r, nil
 }
 
 func (r *EUKeyAssignmentResponse) check() error {

@@ -12,23 +12,30 @@ import "cmp"
 //	response key = HKDF(PSK1, salt = H(request body), "CPNS EUKey Assignment Response", 32)
 //	external_aad = the PSK1 identity's bytes
 type sealedBody struct {
-	_           struct{} `cbor:",toarray"`
-	Protected   []byte
-	Unprotected struct {
-		KeyID []byte       `cbor:"4,keyasint"`
-		IV    [IVSize]byte `cbor:"5,keyasint"`
-	}
-	Ciphertext []byte
+	protected  []byte
+	keyID      []byte
+	iv         [IVSize]byte
+	ciphertext []byte
+}
+
+func (s *sealedBody) code(c *coder) {
+	c.array(3)
+	octets(c, &s.protected)
+	c.entries(2)
+	c.is(headerKeyID)
+	octets(c, &s.keyID)
+	c.is(headerIV)
+	c.fixed(s.iv[:])
+	octets(c, &s.ciphertext)
 }
 
 func sealBody(key *[32]byte, id PSKIdentity, iv [IVSize]byte, plaintext []byte) []byte {
-	body := sealedBody{
-		Protected:  protectedEncrypt0,
-		Ciphertext: sealContent(key, &iv, []byte(id), plaintext),
-	}
-	body.Unprotected.KeyID = []byte(id)
-	body.Unprotected.IV = iv
-	return encode(&body)
+	return encode(&sealedBody{
+		protected:  protectedEncrypt0,
+		keyID:      []byte(id),
+		iv:         iv,
+		ciphertext: sealContent(key, &iv, []byte(id), plaintext),
+	})
 }
 
 // parseBody decodes a body of at most limit bytes without any key.
@@ -37,14 +44,14 @@ func parseBody(b []byte, limit int) (*sealedBody, error) {
 	if err := decode(b, limit, &body); err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(body.identity().check(), checkEncrypt0(body.Protected, body.Ciphertext)); err != nil {
+	if err := cmp.Or(body.identity().check(), checkEncrypt0(body.protected, body.ciphertext)); err != nil {
 		return nil, malformed(err)
 	}
 	return &body, nil
 }
 
-func (s *sealedBody) identity() PSKIdentity { return PSKIdentity(s.Unprotected.KeyID) }
+func (s *sealedBody) identity() PSKIdentity { return PSKIdentity(s.keyID) }
 
 func (s *sealedBody) open(key *[32]byte) ([]byte, error) {
-	return openContent(key, &s.Unprotected.IV, s.Unprotected.KeyID, s.Ciphertext)
+	return openContent(key, &s.iv, s.keyID, s.ciphertext)
 }

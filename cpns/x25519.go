@@ -54,3 +54,11 @@ func (p *X25519Pair) key() *ecdh.PrivateKey {
 	}
 	return key
 }
+
+// codeX25519 codes a public key that is there.
+func codeX25519(c *coder, public **[X25519Size]byte) {
+	if c.in != nil {
+		*public = new([X25519Size]byte)
+	}
+	c.fixed((*public)[:])
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/cbor"
 )
 
 // The sealed value. A record is written at every step of a PNE, to flash that wears
@@ -27,56 +28,56 @@ func (p PNE) Marshal() ([]byte, error) {
 }
 
 func (r *record) marshal() []byte {
-	w := make(cborWriter, 0, 256)
-	w.array(10)
-	w.uint(recordVersion)
-	w.text(string(r.user))
+	w := make(cbor.Writer, 0, 256)
+	w.Array(10)
+	w.Uint(recordVersion)
+	w.Text(string(r.user))
 	r.current.marshal(&w)
 	r.next.marshal(&w)
 	if q := r.request; q != nil {
-		w.array(6)
-		w.text(string(q.User))
-		w.bytes(q.Rand[:])
-		w.uint(q.Time)
-		w.bytes(q.AuthData[:])
-		w.bytes(q.Body)
-		w.int(q.Made)
+		w.Array(6)
+		w.Text(string(q.User))
+		w.Bytes(q.Rand[:])
+		w.Uint(q.Time)
+		w.Bytes(q.AuthData[:])
+		w.Bytes(q.Body)
+		w.Int(q.Made)
 	} else {
-		w.null()
+		w.Null()
 	}
 	if a := r.alarm; a != nil {
-		w.array(3)
-		w.uint(uint64(a.epoch))
-		w.uint(uint64(a.proved))
-		w.uint(uint64(a.shown))
+		w.Array(3)
+		w.Uint(uint64(a.epoch))
+		w.Uint(uint64(a.proved))
+		w.Uint(uint64(a.shown))
 	} else {
-		w.null()
+		w.Null()
 	}
-	w.bool(r.readmitted)
+	w.Bool(r.readmitted)
 	if r.remember != nil {
-		w.bytes(r.remember[:])
+		w.Bytes(r.remember[:])
 	} else {
-		w.null()
+		w.Null()
 	}
-	w.int(r.advanced)
-	w.uint(uint64(r.highest))
+	w.Int(r.advanced)
+	w.Uint(uint64(r.highest))
 	return w
 }
 
-func (t *Set) marshal(w *cborWriter) {
+func (t *Set) marshal(w *cbor.Writer) {
 	if t == nil {
-		w.null()
+		w.Null()
 		return
 	}
-	w.array(8)
-	w.text(string(t.Gateway))
-	w.uint(uint64(t.Epoch))
-	w.uint(uint64(t.Length))
-	w.uint(uint64(t.Proved))
-	w.bool(t.X25519)
-	w.bytes(t.Last[:])
-	w.bytes(t.TK)
-	w.int(t.Taken)
+	w.Array(8)
+	w.Text(string(t.Gateway))
+	w.Uint(uint64(t.Epoch))
+	w.Uint(uint64(t.Length))
+	w.Uint(uint64(t.Proved))
+	w.Bool(t.X25519)
+	w.Bytes(t.Last[:])
+	w.Bytes(t.TK)
+	w.Int(t.Taken)
 }
 
 var errRecord = errors.New("its contents make no sense; it may be of a newer version")
@@ -96,38 +97,38 @@ func parseRecord(name string, value []byte) (*record, error) {
 	if err != nil {
 		return nil, errRecord
 	}
-	in := cborReader{rest: value}
-	in.array(10)
-	if in.uint(1<<64-1) != recordVersion {
+	in := cbor.NewReader(value)
+	in.Array(10)
+	if in.Uint(1<<64-1) != recordVersion {
 		return nil, errRecord
 	}
 	r := &record{entity: entity}
-	r.user = parsed(&in, cpns.ParseUserID)
-	r.current = readSet(&in)
-	r.next = readSet(&in)
-	if !in.null() {
+	r.user = parsed(in, cpns.ParseUserID)
+	r.current = readSet(in)
+	r.next = readSet(in)
+	if !in.Null() {
 		q := &Request{}
-		in.array(6)
-		q.User = parsed(&in, cpns.ParseUserID)
-		in.fill(q.Rand[:])
-		q.Time = in.uint(1<<64 - 1)
-		in.fill(q.AuthData[:])
-		q.Body = bytes.Clone(in.bytes())
-		q.Made = in.int()
+		in.Array(6)
+		q.User = parsed(in, cpns.ParseUserID)
+		in.Fill(q.Rand[:])
+		q.Time = in.Uint(1<<64 - 1)
+		in.Fill(q.AuthData[:])
+		q.Body = bytes.Clone(in.Bytes())
+		q.Made = in.Int()
 		r.request = q
 	}
-	if !in.null() {
-		in.array(3)
-		r.alarm = &alarm{readEpoch(&in), readIndex(&in), readIndex(&in)}
+	if !in.Null() {
+		in.Array(3)
+		r.alarm = &alarm{readEpoch(in), readIndex(in), readIndex(in)}
 	}
-	r.readmitted = in.bool()
-	if !in.null() {
+	r.readmitted = in.Bool()
+	if !in.Null() {
 		r.remember = new(cpns.PasswordHash)
-		in.fill(r.remember[:])
+		in.Fill(r.remember[:])
 	}
-	r.advanced = in.int()
-	r.highest = readEpoch(&in)
-	if in.err != nil || len(in.rest) > 0 {
+	r.advanced = in.Int()
+	r.highest = readEpoch(in)
+	if in.End() != nil {
 		return nil, errRecord
 	}
 	again := r.marshal()
@@ -141,30 +142,30 @@ func parseRecord(name string, value []byte) (*record, error) {
 	return r, nil
 }
 
-func readSet(in *cborReader) *Set {
-	if in.null() {
+func readSet(in *cbor.Reader) *Set {
+	if in.Null() {
 		return nil
 	}
-	in.array(8)
-	t := &Set{Gateway: parsed(in, cpns.ParseGatewayID), Epoch: readEpoch(in), Length: readIndex(in), Proved: readIndex(in), X25519: in.bool()}
-	in.fill(t.Last[:])
-	tk, err := cpns.ParseTK(in.bytes())
-	t.TK, t.Taken = tk, in.int()
+	in.Array(8)
+	t := &Set{Gateway: parsed(in, cpns.ParseGatewayID), Epoch: readEpoch(in), Length: readIndex(in), Proved: readIndex(in), X25519: in.Bool()}
+	in.Fill(t.Last[:])
+	tk, err := cpns.ParseTK(in.Bytes())
+	t.TK, t.Taken = tk, in.Int()
 	if err != nil || t.Epoch == 0 || t.Length < cpns.MinSetLength || t.Length > cpns.MaxSetLength || t.Proved > t.Length {
-		in.fail()
+		in.Fail(errRecord)
 	}
 	return t
 }
 
-func readEpoch(in *cborReader) cpns.Epoch { return cpns.Epoch(in.uint(1<<32 - 1)) }
+func readEpoch(in *cbor.Reader) cpns.Epoch { return cpns.Epoch(in.Uint(1<<32 - 1)) }
 
-func readIndex(in *cborReader) cpns.Index { return cpns.Index(in.uint(1<<16 - 1)) }
+func readIndex(in *cbor.Reader) cpns.Index { return cpns.Index(in.Uint(1<<16 - 1)) }
 
 // parsed reads an ID.
-func parsed[ID any](in *cborReader, parse func(string) (ID, error)) ID {
-	id, err := parse(in.text())
+func parsed[ID any](in *cbor.Reader, parse func(string) (ID, error)) ID {
+	id, err := parse(in.Text())
 	if err != nil {
-		in.fail()
+		in.Fail(errRecord)
 	}
 	return id
 }

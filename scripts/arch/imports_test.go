@@ -22,7 +22,8 @@ var rules = []struct {
 	imports []string
 }{
 	// The protocol is pure: no I/O, and nothing that brings some.
-	{"cpns", []string{"golang.org/x/crypto/...", "github.com/fxamacker/cbor/v2"}},
+	{"cpns", []string{"golang.org/x/crypto/...", "cpns/cbor"}},
+	{"cpns/cbor", nil},
 	{"cpns/server/...", []string{"cpns", "cpns/server/...", "golang.org/x/...", "github.com/ncruces/go-sqlite3/...", "github.com/jackc/pgx/v5/..."}},
 	// The device's half must fit a device: the protocol and nothing else.
 	{"cpns/pne/...", []string{"cpns", "cpns/pne/..."}},
@@ -50,7 +51,7 @@ var rules = []struct {
 	{"board/...", []string{"board/...", "internal/...", "golang.org/x/..."}},
 
 	// The agent declares the interfaces that keystore, board and links satisfy.
-	{"agent/life", []string{"cpns"}},
+	{"agent/life", []string{"cpns", "cpns/cbor"}},
 	{"agent/certificate", nil},
 	// Step 0 speaks with the server and the store through interfaces of its own.
 	{"agent/batch", []string{"agent", "agent/api", "cpns", "internal/spreadsheet"}},

@@ -37,7 +37,7 @@ var rules = []rule{
 	}},
 	{"a response is bound to its challenge", "command", []edit{
 		{"cpns/authresponse.go", "deriveKey(key[:], authContext(randGW, &m.RandPNE),", "deriveKey(key[:], authContext(&m.RandPNE, &m.RandPNE),"},
-		{"cpns/authresponse.go", "g, randGW, m.RandPNE, m.Epoch", "g, m.RandPNE, m.Epoch"},
+		{"cpns/authresponse.go", "g, randGW, &m.RandPNE, m.Epoch", "g, &m.RandPNE, m.Epoch"},
 	}},
 	{"an update is bound to its challenge", "delivery", []edit{
 		{"cpns/eukeyupdate.go", "deriveKey(secret, authContext(randGW, randPNE),", "deriveKey(secret, make([]byte, 32),"},
