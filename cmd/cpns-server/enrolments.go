@@ -36,12 +36,12 @@ var gatewayPendingCommand = command.Command{
 			err := withOperator(ctx, *data, func(op *server.Operator) error {
 				t := newTable(c.Stdout, *asJSON, "FINGERPRINT", "WANTS TO BE", "SERIAL", "MODEL", "FROM", "SINCE", "WARNING")
 				return t.end(op.Pending(ctx, func(e server.Enrolment, conflicts []server.Conflict) error {
-					l := line{e.Key.Fingerprint(), e.Gateway, e.Invitation != "", e.Serial, e.Model, e.MACs, e.Source, e.First, e.Last, []string{}}
+					l := line{e.Key.Fingerprint(), e.Gateway, e.Invitation != "", e.Serial, e.Model, e.MACs, e.From(), e.First, e.Last, []string{}}
 					for _, conflict := range conflicts {
 						l.Warnings = append(l.Warnings, conflict.Reason)
 					}
 					warned = warned || len(conflicts) > 0
-					return t.row(l, l.Fingerprint, string(e.Gateway), e.Serial, e.Model, e.Source, minute(e.First), strings.Join(l.Warnings, ", "))
+					return t.row(l, l.Fingerprint, string(e.Gateway), e.Serial, e.Model, e.From(), minute(e.First), strings.Join(l.Warnings, ", "))
 				}))
 			})
 			if err == nil && warned && !*asJSON {

@@ -181,6 +181,36 @@ func gatewayLineOf(g server.Gateway, keys []server.PSK1) gatewayLine {
 	return l
 }
 
+var gatewaySetIMPICommand = command.Command{
+	Name: "gateway set-impi", Options: "--data DIR --impi IMPI", Args: "GATEWAY",
+	Summary: "know a gateway by another SIM",
+	About:   "Makes the SIM with an IMPI a gateway's, such as after an exchange of SIMs: the PSK1s of the one before end, and the gateway bootstraps anew with its next request. A PSK1 from a file stays good.",
+	Setup: func(fs *flag.FlagSet) command.Run {
+		data := dataFlag(fs)
+		impi := fs.String("impi", "", "the `IMPI` of the SIM")
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			id, err := cpns.ParseGatewayID(args[0])
+			if err != nil {
+				return command.Misused("%v", err)
+			}
+			if err := server.CheckIMPI(*impi); err != nil {
+				return command.Misused("--impi: %v", err)
+			}
+			err = withOperator(ctx, *data, func(op *server.Operator) error { return op.SetIMPI(ctx, id, *impi) })
+			switch {
+			case errors.Is(err, server.ErrNotFound):
+				return fmt.Errorf("there is no gateway %s", id)
+			case errors.Is(err, server.ErrExists):
+				return fmt.Errorf("a gateway has the IMPI %s already: cpns-server gateway list --json shows which", *impi)
+			case err != nil:
+				return err
+			}
+			c.Printf("gateway %s is known by the SIM with the IMPI %s\n", id, *impi)
+			return nil
+		}
+	},
+}
+
 var gatewayRemoveCommand = command.Command{
 	Name: "gateway remove", Options: "--data DIR", Args: "GATEWAY",
 	Summary: "remove a gateway: its next request is refused",

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,9 +19,13 @@ import (
 // A 3GPP operator for the scripts:
 //
 //	operator FILE    starts the lab's BSF for the subscribers of FILE, at $BSF; the SIM is the first's
+//	sim N            puts in the SIM of subscriber N of FILE
 //	bootstrap NAME   lets SIM and BSF agree on a key: the B-TID in $ID_NAME, the key in NAME.psk
 
-type simKey struct{}
+type (
+	simKey  struct{}
+	simsKey struct{}
+)
 
 func operator(ts *testscript.TestScript, neg bool, args []string) {
 	sims, err := lab.LoadSubscribers(ts.MkAbs(args[0]))
@@ -33,6 +38,13 @@ func operator(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(web.Close)
 	ts.Setenv("BSF", web.URL)
 	*ts.Value(simKey{}).(**lab.Subscriber) = sims[0]
+	*ts.Value(simsKey{}).(*[]*lab.Subscriber) = sims
+}
+
+func sim(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	*ts.Value(simKey{}).(**lab.Subscriber) = (*ts.Value(simsKey{}).(*[]*lab.Subscriber))[n]
 }
 
 func bootstrap(ts *testscript.TestScript, neg bool, args []string) {

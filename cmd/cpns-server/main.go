@@ -39,7 +39,7 @@ func program(now func() time.Time) *command.Program {
 			initCommand(now), runCommand(now),
 			userAddCommand, userPasswdCommand, userListCommand, userUnlockCommand, userDisableCommand, userEnableCommand, userRemoveCommand,
 			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
-			gatewayAddCommand, gatewayListCommand, gatewayRemoveCommand,
+			gatewayAddCommand, gatewayListCommand, gatewaySetIMPICommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneShowCommand, pneLabelsCommand, pneSetOwnerCommand, pneTransferCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
 			auditCommand, backupCommand, restoreCommand, checkCommand, migrateCommand, versionCommand,
 		},

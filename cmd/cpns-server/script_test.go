@@ -50,12 +50,13 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Values[simKey{}] = new(*lab.Subscriber)
+			env.Values[simsKey{}] = new([]*lab.Subscriber)
 			env.Setenv("TODAY", day(time.Now()))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serving": serving, "until": until, "assign": assign, "expired": expired, "mode": mode,
-			"unit": unit, "enrol": enrol, "psk1": psk1, "operator": operator, "bootstrap": bootstrap,
+			"unit": unit, "enrol": enrol, "psk1": psk1, "operator": operator, "sim": sim, "bootstrap": bootstrap,
 		},
 	})
 }

@@ -85,13 +85,22 @@ func pagePairs(p *api.Page) [][2]string {
 func enrolmentText(e api.Enrolment) string {
 	switch e.State {
 	case step0.StateEnrolled:
-		return fmt.Sprintf("as %s at %s", e.Gateway, e.Server)
+		return "as " + string(e.Gateway) + " at " + e.Server
 	case step0.StatePending:
-		return join("pending at "+e.Server, e.Detail)
+		return before(e) + join("pending at "+e.Server, e.Detail)
 	case step0.StateRefused:
-		return "refused: " + e.Detail
+		return before(e) + "refused: " + e.Detail
 	}
 	return ""
+}
+
+// before is what holds while a gateway that is enrolled asks another server, and after
+// that one has refused it.
+func before(e api.Enrolment) string {
+	if e.Enrolled == "" {
+		return ""
+	}
+	return "as " + string(e.Gateway) + " at " + e.Enrolled + "; to move: "
 }
 
 // pskText says where PSK1 comes from, which one it is and until when, or what is

@@ -257,7 +257,11 @@ func replaceKey(tx Tx, g Gateway, is Enrolment, now time.Time) error {
 	if err := dropKey(tx, g, now); err != nil {
 		return err
 	}
-	g.Key, g.Invitation, g.Fetched, g.Model, g.Serial = is.Key, is.Invitation, false, is.Model, is.Serial
+	use, err := useOf(tx, is.Invitation)
+	if err != nil {
+		return err
+	}
+	g.Key, g.Invitation, g.Fetched, g.Model, g.Serial = is.Key, use, false, is.Model, is.Serial
 	if err := tx.SetGateway(g); err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ const (
 	EventUserEnabled     EventKind = "user_enabled"
 	EventGatewayAdded    EventKind = "gateway_added"
 	EventGatewayRemoved  EventKind = "gateway_removed"
+	EventIMPISet         EventKind = "impi_set"
 	EventGatewayInvited  EventKind = "gateway_invited"
 	EventCodeRevoked     EventKind = "code_revoked" // an invitation ended before its time
 	EventGatewayApproved EventKind = "gateway_approved"

@@ -236,9 +236,12 @@ func (e *enrolment) approve(tx Tx, is Enrolment, now time.Time) (*enrolled, erro
 
 // takeIn makes a new gateway of an enrolment.
 func takeIn(tx Tx, is Enrolment, now time.Time) (Gateway, error) {
-	g := Gateway{ID: is.Gateway, Key: is.Key, Invitation: is.Invitation, Model: is.Model, Serial: is.Serial, Created: now}
+	use, err := useOf(tx, is.Invitation)
+	if err != nil {
+		return Gateway{}, err
+	}
+	g := Gateway{ID: is.Gateway, Key: is.Key, Invitation: use, Model: is.Model, Serial: is.Serial, Created: now}
 	if g.ID == "" {
-		var err error
 		if g.ID, err = freeID(tx, is.Key); err != nil {
 			return g, err
 		}
@@ -251,10 +254,24 @@ func takeIn(tx Tx, is Enrolment, now time.Time) (Gateway, error) {
 
 // ended removes an enrolment whose key became a gateway's.
 func ended(tx Tx, is Enrolment) error {
-	if err := tx.RemoveEnrolment(is.Key); err != nil && !errors.Is(err, ErrNotFound) {
+	if err := tx.RemoveEnrolment(is.Key); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	return bind(tx, is.Invitation, 1)
+	return nil
+}
+
+// useOf counts one more gateway that an invitation has approved, and returns its ID; or
+// "" where there is none, or all its uses are taken by others who came first: then it
+// was a person alone who took this one in.
+func useOf(tx Tx, invitation string) (string, error) {
+	i, err := tx.Invitation(invitation)
+	if errors.Is(err, ErrNotFound) || err == nil && i.Bound >= i.Uses {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return i.ID, tx.SetInvitation(i.ID, i.Bound+1, i.Ends)
 }
 
 // freeID is a gateway ID for a key that nobody gave one: of the beginning of its

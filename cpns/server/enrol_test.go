@@ -281,3 +281,39 @@ func TestEnrolmentBodies(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 }
+
+// TestEnrolBesideItsCode: who waited with a code that others have used up meanwhile is
+// taken in by a person alone, and counts as no use of it.
+func TestEnrolBesideItsCode(t *testing.T) {
+	s := newSite(t)
+	ctx := t.Context()
+	board := map[string]any{"serial": "SN 1"}
+	s.enrol(t, newUnit(t), s.invite(t, "", 1), board).wantApproved(t)
+	late, other := newUnit(t), newUnit(t)
+	secret := s.invite(t, "gw-late", 1)
+	s.enrol(t, late, secret, board).wantPending(t, late)
+	s.enrol(t, other, secret, nil).wantApproved(t)
+	if _, err := s.op.Approve(ctx, server.Approval{Fingerprint: late.key.Fingerprint(), ID: "gw-9"}); err != nil {
+		t.Fatal(err)
+	}
+	bound := func(want int) {
+		t.Helper()
+		must(t, s.op.Invitations(ctx, func(i server.Invitation) error {
+			if i.Bound > i.Uses || i.Gateway == "gw-late" && i.Bound != want {
+				t.Errorf("%d of %d", i.Bound, i.Uses)
+			}
+			return nil
+		}))
+	}
+	bound(1)
+	must(t, s.op.RemoveGateway(ctx, "gw-9")) // and gives none back
+	bound(1)
+}
+
+func TestEnrolmentFrom(t *testing.T) {
+	for source, want := range map[string]string{"192.0.2.1/32": "192.0.2.1", "2001:db8::/56": "2001:db8::/56", "2001:db8::1/128": "2001:db8::1", "": "", "x": "x"} {
+		if got := (&server.Enrolment{Source: source}).From(); got != want {
+			t.Errorf("%q: got %q, want %q", source, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/netip"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -31,6 +32,14 @@ type Enrolment struct {
 	Source     string   // the network that it came from
 	First      time.Time
 	Last       time.Time // to the minute
+}
+
+// From is where it came from, as people are shown it: an address, or the network of one.
+func (e *Enrolment) From() string {
+	if p, err := netip.ParsePrefix(e.Source); err == nil && p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return e.Source
 }
 
 // Enrolments are the keys that are no gateway's, by their hash.

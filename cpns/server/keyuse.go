@@ -137,7 +137,7 @@ func dropKey(tx Tx, g Gateway, now time.Time) error {
 		}
 	}
 	if !g.Fetched {
-		if err := bind(tx, g.Invitation, -1); err != nil {
+		if err := unuse(tx, g.Invitation); err != nil {
 			return err
 		}
 	}
@@ -146,8 +146,8 @@ func dropKey(tx Tx, g Gateway, now time.Time) error {
 	})
 }
 
-// bind counts the gateways that an invitation, if any, has approved.
-func bind(tx Tx, invitation string, more int) error {
+// unuse gives an invitation back the use that a gateway of it had.
+func unuse(tx Tx, invitation string) error {
 	i, err := tx.Invitation(invitation)
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -155,7 +155,7 @@ func bind(tx Tx, invitation string, more int) error {
 	if err != nil {
 		return err
 	}
-	return tx.SetInvitation(invitation, max(i.Bound+more, 0), i.Ends)
+	return tx.SetInvitation(invitation, max(i.Bound-1, 0), i.Ends)
 }
 
 // What is kept of step 0, and for how long.

@@ -188,6 +188,46 @@ func (o *Operator) AddGatewayIMPI(ctx context.Context, id cpns.GatewayID, impi s
 	})
 }
 
+// SetIMPI makes the SIM with an IMPI that of a gateway: in place of the one before, whose
+// PSK1s end at once, or of the PSK1 of a file, which stays good until it is removed. It
+// fails with ErrExists where a gateway has that IMPI, and with ErrNotFound where there is
+// no gateway of that ID.
+func (o *Operator) SetIMPI(ctx context.Context, id cpns.GatewayID, impi string) error {
+	if err := CheckIMPI(impi); err != nil {
+		return err
+	}
+	return o.store.Update(ctx, func(tx Tx) error {
+		g, err := tx.Gateway(id)
+		if err != nil {
+			return err
+		}
+		if g.Key != (cpns.SPKIHash{}) {
+			return refused("gateway %s is known by its key, and needs no SIM", id)
+		}
+		if _, err := tx.GatewayByIMPI(impi); err == nil {
+			return ErrExists
+		} else if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		all, err := tx.PSK1sOf(id)
+		if err != nil {
+			return err
+		}
+		for _, p := range all {
+			if p.Source == SourceGBA {
+				if err := tx.RemovePSK1(p.Identity); err != nil {
+					return err
+				}
+			}
+		}
+		g.IMPI = impi
+		if err := tx.SetGateway(g); err != nil {
+			return err
+		}
+		return tx.AddEvent(o.event(Event{Kind: EventIMPISet, Gateway: id, Detail: "IMPI " + impi}))
+	})
+}
+
 // RemoveGateway removes a gateway with its PSK1s: its next request is refused, and
 // its key enrols nothing without a person. What was assigned through it stays. It
 // fails with ErrNotFound where there is none.
