@@ -3,10 +3,10 @@ package server
 import (
 	"context"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,6 +18,8 @@ type answer struct {
 	response   cpns.EUKeyAssignmentResponse
 	retryAfter time.Duration // with UserLocked
 	problem    *problem      // what is answered instead, nil for nothing
+	seed       *[32]byte     // of the set that the response is to have, nil for none
+	length     int           // of that set
 }
 
 // assign is the procedure of clause 7.4.2.1.1.2 after a request was opened: EUKey
@@ -33,48 +35,73 @@ type answer struct {
 //	RAND_PNGW        the same request again, or a random number used twice
 //	PNE, its owner, or who may become it
 //
-// The transaction holds everything from the lock-out on: two gateways cannot
-// try the tenth password at the same time, the same request sent twice at once
-// makes one assignment, and ownership, epoch, chain, replay record and audit
-// event become durable together or not at all.
+// The store decides on requests that have to do with each other one after the other: two
+// gateways cannot try the tenth password at the same time, the same request sent twice
+// at once makes one assignment, and ownership, epoch, chain, replay record and audit
+// event become durable together or not at all. What a store makes others wait for is
+// kept short: the chain is computed after it.
 func (s *Server) assign(ctx context.Context, under PSK1, source string, req *cpns.EUKeyAssignmentRequest) (*answer, error) {
-	if ok, err := s.slowDown(ctx, under.Gateway, req.UserID); err != nil {
-		return nil, err
-	} else if !ok {
-		return nil, &problem{status: http.StatusTooManyRequests, detail: "too many requests of this gateway are waiting", retryAfter: slowestDelay, gateway: under.Gateway}
-	}
-	var ans *answer
-	err := s.store.Assign(ctx, func(tx Tx) (err error) {
-		now := s.now()
-		if err := s.usePSK1(tx, under, now); err != nil {
-			return err
+	if under.Used.IsZero() {
+		if err := s.usePSK1(ctx, under); err != nil {
+			return nil, fmt.Errorf("recording the first use of a PSK1: %w", err)
 		}
-		p := procedure{Server: s, tx: tx, gateway: under.Gateway, source: source, req: req, now: now}
-		ans, err = p.run()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("assigning EUKeys: %w", err)
 	}
-	if ans.problem != nil {
-		return nil, ans.problem
+	tag := s.vault.requestTag(under.Gateway, req)
+	for waited := false; ; waited = true {
+		ans, slow, err := s.decide(ctx, under, source, req, tag, waited)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("assigning EUKeys: %w", err)
+		case slow > 0:
+			if ok, err := s.slowed.wait(ctx, under.Gateway, slow); err != nil {
+				return nil, err
+			} else if !ok {
+				return nil, &problem{status: http.StatusTooManyRequests, detail: "too many requests of this gateway are waiting", retryAfter: slowestDelay, gateway: under.Gateway}
+			}
+		case ans.problem != nil:
+			return nil, ans.problem
+		default:
+			if ans.seed != nil {
+				// Step 4: from the seed the chain.
+				ans.response.EUKeys = make([]cpns.EUKey, ans.length)
+				cpns.DeriveSet(ans.response.EUKeys, ans.seed)
+				clear(ans.seed[:])
+			}
+			return ans, nil
+		}
 	}
-	return ans, nil
 }
 
-// slowDown lets a request wait whose user failed at many gateways. It says false
-// where too many of the gateway's requests wait already.
-func (s *Server) slowDown(ctx context.Context, g cpns.GatewayID, u cpns.UserID) (bool, error) {
-	var failures int
-	err := s.store.View(ctx, func(tx Tx) (err error) {
-		now := s.now()
-		failures, err = tx.CountFailures(u, now.Add(-failureWindow), now.Add(replicaSkew), failuresCounted)
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("counting failures: %w", err)
+// decide runs the procedure on what the store has. It says how long the request has to
+// wait before, where its user failed at many gateways and it has not waited.
+func (s *Server) decide(ctx context.Context, under PSK1, source string, req *cpns.EUKeyAssignmentRequest, tag Tag, waited bool) (ans *answer, slow time.Duration, err error) {
+	now := s.now()
+	until := now.Add(replicaSkew)
+	q := &Inquiry{
+		Identity: under.Identity, Gateway: under.Gateway, User: req.UserID, Entity: req.EntityID, RandPNGW: req.RandPNGW, Tag: tag,
+		Locks:  Window{now.Add(-failuresKept), until, lockFailures},
+		Slowed: Window{now.Add(-failureWindow), until, failuresCounted},
+		Claims: Window{now.Add(-claimDay), until, s.dailyClaims},
 	}
-	return s.slowed.wait(ctx, g, delayFor(failures))
+	err = s.store.Assign(ctx, q, func(found *Findings) (*Outcome, error) {
+		ans, slow = nil, 0
+		if !waited {
+			if slow = delayFor(found.Slowed); slow > 0 {
+				return &Outcome{}, nil
+			}
+		}
+		if !under.same(found.PSK1, now) {
+			return nil, errUnauthorized
+		}
+		p := procedure{Server: s, found: found, gateway: under.Gateway, source: source, req: req, tag: tag, now: now}
+		if isSeen(found.Seen, now) {
+			p.out.Seen = now
+		}
+		var err error
+		ans, err = p.run()
+		return &p.out, err
+	})
+	return ans, slow, err
 }
 
 // refuse is an answer that assigns nothing.
@@ -82,30 +109,28 @@ func (s *Server) refuse(status cpns.AssignmentStatus) *answer {
 	return &answer{response: cpns.EUKeyAssignmentResponse{Status: status, ServerTime: uint64(s.now().Unix())}}
 }
 
-// A procedure is one run of the clause within its transaction.
+// A procedure is one run of the clause.
 type procedure struct {
 	*Server
-	tx      Tx
+	found   *Findings
 	gateway cpns.GatewayID
 	source  string
 	req     *cpns.EUKeyAssignmentRequest
+	tag     Tag
 	now     time.Time
 
 	user          User    // whom the request names, or who stands in for one
 	disabled      bool    // the user is
 	tk            cpns.TK // of the PNE, once it was found to be the user's to have
 	helloVerifies bool    // the request has a hello that was made under it
+
+	out Outcome
 }
 
 func (p *procedure) run() (*answer, error) {
-	until, err := lockedUntil(p.tx, p.req.UserID, p.gateway, p.now)
-	if err != nil {
-		return nil, err
-	}
-	if until.After(p.now) {
+	if until := lockedUntil(p.found.Failures); until.After(p.now) {
 		return p.locked(until), nil
 	}
-	tag := p.vault.requestTag(p.gateway, p.req)
 
 	// Steps 1 and 2.
 	authentic, err := p.authenticateUser()
@@ -113,27 +138,21 @@ func (p *procedure) run() (*answer, error) {
 		return nil, err
 	}
 	if !authentic {
-		return p.userFailed(tag)
+		return p.userFailed(), nil
 	}
 
-	seen, earlier, err := findRepeat(p.tx, p.req, tag)
-	if err != nil {
-		return nil, err
-	}
+	seen := repeatOf(&p.found.Earlier, p.tag)
 	if seen == randomReused {
-		return p.refused(cpns.RandomReused, EventRandomReused, "")
+		return p.refused(cpns.RandomReused, EventRandomReused, ""), nil
 	}
 
 	// Step 6 comes before step 3: a PNE without a TK changes nothing.
-	pne, err := p.tx.PNE(p.req.EntityID)
-	if errors.Is(err, ErrNotFound) {
-		return p.refused(cpns.UnknownPNE, EventUnknownPNE, "")
-	}
-	if err != nil {
-		return nil, err
+	pne := p.found.PNE
+	if pne.Entity == "" {
+		return p.refused(cpns.UnknownPNE, EventUnknownPNE, ""), nil
 	}
 	if pne.Owner != "" && pne.Owner != p.req.UserID {
-		return p.refused(cpns.PNEOwnedByAnotherUser, EventOwnedByOther, "")
+		return p.refused(cpns.PNEOwnedByAnotherUser, EventOwnedByOther, ""), nil
 	}
 	if p.tk, err = p.vault.open(columnTK, string(pne.Entity), pne.TK); err != nil {
 		return nil, err
@@ -142,14 +161,14 @@ func (p *procedure) run() (*answer, error) {
 		return nil, err
 	}
 	if seen == sameRequest {
-		return p.respond(EventRepeated, earlier)
+		return p.respond(EventRepeated, p.found.Earlier)
 	}
 	if pne.Owner == "" {
-		if no, err := p.claim(pne); no != nil || err != nil {
-			return no, err
+		if no := p.claim(pne); no != nil {
+			return no, nil
 		}
 	}
-	assignment, err := p.newAssignment(pne, tag)
+	assignment, err := p.newAssignment(pne)
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +179,9 @@ func (p *procedure) run() (*answer, error) {
 // received. A user who is not known, or whom the operator has disabled, takes the
 // same steps.
 func (p *procedure) authenticateUser() (bool, error) {
-	user, err := p.tx.User(p.req.UserID)
-	if p.disabled = err == nil && user.Disabled; p.disabled || errors.Is(err, ErrNotFound) {
-		user, err = p.nobody, nil
-	}
-	if err != nil {
-		return false, err
+	user := p.found.User
+	if p.disabled = user.Disabled; p.disabled || user.ID == "" {
+		user = p.nobody
 	}
 	p.user = user
 	plain, err := p.vault.open(columnPasswordHash, string(user.ID), user.PasswordHash)
@@ -188,30 +204,25 @@ func (p *procedure) authenticateUser() (bool, error) {
 
 // userFailed refuses the user and counts the failure. The same request again is
 // not another guess: it counts once.
-func (p *procedure) userFailed(tag Tag) (*answer, error) {
-	err := p.tx.AddFailure(Failure{User: p.req.UserID, Gateway: p.gateway, RequestTag: tag, Time: p.now})
-	if errors.Is(err, ErrExists) {
-		return p.refuse(cpns.UserAuthenticationFailed), nil // in the log already
+func (p *procedure) userFailed() *answer {
+	if p.found.Failed {
+		return p.refuse(cpns.UserAuthenticationFailed) // in the log already
 	}
-	if err != nil {
-		return nil, err
-	}
-	until, err := lockedUntil(p.tx, p.req.UserID, p.gateway, p.now)
-	if err != nil {
-		return nil, err
-	}
+	p.out.Failure = &Failure{User: p.req.UserID, Gateway: p.gateway, RequestTag: p.tag, Time: p.now}
 	detail := ""
 	if p.disabled {
 		detail = "the user is disabled"
 	}
-	if until.After(p.now) {
+	times := append([]time.Time{p.now}, p.found.Failures...)
+	slices.SortFunc(times, func(a, b time.Time) int { return b.Compare(a) })
+	if lockedUntil(times).After(p.now) {
 		return p.refused(cpns.UserAuthenticationFailed, EventUserLocked, detail)
 	}
 	return p.refused(cpns.UserAuthenticationFailed, EventAuthFailed, detail)
 }
 
 // newAssignment is steps 3 to 5.
-func (p *procedure) newAssignment(pne PNE, tag Tag) (Assignment, error) {
+func (p *procedure) newAssignment(pne PNE) (Assignment, error) {
 	// Step 3: generate and store RAND_SVR.
 	var randSVR [cpns.RandSize]byte
 	if _, err := io.ReadFull(p.rand, randSVR[:]); err != nil {
@@ -236,21 +247,17 @@ func (p *procedure) newAssignment(pne PNE, tag Tag) (Assignment, error) {
 		RandPNGW:    p.req.RandPNGW,
 		RandSVR:     sealed,
 		Length:      p.setLength,
-		RequestTag:  tag,
+		RequestTag:  p.tag,
 		RequestTime: time.Unix(int64(p.req.Time), 0).UTC(),
 		Created:     p.now,
 	}
-	if err := p.tx.AddAssignment(a); err != nil {
-		return Assignment{}, err
-	}
+	past := !pne.Assigned.IsZero() || pne.Epoch > 0
 	pne.Owner, pne.Epoch, pne.Gateway, pne.Assigned = p.req.UserID, epoch, p.gateway, p.now
-	if err := p.tx.SetOwner(pne); err != nil {
-		return Assignment{}, err
+	p.out.Assignment, p.out.PNE = &a, &pne
+	if p.clock.steady(p.now, p.passed()) && past {
+		p.out.Prune = p.now.Add(-replayKept)
 	}
-	if !p.clock.steady(p.now, p.passed()) {
-		return a, nil
-	}
-	return a, p.tx.PruneAssignments(pne.Entity, p.now.Add(-replayKept))
+	return a, nil
 }
 
 // respond is steps 4, 6 and 7, for a new assignment and for one that is given
@@ -264,10 +271,8 @@ func (p *procedure) respond(kind EventKind, a Assignment) (*answer, error) {
 		return nil, fmt.Errorf("the RAND_SVR of PNE %s, epoch %d, has %d bytes", a.Entity, a.Epoch, len(randSVR))
 	}
 
-	// Step 4: the seed, and from it the chain.
+	// Step 4: the seed; the chain is computed from it outside of the store.
 	seed := cpns.SeedPNE((*[cpns.RandSize]byte)(randSVR), &a.RandPNGW)
-	set := make([]cpns.EUKey, a.Length)
-	cpns.DeriveSet(set, &seed)
 
 	// Steps 6 and 7: with the Temporary Key, the response.
 	response := cpns.EUKeyAssignmentResponse{
@@ -275,23 +280,22 @@ func (p *procedure) respond(kind EventKind, a Assignment) (*answer, error) {
 		ServerTime: uint64(p.now.Unix()),
 		Epoch:      a.Epoch,
 		TK:         p.tk,
-		EUKeys:     set,
 	}
-	if p.now.Sub(p.user.Seen).Abs() >= seenEvery {
-		if err := p.tx.SetUserSeen(p.user.ID, p.now); err != nil {
-			return nil, err
-		}
+	if isSeen(p.user.Seen, p.now) {
+		p.out.UserSeen = p.now
 	}
 	detail := ""
 	if p.req.PNEHello != nil && !p.helloVerifies {
 		detail = helloUnproved
 	}
-	return &answer{response: response}, p.record(kind, a.Epoch, detail)
+	p.record(kind, a.Epoch, detail)
+	return &answer{response: response, seed: &seed, length: a.Length}, nil
 }
 
 // refused refuses the request and records why.
-func (p *procedure) refused(status cpns.AssignmentStatus, kind EventKind, detail string) (*answer, error) {
-	return p.refuse(status), p.record(kind, 0, detail)
+func (p *procedure) refused(status cpns.AssignmentStatus, kind EventKind, detail string) *answer {
+	p.record(kind, 0, detail)
+	return p.refuse(status)
 }
 
 // locked refuses the request of a locked user. Only the failure that locked the
@@ -302,8 +306,8 @@ func (p *procedure) locked(until time.Time) *answer {
 	return ans
 }
 
-func (p *procedure) record(kind EventKind, epoch cpns.Epoch, detail string) error {
-	return p.tx.AddEvent(Event{
+func (p *procedure) record(kind EventKind, epoch cpns.Epoch, detail string) {
+	p.out.Event = &Event{
 		Time:    p.now,
 		Kind:    kind,
 		User:    p.req.UserID,
@@ -312,7 +316,7 @@ func (p *procedure) record(kind EventKind, epoch cpns.Epoch, detail string) erro
 		Epoch:   epoch,
 		Source:  p.source,
 		Detail:  detail,
-	})
+	}
 }
 
 // assignmentRow is the row key that an assignment's secret is sealed for.

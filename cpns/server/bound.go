@@ -40,11 +40,11 @@ func (b *boundStore) Update(ctx context.Context, f func(Tx) error) error {
 	return b.Store.Update(ctx, f)
 }
 
-func (b *boundStore) Assign(ctx context.Context, f func(Tx) error) error {
+func (b *boundStore) Assign(ctx context.Context, q *Inquiry, decide func(*Findings) (*Outcome, error)) error {
 	if err := b.bind(ctx); err != nil {
 		return err
 	}
-	return b.Store.Assign(ctx, f)
+	return b.Store.Assign(ctx, q, decide)
 }
 
 func (b *boundStore) Tidy(ctx context.Context, f func(Tx) error) error {

@@ -39,7 +39,7 @@ const claimDay = 24 * time.Hour
 
 // claim says whether the user may have a PNE that nobody owns, and records that.
 // Where not, it returns the answer. The user is authenticated by now.
-func (p *procedure) claim(pne PNE) (*answer, error) {
+func (p *procedure) claim(pne PNE) *answer {
 	var why string
 	switch {
 	case p.firstClaim == ClaimByOwner:
@@ -52,22 +52,18 @@ func (p *procedure) claim(pne PNE) (*answer, error) {
 	if why != "" {
 		return p.refused(cpns.PNEOwnedByAnotherUser, EventClaimRefused, why)
 	}
-	since, until := p.now.Add(-claimDay), p.now.Add(replicaSkew)
-	times, err := p.tx.ClaimsAt(p.req.UserID, p.gateway, since, until, p.dailyClaims)
-	if err != nil {
-		return nil, err
-	}
-	if len(times) >= p.dailyClaims {
-		oldest := times[p.dailyClaims-1]
+	if full := p.found.Claimed; !full.IsZero() {
 		ans := &answer{problem: &problem{
 			status:     429,
 			detail:     fmt.Sprintf("the user has got %d new devices through this gateway within a day, which is the most", p.dailyClaims),
-			retryAfter: oldest.Add(claimDay).Sub(p.now),
+			retryAfter: full.Add(claimDay).Sub(p.now),
 			gateway:    p.gateway,
 		}}
-		return ans, p.record(EventClaimRefused, 0, "too many in a day")
+		p.record(EventClaimRefused, 0, "too many in a day")
+		return ans
 	}
-	return nil, p.tx.AddClaim(Claim{Entity: pne.Entity, User: p.req.UserID, Gateway: p.gateway, Time: p.now})
+	p.out.Claim = &Claim{Entity: pne.Entity, User: p.req.UserID, Gateway: p.gateway, Time: p.now}
+	return nil
 }
 
 // helloUnproved is what the audit log says of a hello whose tag does not verify:

@@ -221,8 +221,8 @@ func (s *brokenStore) View(ctx context.Context, f func(server.Tx) error) error {
 	return s.Store.View(ctx, f)
 }
 
-func (s *brokenStore) Assign(ctx context.Context, f func(server.Tx) error) error {
-	return s.Update(ctx, f)
+func (s *brokenStore) Assign(ctx context.Context, q *server.Inquiry, decide func(*server.Findings) (*server.Outcome, error)) error {
+	return s.Update(ctx, func(tx server.Tx) error { return q.Answer(tx, decide) })
 }
 
 func (s *brokenStore) Update(ctx context.Context, f func(server.Tx) error) error {

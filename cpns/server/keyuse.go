@@ -22,36 +22,34 @@ func (p *PSK1) good(now time.Time) bool { return p.Ends.IsZero() || now.Before(p
 // psk1Row is the row key that a PSK1 is sealed for.
 func psk1Row(g cpns.GatewayID, id cpns.PSKIdentity) string { return string(g) + " " + string(id) }
 
-// usePSK1 records that a request opened under a PSK1, unless the gateway was removed
-// or has lost that PSK1 since: then it fails with errUnauthorized.
-func (s *Server) usePSK1(tx Tx, p PSK1, now time.Time) error {
-	has, err := tx.PSK1(p.Identity)
-	if errors.Is(err, ErrNotFound) || err == nil && (has.Gateway != p.Gateway || !bytes.Equal(has.Key, p.Key) || !has.good(now)) {
-		return errUnauthorized
-	}
-	if err != nil {
-		return err
-	}
-	if has.Used.IsZero() {
-		if err := s.firstUse(tx, has, now); err != nil {
-			return err
-		}
-	}
-	g, err := tx.Gateway(p.Gateway)
-	if err != nil {
-		return err
-	}
-	return setSeen(tx, g, now)
+// same says whether a PSK1 that the store has now is the one that a request opened
+// under: the gateway may have been removed since, or have lost it.
+func (p *PSK1) same(has PSK1, now time.Time) bool {
+	return has.Identity == p.Identity && has.Gateway == p.Gateway && bytes.Equal(has.Key, p.Key) && has.good(now)
 }
 
-// setSeen records that a gateway was there.
-func setSeen(tx Tx, g Gateway, now time.Time) error {
-	if now.Sub(g.Seen).Abs() < seenEvery {
-		return nil
-	}
-	g.Seen = now
-	return tx.SetGateway(g)
+// usePSK1 records that a first request opened under a PSK1, unless the gateway was
+// removed or has lost that PSK1 since: then it fails with errUnauthorized.
+func (s *Server) usePSK1(ctx context.Context, p PSK1) error {
+	return s.store.Update(ctx, func(tx Tx) error {
+		has, err := tx.PSK1(p.Identity)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		now := s.now()
+		if err != nil || !p.same(has, now) {
+			return errUnauthorized
+		}
+		if !has.Used.IsZero() {
+			return nil
+		}
+		return s.firstUse(tx, has, now)
+	})
 }
+
+// isSeen says whether a gateway that was seen last at a time is to be recorded as seen
+// now.
+func isSeen(last, now time.Time) bool { return now.Sub(last).Abs() >= seenEvery }
 
 // firstUse marks a PSK1 as used. One from TLS ends what the gateway had from a file or
 // by its SIM, which is the gateway's no more, and, as one from GBA does, soon the one

@@ -41,20 +41,19 @@ const (
 	failuresKept = failureWindow + lockTime
 )
 
-// lockedUntil says when the lock of a user at a gateway ends; a time that is not
-// after now means that there is none.
-func lockedUntil(tx Failures, u cpns.UserID, g cpns.GatewayID, now time.Time) (time.Time, error) {
-	// The newest first: these ten made a lock if the first and the last are
-	// near enough. While it lasts none is added.
-	times, err := tx.FailuresAt(u, g, now.Add(-failuresKept), now.Add(replicaSkew), lockFailures)
-	if err != nil || len(times) < lockFailures {
-		return time.Time{}, err
+// lockedUntil says when the lock of a user at a gateway ends, by the failures there,
+// the newest first; a time that is not after now means that there is none.
+func lockedUntil(times []time.Time) time.Time {
+	// These ten made a lock if the first and the last are near enough. While it
+	// lasts none is added.
+	if len(times) < lockFailures {
+		return time.Time{}
 	}
 	newest, oldest := times[0], times[lockFailures-1]
 	if newest.Sub(oldest) > failureWindow {
-		return time.Time{}, nil
+		return time.Time{}
 	}
-	return newest.Add(lockTime), nil
+	return newest.Add(lockTime)
 }
 
 // delayFor is how long a request of a user waits who failed so often at all

@@ -61,8 +61,10 @@ type joined struct {
 
 func (j joined) View(_ context.Context, f func(Tx) error) error   { return f(j.tx) }
 func (j joined) Update(_ context.Context, f func(Tx) error) error { return f(j.tx) }
-func (j joined) Assign(_ context.Context, f func(Tx) error) error { return f(j.tx) }
 func (j joined) Tidy(_ context.Context, f func(Tx) error) error   { return f(j.tx) }
+func (j joined) Assign(_ context.Context, q *Inquiry, decide func(*Findings) (*Outcome, error)) error {
+	return q.Answer(j.tx, decide)
+}
 
 // As is the operator under the name of the one who asks.
 func (o *Operator) As(name string) *Operator {

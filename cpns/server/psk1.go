@@ -116,8 +116,10 @@ func (s *Server) newPSK1(ctx context.Context, p *peer, source string) (*psk1Answ
 				return err
 			}
 		}
-		if err := setSeen(tx, g, now); err != nil {
-			return err
+		if isSeen(g.Seen, now) {
+			if err := tx.SetSeen(g.ID, now); err != nil {
+				return err
+			}
 		}
 		if err := addPSK1(tx, PSK1{
 			Identity: id, Gateway: g.ID, Source: SourceTLS, Key: sealed, Tag: s.vault.psk1Tag(psk),

@@ -105,8 +105,8 @@ type interveningStore struct {
 	before func()
 }
 
-func (s *interveningStore) Assign(ctx context.Context, f func(server.Tx) error) error {
-	return s.Update(ctx, f)
+func (s *interveningStore) Assign(ctx context.Context, q *server.Inquiry, decide func(*server.Findings) (*server.Outcome, error)) error {
+	return s.Update(ctx, func(tx server.Tx) error { return q.Answer(tx, decide) })
 }
 
 func (s *interveningStore) Update(ctx context.Context, f func(server.Tx) error) error {

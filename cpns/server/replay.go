@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -25,20 +24,18 @@ const (
 	randomReused        // RAND_PNGW was seen with a different request
 )
 
-// findRepeat looks for an assignment made under the request's RAND_PNGW.
-func findRepeat(tx Assignments, r *cpns.EUKeyAssignmentRequest, tag Tag) (repeat, Assignment, error) {
-	a, err := tx.AssignmentByRandom(&r.RandPNGW)
+// repeatOf says how a request of a tag stands to the assignment that was made under
+// its RAND_PNGW, if there is one.
+func repeatOf(a *Assignment, tag Tag) repeat {
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return unseen, Assignment{}, nil
-	case err != nil:
-		return unseen, Assignment{}, err
+	case a.Entity == "":
+		return unseen
 	case a.RequestTag != tag, len(a.RandSVR) == 0:
 		// Also where the PNE was released since: the set is gone, and the
 		// gateway has to ask for a new one.
-		return randomReused, Assignment{}, nil
+		return randomReused
 	}
-	return sameRequest, a, nil
+	return sameRequest
 }
 
 // inWindow says whether the gateway's time is near enough to the server's.

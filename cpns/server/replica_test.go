@@ -48,8 +48,11 @@ type hookedStore struct {
 	beforeUpdate func()
 }
 
-func (s *hookedStore) Assign(ctx context.Context, f func(server.Tx) error) error {
-	return s.Update(ctx, f)
+func (s *hookedStore) Assign(ctx context.Context, q *server.Inquiry, decide func(*server.Findings) (*server.Outcome, error)) error {
+	if s.beforeUpdate != nil {
+		s.beforeUpdate()
+	}
+	return s.Store.Assign(ctx, q, decide)
 }
 
 func (s *hookedStore) Update(ctx context.Context, f func(server.Tx) error) error {

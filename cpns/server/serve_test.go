@@ -225,8 +225,8 @@ type slowStore struct {
 	entered, goOn chan struct{}
 }
 
-func (s *slowStore) Assign(ctx context.Context, f func(server.Tx) error) error {
-	return s.Update(ctx, f)
+func (s *slowStore) Assign(ctx context.Context, q *server.Inquiry, decide func(*server.Findings) (*server.Outcome, error)) error {
+	return s.Update(ctx, func(tx server.Tx) error { return q.Answer(tx, decide) })
 }
 
 func (s *slowStore) Update(ctx context.Context, f func(server.Tx) error) error {

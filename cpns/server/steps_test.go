@@ -31,8 +31,8 @@ func (s *countingStore) View(ctx context.Context, f func(server.Tx) error) error
 	return s.Store.View(ctx, func(tx server.Tx) error { return f(countingTx{tx, s}) })
 }
 
-func (s *countingStore) Assign(ctx context.Context, f func(server.Tx) error) error {
-	return s.Update(ctx, f)
+func (s *countingStore) Assign(ctx context.Context, q *server.Inquiry, decide func(*server.Findings) (*server.Outcome, error)) error {
+	return s.Update(ctx, func(tx server.Tx) error { return q.Answer(tx, decide) })
 }
 
 func (s *countingStore) Update(ctx context.Context, f func(server.Tx) error) error {
@@ -97,6 +97,7 @@ func TestSameSteps(t *testing.T) {
 		r.post(body)
 		return store.steps
 	}
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success) // PSK1's first use
 	wrong, unknown := r.seal("gw-1", r.wrong("alice", "pne-1")), r.seal("gw-1", r.request("nobody", "pne-1"))
 	a, b := trace(wrong), trace(unknown)
 	if !slices.Equal(a, b) || !slices.Contains(a, "open users.password_hash") {

@@ -27,12 +27,16 @@ type Store interface {
 	// effect but through its Tx and variables that it sets afresh.
 	Update(ctx context.Context, f func(Tx) error) error
 
-	// Assign is Update for f that answers one request of a gateway, of which many come
-	// at the same time. It promises as much as they need: that of two that change the
-	// same row, add a failure or a claim of the same user at the same gateway, or an
-	// assignment under the same RAND_PNGW, the second runs as if after the first; and
-	// that nobody owns a PNE who was removed.
-	Assign(ctx context.Context, f func(Tx) error) error
+	// Assign answers one request of a gateway, of which many come at the same time: it
+	// finds what q asks for, has decide say what follows, and writes that, as Find,
+	// Write and decide would within an Update, but that it promises no more than
+	// such requests need: that of two that change the same PNE, add a failure or a claim
+	// of the same user at the same gateway, or an assignment under the same
+	// RAND_PNGW, the second is decided on as if after the first; and that nobody owns a
+	// PNE who was removed. decide may run again, and in another goroutine, but not
+	// once Assign has returned; where it fails, nothing is written. What it decides
+	// follows from its Findings and the Inquiry alone.
+	Assign(ctx context.Context, q *Inquiry, decide func(*Findings) (*Outcome, error)) error
 
 	// Tidy runs f as Update does, for work that only removes what nobody needs any
 	// more: where another process of the store tidies at the moment, f does not run,
@@ -156,6 +160,7 @@ type Gateways interface {
 	// SetGateway replaces all that is known of a gateway but its ID and Created. It
 	// fails with ErrExists where another gateway has the key.
 	SetGateway(Gateway) error
+	SetSeen(cpns.GatewayID, time.Time) error
 	RemoveGateway(cpns.GatewayID) error                            // with its PSK1s
 	GatewaysAfter(id cpns.GatewayID, limit int) ([]Gateway, error) // in the order of their IDs
 }
@@ -328,6 +333,8 @@ type Failures interface {
 	// not after until, each with every gateway at which that was, in the order of both;
 	// at most limit.
 	FailedAt(first, last cpns.UserID, since, until time.Time, limit int) ([]FailedAt, error)
+	// HasFailed says whether AddFailure would fail with ErrExists.
+	HasFailed(u cpns.UserID, g cpns.GatewayID, request Tag) (bool, error)
 	RemoveFailures(cpns.UserID) error
 	PruneFailures(before time.Time) error
 }

@@ -103,11 +103,11 @@ func statusOf(tx Tx, users []User, now time.Time) ([]UserStatus, error) {
 		some := false
 		for ; len(failed) > 0 && failed[0].User == u.ID; failed = failed[1:] {
 			some = true
-			until, err := lockedUntil(tx, u.ID, failed[0].Gateway, now)
+			times, err := tx.FailuresAt(u.ID, failed[0].Gateway, now.Add(-failuresKept), now.Add(replicaSkew), lockFailures)
 			if err != nil {
 				return nil, err
 			}
-			if until.After(now) {
+			if until := lockedUntil(times); until.After(now) {
 				s.Locks = append(s.Locks, Lock{failed[0].Gateway, until})
 			}
 		}

@@ -60,6 +60,10 @@ func (t *tx) SetGateway(g server.Gateway) error {
 		keyBytes(g.Key), text(g.IMPI), g.Invitation, g.Fetched, text(g.Model), text(g.Serial), millis(g.Seen), string(g.ID))
 }
 
+func (t *tx) SetSeen(id cpns.GatewayID, seen time.Time) error {
+	return t.change("UPDATE gateways SET seen = $1 WHERE id = $2", millis(seen), string(id))
+}
+
 func (t *tx) RemoveGateway(id cpns.GatewayID) error {
 	return t.change("DELETE FROM gateways WHERE id = $1", string(id))
 }

@@ -134,8 +134,10 @@ func (s *Store) Update(ctx context.Context, f func(server.Tx) error) error {
 }
 
 // Assign runs f on a snapshot, which fails to write what others have written since.
-func (s *Store) Assign(ctx context.Context, f func(server.Tx) error) error {
-	return s.again(ctx, false, func() error { return s.transact(ctx, beginAssign, f) })
+func (s *Store) Assign(ctx context.Context, q *server.Inquiry, decide func(*server.Findings) (*server.Outcome, error)) error {
+	return s.again(ctx, false, func() error {
+		return s.transact(ctx, beginAssign, func(tx server.Tx) error { return q.Answer(tx, decide) })
+	})
 }
 
 // Tidy runs f at READ COMMITTED, so that it makes no update run again, and at one

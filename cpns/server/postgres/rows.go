@@ -233,6 +233,10 @@ func (t *tx) AddFailure(f server.Failure) error {
 		string(f.User), string(f.Gateway), f.RequestTag[:], millis(f.Time))
 }
 
+func (t *tx) HasFailed(u cpns.UserID, g cpns.GatewayID, request server.Tag) (bool, error) {
+	return get(t, scanOne[bool], "SELECT EXISTS (SELECT FROM failures WHERE user_id = $1 AND gateway = $2 AND request_tag = $3)", string(u), string(g), request[:])
+}
+
 func (t *tx) RemoveFailures(u cpns.UserID) error {
 	_, err := t.exec("DELETE FROM failures WHERE user_id = $1", string(u))
 	return err

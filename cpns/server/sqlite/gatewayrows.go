@@ -73,6 +73,10 @@ func (t *tx) SetGateway(g server.Gateway) error {
 		keyBlob(g.Key), g.IMPI, g.Invitation, flag(g.Fetched), g.Model, g.Serial, g.Seen, string(g.ID))
 }
 
+func (t *tx) SetSeen(id cpns.GatewayID, seen time.Time) error {
+	return t.change("UPDATE gateways SET seen = ? WHERE id = ?", seen, string(id))
+}
+
 func (t *tx) RemoveGateway(id cpns.GatewayID) error {
 	return t.change("DELETE FROM gateways WHERE id = ?", string(id))
 }

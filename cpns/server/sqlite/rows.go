@@ -219,6 +219,11 @@ func (t *tx) AddFailure(f server.Failure) error {
 		string(f.User), string(f.Gateway), f.RequestTag[:], f.Time)
 }
 
+func (t *tx) HasFailed(u cpns.UserID, g cpns.GatewayID, request server.Tag) (bool, error) {
+	n, err := get(t, (*row).int, "SELECT count(*) FROM failures WHERE user_id = ? AND gateway = ? AND request_tag = ?", string(u), string(g), request[:])
+	return n > 0, err
+}
+
 func (t *tx) RemoveFailures(u cpns.UserID) error {
 	_, err := t.exec("DELETE FROM failures WHERE user_id = ?", string(u))
 	return err

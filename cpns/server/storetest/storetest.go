@@ -58,7 +58,9 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"two processes", testTwoProcesses},
 		{"durable", testDurable},
 		{"context", testContext},
-		{"assigning", testAssign},
+		{"what an assignment finds", testFindings},
+		{"what an assignment writes", testOutcomes},
+		{"assigning at the same time", testAssign},
 		{"tidying", testTidy},
 	}
 	for _, tt := range tests {
