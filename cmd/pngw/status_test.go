@@ -14,7 +14,7 @@ func TestEnrolmentText(t *testing.T) {
 		"as gw at old:1":      {State: step0.StateEnrolled, Gateway: "gw", Enrolled: "old:1", Server: "old:1"},
 		"pending at new:1":    {State: step0.StatePending, Server: "new:1"},
 		"refused: the reason": {State: step0.StateRefused, Detail: "the reason"},
-		"as gw at old:1; to move: pending at new:1, waiting": {State: step0.StatePending, Gateway: "gw", Enrolled: "old:1", Server: "new:1", Detail: "waiting"},
+		"as gw at old:1; to move: pending at new:1: waiting": {State: step0.StatePending, Gateway: "gw", Enrolled: "old:1", Server: "new:1", Detail: "waiting"},
 		"as gw at old:1; to move: refused: the reason":       {State: step0.StateRefused, Gateway: "gw", Enrolled: "old:1", Server: "old:1", Detail: "the reason"},
 	} {
 		if got := enrolmentText(api.Enrolment{Status: s}); got != want {
