@@ -133,8 +133,6 @@ func ask(kind byte, r *Reader, w *Writer) {
 	}
 }
 
-const kinds = "uibtam?0"
-
 // FuzzReader compares with a codec that others wrote: what a Reader takes is well
 // formed, deterministic, and means the same to it.
 func FuzzReader(f *testing.F) {
