@@ -243,11 +243,12 @@ func (g *guest) setClock() {
 	g.sh("date -s @%d && SUBSYSTEM=ntp ACTION=stratum hotplug", time.Now().Unix())
 }
 
-// resident is the agent's memory in kB: now, and the most it ever was.
-func (g *guest) resident() (now, most int) {
+// resident is the agent's memory in kB: now, what of that is its own and not pages of
+// the program's file, and the most it ever was.
+func (g *guest) resident() (now, own, most int) {
 	g.t.Helper()
-	kB := inKB(g.sh("grep -h -e VmRSS -e VmHWM /proc/$(pidof pngw)/status"))
-	return kB["VmRSS"], kB["VmHWM"]
+	kB := inKB(g.sh("grep -h -e VmRSS -e RssAnon -e VmHWM /proc/$(pidof pngw)/status"))
+	return kB["VmRSS"], kB["RssAnon"], kB["VmHWM"]
 }
 
 // watched types a command and returns the last line that it prints, its memory's

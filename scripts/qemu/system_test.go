@@ -42,8 +42,8 @@ func testSystem(t *testing.T, b *board) {
 	h.pne("pump-1", h.overMQTT()...)
 	g.until("pngw discovered | grep meter-1")
 	g.until("pngw discovered | grep pump-1")
-	now, _ := g.resident()
-	t.Logf("idle: %d kB resident", now)
+	now, own, _ := g.resident()
+	t.Logf("idle: %d kB resident, of those %d its own", now, own)
 
 	// It runs as the package's init script has told procd.
 	g.sh("cat /proc/$(pidof pngw)/environ | tr '\\0' '\\n' >/tmp/as; cat /proc/$(pidof pngw)/status >>/tmp/as")
@@ -172,14 +172,14 @@ func many(t *testing.T, h *host, g *guest) {
 		names = append(names, fmt.Sprintf("c-%d", i))
 		h.pne(names[i], h.overMQTT()...)
 	}
-	idle, _ := g.resident()
+	idle, _, _ := g.resident()
 	start := time.Now()
 	last, peak, own := g.watched("%s --wait 5m %s", provision, strings.Join(names, " "))
 	if want := fmt.Sprintf("%d of %d delivered", crowd, crowd); last != want {
 		t.Errorf("got %q, want %q", last, want)
 	}
-	_, most := g.resident()
-	t.Logf("%d devices in %.0f s: from %d kB resident to %d kB at most", crowd, time.Since(start).Seconds(), idle, most)
+	_, ours, most := g.resident()
+	t.Logf("%d devices in %.0f s: from %d kB resident to %d kB at most, %d of its own in the end", crowd, time.Since(start).Seconds(), idle, most, ours)
 	if most > 24<<10 {
 		t.Errorf("%d kB resident: too much for a router with 64 MB", most)
 	}
