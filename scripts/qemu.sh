@@ -9,6 +9,7 @@
 #   scripts/qemu.sh openwrt    the package on OpenWrt itself: OPENWRT_IMAGE is an image
 #                              of its own that you have downloaded, see docs/testing.md
 #   scripts/qemu.sh powercut   routers without power at random moments, ROUNDS times
+#   scripts/qemu.sh daily      system and powercut, side by side
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -46,6 +47,7 @@ openwrt)
 	systems '^TestOpenWrt$'
 	;;
 powercut) systems '^TestPowerCut$' ;;
+daily) systems '^Test(Malta|Virt|OpenWrtStandIn|FlashWear|PowerCut)$' ;;
 all)
 	scripts/qemu-user.sh
 	scripts/qemu-usb.sh
