@@ -39,7 +39,10 @@ func TestSuccess(t *testing.T) {
 		t.Errorf("the PNE is %s's in epoch %d, want alice's in epoch %d", p.Owner, p.Epoch, r.epoch(1))
 	}
 	last := r.events()[len(r.events())-1]
-	want := server.Event{Seq: last.Seq, Time: r.clock.Now(), Kind: server.EventAssigned, User: "alice", Entity: "pne-1", Gateway: "gw-1", Epoch: r.epoch(1), Source: "127.0.0.1"}
+	if last.MAC == (server.Tag{}) {
+		t.Error("audit: the event has no MAC")
+	}
+	want := server.Event{Seq: last.Seq, MAC: last.MAC, Time: r.clock.Now(), Kind: server.EventAssigned, User: "alice", Entity: "pne-1", Gateway: "gw-1", Epoch: r.epoch(1), Source: "127.0.0.1"}
 	if last != want {
 		t.Errorf("audit: got %+v, want %+v", last, want)
 	}

@@ -66,6 +66,7 @@ type Event struct {
 	Epoch   cpns.Epoch     `json:"epoch,omitempty"`
 	Source  string         `json:"source"` // the address that the gateway came from, or "operator NAME"
 	Detail  string         `json:"detail,omitempty"`
+	MAC     Tag            `json:"-"` // see auditkey.go; zero where an older program wrote it
 }
 
 // AuditKept is how long the audit log keeps an event, and AuditRows how many events

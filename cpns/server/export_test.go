@@ -30,6 +30,10 @@ func (s *Server) OnOpen(f func(column string)) {
 
 func (s *Server) Prune(ctx context.Context) error { return s.prune(ctx) }
 
+func (s *Server) Seal(ctx context.Context) error { return s.sealEvents(ctx) }
+
+func (s *Server) SetSealing(every time.Duration, rows int) { s.sealEvery, s.sealRows = every, rows }
+
 func (s *Server) CountReplicas(ctx context.Context) error { return s.countReplicas(ctx) }
 
 // SetPassed sets how much time has passed since the server was made.

@@ -27,7 +27,7 @@ func NewOperator(ctx context.Context, store Store, key *MasterKey, name string) 
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{store: store, vault: v, name: name, now: clockOf(store)}, nil
+	return &Operator{store: signingStore{store, v}, vault: v, name: name, now: clockOf(store)}, nil
 }
 
 // event is an audit event of the operator's.

@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 )
 
 const (
 	pruneEvery = time.Minute
-	pruneAtOne = 5000 // events in one transaction: gateways wait for its end
+	pruneAtOne = 10 // seals in one transaction with their events: gateways wait for its end
 )
 
 // pruneUntil removes what has had its time from the store, once a minute.
@@ -54,13 +56,70 @@ func (s *Server) prune(ctx context.Context) error {
 		}
 	}
 	for {
-		removed := 0
+		more := false
 		err := s.store.Tidy(ctx, func(tx Tx) (err error) {
-			removed, err = tx.PruneEvents(old, s.auditRows, pruneAtOne)
+			more, err = s.pruneEvents(tx, old)
 			return err
 		})
-		if err != nil || removed < pruneAtOne {
+		if err != nil || !more {
 			return err
 		}
 	}
+}
+
+// pruneEvents removes the events under the first seals, where they are older than that
+// or there are too many, with the seals. An anchor stays, which the next seal follows.
+// It says whether there may be more.
+func (s *Server) pruneEvents(tx Tx, old time.Time) (bool, error) {
+	k, err := s.vault.findAuditKey(tx)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	last, err := lastSeal(tx)
+	if err != nil {
+		return false, err
+	}
+	from, err := anchorOf(tx)
+	if err != nil {
+		return false, err
+	}
+	before := from.seal()
+	seals, err := tx.SealsAfter(before.Number, pruneAtOne)
+	if err != nil {
+		return false, err
+	}
+	removed := 0
+	for _, seal := range seals {
+		many := last.Total-before.Total > int64(s.auditRows)
+		if !many && !seal.Time.Before(old) || seal.Number == last.Number {
+			break
+		}
+		entries, err := seal.entries()
+		if err != nil {
+			return false, fmt.Errorf("seal %d of the audit log: %w", seal.Number, err)
+		}
+		seqs := make([]int64, len(entries))
+		for n, e := range entries {
+			seqs[n] = e.seq
+		}
+		if err := tx.RemoveEvents(seqs); err != nil {
+			return false, err
+		}
+		if err := tx.RemoveSeal(seal.Number); err != nil {
+			return false, err
+		}
+		removed++
+		before = seal
+	}
+	if removed == 0 {
+		return false, nil
+	}
+	text, err := k.anchorAt(&before)
+	if err != nil {
+		return false, err
+	}
+	return removed == len(seals), tx.SetSetting(anchorSetting, text)
 }

@@ -31,14 +31,12 @@ func TestPrune(t *testing.T) {
 	r := newRig(t)
 	begin := r.clock.Now()
 	r.steady()
-	must(t, r.store.Update(t.Context(), func(tx server.Tx) error {
-		return tx.AddEvent(server.Event{Time: r.clock.Now().Add(time.Minute - server.AuditKept), Kind: server.EventAssigned, Source: "old"})
-	}))
 	r.fail("gw-1", "alice", 3)
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
 	first := r.request("alice", "pne-2")
 	r.wantStatus("gw-1", first, cpns.Success)
 	_, _, all := r.kept("alice")
+	must(t, r.server.Seal(t.Context()))
 	wantKept := func(when string, failures, claims, events int) {
 		t.Helper()
 		must(t, r.server.Prune(t.Context()))
@@ -56,6 +54,7 @@ func TestPrune(t *testing.T) {
 	r.clock.advance(jump)
 	wantKept("ten years ahead", 3, 2, all)
 	r.wantStatus("gw-1", r.request("alice", "pne-2"), cpns.Success)
+	must(t, r.server.Seal(t.Context()))
 	wantKept("and after a request", 3, 2, all+1)
 	if err := r.store.View(t.Context(), func(tx server.Tx) error {
 		_, err := tx.AssignmentByRandom(&first.RandPNGW)
@@ -68,9 +67,13 @@ func TestPrune(t *testing.T) {
 
 	// An hour of going on evenly, and what is old goes.
 	r.steady()
-	wantKept("an hour later", 0, 2, all)
+	wantKept("an hour later", 0, 2, all+1)
 	r.clock.advance(24 * time.Hour)
-	wantKept("a day later", 0, 0, all)
+	wantKept("a day later", 0, 0, all+1)
+	r.clock.advance(server.AuditKept - 25*time.Hour - time.Minute)
+	wantKept("while the events are not too old", 0, 0, all+1)
+	r.clock.advance(2 * time.Minute)
+	wantKept("when all but the last are", 0, 0, 1)
 }
 
 // The audit log has a bound, whatever the clock says; the newest events stay.
@@ -83,6 +86,12 @@ func TestAuditRows(t *testing.T) {
 	}
 	before := r.events()
 	must(t, r.server.Prune(t.Context()))
+	if after := r.events(); len(after) != len(before) {
+		t.Errorf("%d of %d events are left, and none of them was sealed", len(after), len(before))
+	}
+	r.server.SetSealing(0, 1)
+	must(t, r.server.Seal(t.Context()))
+	must(t, r.server.Prune(t.Context()))
 	after := r.events()
 	if len(after) != most || after[0] != before[len(before)-most] {
 		t.Errorf("%d of %d events are left, want the last %d", len(after), len(before), most)
@@ -94,6 +103,7 @@ func TestServePrunes(t *testing.T) {
 	r := newRig(t)
 	r.server.SetAuditRows(1)
 	r.server.SetPruneEvery(5 * time.Millisecond)
+	r.server.SetSealing(5*time.Millisecond, 1)
 	if len(r.events()) < 2 {
 		t.Fatal("nothing to prune")
 	}

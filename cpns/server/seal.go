@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -51,6 +52,7 @@ var (
 	columnCredential   = column{"credentials", "hash"}
 	columnAnswer       = column{"answers", "answer"}
 	columnKeyCheck     = column{"settings", "value"}
+	columnAuditKey     = column{"settings", "value"}
 )
 
 // A vault seals what the store keeps, by XChaCha20-Poly1305 under a key derived
@@ -66,7 +68,8 @@ type vault struct {
 	requestKey []byte // of requestTag
 	psk1Key    []byte // of psk1Tag
 	rand       io.Reader
-	opened     func(column) // told of every open; nil outside of tests
+	audit      atomic.Pointer[auditKey] // once it was found in the store
+	opened     func(column)             // told of every open; nil outside of tests
 }
 
 func newVault(key *MasterKey, rand io.Reader) (*vault, error) {
@@ -134,6 +137,14 @@ func appendFields(b []byte, fields ...string) []byte {
 // A Tag recognises what was seen before. It is keyed, because it is stored in the
 // clear.
 type Tag [sha256.Size]byte
+
+// Bytes is the tag as it is kept where there may be none: a zero one is empty.
+func (t Tag) Bytes() []byte {
+	if t == (Tag{}) {
+		return []byte{}
+	}
+	return t[:]
+}
 
 func tagOf(key, content []byte) Tag {
 	mac := hmac.New(sha256.New, key)

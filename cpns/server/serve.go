@@ -50,6 +50,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 	var wg sync.WaitGroup
 	wg.Go(func() { s.pruneUntil(ctx) })
 	wg.Go(func() { s.countUntil(ctx) })
+	wg.Go(func() { s.sealUntil(ctx) })
 	if s.ticketSecret != nil {
 		wg.Go(func() { s.rotateTickets(ctx, tlsConf) })
 	}

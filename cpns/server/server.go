@@ -123,6 +123,9 @@ type Server struct {
 
 	pruneEvery time.Duration
 	auditRows  int
+	sealEvery  time.Duration
+	sealRows   int
+	headAt     time.Duration // when the head of the audit log was logged last, by passed
 
 	proxyProtocol, forwarders proxies
 
@@ -190,7 +193,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := &boundStore{Store: c.Store, check: v.verifyKeyCheck}
+	store := &boundStore{Store: signingStore{c.Store, v}, check: v.bound}
 	if err := store.bind(ctx); err != nil && !errors.Is(err, ErrUnavailable) {
 		return nil, err
 	}
@@ -213,6 +216,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 
 		passed:     func() time.Duration { return time.Since(made) },
 		pruneEvery: pruneEvery,
+		sealEvery:  sealEvery,
+		sealRows:   sealRows,
 		auditRows:  AuditRows,
 
 		bsf:          c.BSF,
@@ -273,5 +278,10 @@ func Initialize(ctx context.Context, store Store, key *MasterKey) error {
 	if err != nil {
 		return err
 	}
-	return store.Update(ctx, v.addKeyCheck)
+	return store.Update(ctx, func(tx Tx) error {
+		if _, err := v.addAuditKey(tx); err != nil {
+			return err
+		}
+		return v.addKeyCheck(tx)
+	})
 }

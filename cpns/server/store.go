@@ -70,6 +70,7 @@ type Tx interface {
 	Claims
 	Failures
 	Events
+	Seals
 	Replicas
 	Bulk
 }
@@ -344,9 +345,18 @@ type Events interface {
 	AddEvent(Event) error // gives it the next Seq
 	// EventsAfter are those after the one of the number seq, from since on.
 	EventsAfter(seq int64, since time.Time, limit int) ([]Event, error)
-	// PruneEvents removes those before a time, and the oldest where there are
-	// more than keep; at most most of them. It says how many.
-	PruneEvents(before time.Time, keep, most int) (int, error)
+	// EventsAt are those of some numbers, as many as there are, in their order.
+	EventsAt(seqs []int64) ([]Event, error)
+	RemoveEvents(seqs []int64) error
+}
+
+// Seals are those of the audit log, by their numbers.
+type Seals interface {
+	// LastSeal fails with ErrNotFound where there is none.
+	LastSeal() (Seal, error)
+	SealsAfter(number int64, limit int) ([]Seal, error)
+	AddSeal(Seal) error
+	RemoveSeal(number int64) error
 }
 
 // Replicas are the servers that answer from the store.

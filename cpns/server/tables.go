@@ -46,7 +46,8 @@ var Tables = []*Table{
 	table("failures", 3, "user_id:t gateway:t request_tag:b at:i", ""),
 	table("credentials", 1, "id:t name:t kind:t role:t hash:b created:i ends:i used:i", "hash"),
 	table("answers", 2, "caller:t key:t request_tag:b answer:b at:i", "answer"),
-	table("events", 1, "seq:i at:i kind:t user_id:t entity:t gateway:t epoch:i source:t detail:t", ""),
+	table("events", 1, "seq:i at:i kind:t user_id:t entity:t gateway:t epoch:i source:t detail:t mac:b?", ""),
+	table("seals", 1, "number:i at:i upto:i total:i entries:b mac:b", ""),
 }
 
 // noTime is how a time that is none lies in a column.
@@ -92,8 +93,9 @@ func (t *Table) text(r Row, name string) string { s, _ := t.column(r, name).(str
 // secretOf is what lies sealed in a row, nil for nothing, and where.
 func (t *Table) secretOf(r Row) (c column, row string, sealed Sealed) {
 	if t.Name == "settings" {
-		if t.text(r, "name") == keyCheckSetting {
-			return columnKeyCheck, keyCheckSetting, t.column(r, "value").([]byte)
+		switch name := t.text(r, "name"); name {
+		case keyCheckSetting, auditKeySetting: // the column is the same
+			return columnKeyCheck, name, t.column(r, "value").([]byte)
 		}
 		return c, "", nil
 	}

@@ -249,37 +249,61 @@ func (t *tx) PruneFailures(before time.Time) error {
 
 // Events.
 
+const eventColumns = "SELECT seq, at, kind, user_id, entity, gateway, epoch, source, detail, mac FROM events "
+
 func scanEvent(scan func(...any) error) (e server.Event, err error) {
 	var at int64
-	err = scan(&e.Seq, &at, &e.Kind, &e.User, &e.Entity, &e.Gateway, &e.Epoch, &e.Source, &e.Detail)
-	e.Time = timeOf(at)
+	var mac []byte
+	err = scan(&e.Seq, &at, &e.Kind, &e.User, &e.Entity, &e.Gateway, &e.Epoch, &e.Source, &e.Detail, &mac)
+	e.Time, e.MAC = timeOf(at), bytes32(mac)
 	return e, err
 }
 
 func (t *tx) AddEvent(e server.Event) error {
-	_, err := t.exec("INSERT INTO events (at, kind, user_id, entity, gateway, epoch, source, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-		millis(e.Time), string(e.Kind), string(e.User), string(e.Entity), string(e.Gateway), int64(e.Epoch), text(e.Source), text(e.Detail))
+	_, err := t.exec("INSERT INTO events (at, kind, user_id, entity, gateway, epoch, source, detail, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+		millis(e.Time), string(e.Kind), string(e.User), string(e.Entity), string(e.Gateway), int64(e.Epoch), text(e.Source), text(e.Detail), e.MAC.Bytes())
 	return err
 }
 
 func (t *tx) EventsAfter(seq int64, since time.Time, limit int) ([]server.Event, error) {
-	return list(t, scanEvent, `SELECT seq, at, kind, user_id, entity, gateway, epoch, source, detail FROM events
-		WHERE seq > $1 AND at >= $2 ORDER BY seq LIMIT $3`, seq, millis(since), limit)
+	return list(t, scanEvent, eventColumns+"WHERE seq > $1 AND at >= $2 ORDER BY seq LIMIT $3", seq, millis(since), limit)
 }
 
-func (t *tx) PruneEvents(before time.Time, keep, most int) (int, error) {
-	// The numbers have gaps, of transactions that were run again: only where their
-	// range is wider than keep are rows counted.
-	many, err := t.exec(`DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq <=
-			CASE WHEN (SELECT max(seq) - min(seq) FROM events) < $1 THEN -1
-			ELSE (SELECT seq FROM events ORDER BY seq DESC OFFSET $1 LIMIT 1) END
-		ORDER BY seq LIMIT $2)`, int64(keep), int64(most))
-	if err != nil || int(many) == most {
-		return int(many), err
-	}
-	old, err := t.exec("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < $1 ORDER BY at LIMIT $2)",
-		millis(before), int64(most)-many)
-	return int(many + old), err
+func (t *tx) EventsAt(seqs []int64) ([]server.Event, error) {
+	return list(t, scanEvent, eventColumns+"WHERE seq = ANY($1) ORDER BY seq", seqs)
+}
+
+func (t *tx) RemoveEvents(seqs []int64) error {
+	_, err := t.exec("DELETE FROM events WHERE seq = ANY($1)", seqs)
+	return err
+}
+
+// Seals.
+
+const sealColumns = "SELECT number, at, upto, total, entries, mac FROM seals "
+
+func scanSeal(scan func(...any) error) (s server.Seal, err error) {
+	var at int64
+	err = scan(&s.Number, &at, &s.Upto, &s.Total, &s.Entries, &s.MAC)
+	s.Time = timeOf(at)
+	return s, err
+}
+
+func (t *tx) LastSeal() (server.Seal, error) {
+	return get(t, scanSeal, sealColumns+"ORDER BY number DESC LIMIT 1")
+}
+
+func (t *tx) SealsAfter(number int64, limit int) ([]server.Seal, error) {
+	return list(t, scanSeal, sealColumns+"WHERE number > $1 ORDER BY number LIMIT $2", number, limit)
+}
+
+func (t *tx) AddSeal(s server.Seal) error {
+	return t.insert("INSERT INTO seals (number, at, upto, total, entries, mac) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+		s.Number, millis(s.Time), s.Upto, s.Total, bytea(s.Entries), bytea(s.MAC))
+}
+
+func (t *tx) RemoveSeal(number int64) error {
+	return t.change("DELETE FROM seals WHERE number = $1", number)
 }
 
 // Replicas.

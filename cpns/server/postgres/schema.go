@@ -183,6 +183,17 @@ CREATE INDEX answers_by_time ON answers (at);
 `, `
 ALTER TABLE users ADD COLUMN disabled boolean NOT NULL DEFAULT false;
 ALTER TABLE users ADD COLUMN seen bigint NOT NULL DEFAULT -62135596800000; -- time.Time{}
+`, `
+ALTER TABLE events ADD COLUMN mac bytea NOT NULL DEFAULT '';
+
+CREATE TABLE seals (
+	number  bigint PRIMARY KEY,
+	at      bigint NOT NULL,
+	upto    bigint NOT NULL,
+	total   bigint NOT NULL,
+	entries bytea NOT NULL,
+	mac     bytea NOT NULL
+);
 `}
 
 // ErrNoTables says that a database has no tables of a CPNS Server.

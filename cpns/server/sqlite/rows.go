@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -236,6 +237,8 @@ func (t *tx) PruneFailures(before time.Time) error {
 
 // Events.
 
+const eventColumns = "SELECT seq, at, kind, user_id, entity, gateway, epoch, source, detail, mac FROM events "
+
 func scanEvent(r *row) server.Event {
 	return server.Event{
 		Seq:     r.int(),
@@ -247,31 +250,55 @@ func scanEvent(r *row) server.Event {
 		Epoch:   cpns.Epoch(r.int()),
 		Source:  r.text(),
 		Detail:  r.text(),
+		MAC:     r.bytes32(),
 	}
 }
 
 func (t *tx) AddEvent(e server.Event) error {
-	_, err := t.exec("INSERT INTO events (at, kind, user_id, entity, gateway, epoch, source, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		e.Time, string(e.Kind), string(e.User), string(e.Entity), string(e.Gateway), int64(e.Epoch), e.Source, e.Detail)
+	_, err := t.exec("INSERT INTO events (at, kind, user_id, entity, gateway, epoch, source, detail, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		e.Time, string(e.Kind), string(e.User), string(e.Entity), string(e.Gateway), int64(e.Epoch), e.Source, e.Detail, e.MAC.Bytes())
 	return err
 }
 
 func (t *tx) EventsAfter(seq int64, since time.Time, limit int) ([]server.Event, error) {
-	return list(t, scanEvent, `SELECT seq, at, kind, user_id, entity, gateway, epoch, source, detail FROM events
-		WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?`, seq, since, int64(limit))
+	return list(t, scanEvent, eventColumns+"WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?", seq, since, int64(limit))
 }
 
-func (t *tx) PruneEvents(before time.Time, keep, most int) (int, error) {
-	// The numbers have no gaps but what was removed, so that those of keep rows
-	// are enough.
-	many, err := t.exec("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq <= (SELECT max(seq) FROM events) - ? ORDER BY seq LIMIT ?)",
-		int64(keep), int64(most))
-	if err != nil || int(many) == most {
-		return int(many), err
-	}
-	old, err := t.exec("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? ORDER BY at LIMIT ?)",
-		before, int64(most)-many)
-	return int(many + old), err
+// array is a list of numbers as one parameter.
+func array(numbers []int64) string { return strings.ReplaceAll(fmt.Sprint(numbers), " ", ",") }
+
+func (t *tx) EventsAt(seqs []int64) ([]server.Event, error) {
+	return list(t, scanEvent, eventColumns+"WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq", array(seqs))
+}
+
+func (t *tx) RemoveEvents(seqs []int64) error {
+	_, err := t.exec("DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?))", array(seqs))
+	return err
+}
+
+// Seals.
+
+const sealColumns = "SELECT number, at, upto, total, entries, mac FROM seals "
+
+func scanSeal(r *row) server.Seal {
+	return server.Seal{Number: r.int(), Time: r.time(), Upto: r.int(), Total: r.int(), Entries: r.blob(), MAC: r.blob()}
+}
+
+func (t *tx) LastSeal() (server.Seal, error) {
+	return get(t, scanSeal, sealColumns+"ORDER BY number DESC LIMIT 1")
+}
+
+func (t *tx) SealsAfter(number int64, limit int) ([]server.Seal, error) {
+	return list(t, scanSeal, sealColumns+"WHERE number > ? ORDER BY number LIMIT ?", number, int64(limit))
+}
+
+func (t *tx) AddSeal(s server.Seal) error {
+	return t.insert("INSERT INTO seals (number, at, upto, total, entries, mac) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		s.Number, s.Time, s.Upto, s.Total, s.Entries, s.MAC)
+}
+
+func (t *tx) RemoveSeal(number int64) error {
+	return t.change("DELETE FROM seals WHERE number = ?", number)
 }
 
 // Replicas.

@@ -167,6 +167,17 @@ CREATE INDEX answers_by_time ON answers (at);
 `, `
 ALTER TABLE users ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN seen INTEGER NOT NULL DEFAULT -62135596800000; -- time.Time{}
+`, `
+ALTER TABLE events ADD COLUMN mac BLOB NOT NULL DEFAULT x'';
+
+CREATE TABLE seals (
+	number  INTEGER PRIMARY KEY,
+	at      INTEGER NOT NULL,
+	upto    INTEGER NOT NULL,
+	total   INTEGER NOT NULL,
+	entries BLOB NOT NULL,
+	mac     BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 `}
 
 // check refuses a database that is not a CPNS Server's, or a newer one's. A new

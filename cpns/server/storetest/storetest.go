@@ -45,6 +45,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"claims", testClaims},
 		{"failures", testFailures},
 		{"events", testEvents},
+		{"seals", testSeals},
 		{"replicas", testReplicas},
 		{"credentials", testCredentials},
 		{"answers", testAnswers},
@@ -557,7 +558,7 @@ func testEvents(t *testing.T, r Rig) {
 	for n := range 5 {
 		events = append(events, server.Event{
 			Time: start.Add(time.Duration(n) * time.Minute), Kind: server.EventAssigned, User: "alice", Entity: "pne",
-			Gateway: "gw", Epoch: cpns.Epoch(n), Source: "192.0.2.1", Detail: fmt.Sprint("number ", n),
+			Gateway: "gw", Epoch: cpns.Epoch(n), Source: "192.0.2.1", Detail: fmt.Sprint("number ", n), MAC: server.Tag{byte(n), 31: 1},
 		})
 	}
 	events[2] = server.Event{Time: events[2].Time, Kind: server.EventUserAdded, Source: "operator root"}
@@ -578,25 +579,47 @@ func testEvents(t *testing.T, r Rig) {
 		want(t, "since a time", eventsSince(t, tx, events[2].Time), nil, events[2:4])
 		return nil
 	})
-	prune := func(before time.Time, keep, most, wanted int) {
-		t.Helper()
-		update(t, r.Store, func(tx server.Tx) error {
-			got, err := tx.PruneEvents(before, keep, most)
-			want(t, "removed", got, err, wanted)
-			return nil
-		})
-	}
-	prune(time.Time{}, 5, 100, 0)
-	prune(events[1].Time, 5, 1, 1) // one of the two that are too old
-	prune(events[1].Time, 5, 100, 1)
 	view(t, r.Store, func(tx server.Tx) error {
-		want(t, "those that are not too old", eventsSince(t, tx, time.Time{}), nil, events[1:4])
+		got, err := tx.EventsAt([]int64{4, 99, 2})
+		want(t, "by number", got, err, []server.Event{events[1], events[3]})
+		got, err = tx.EventsAt(nil)
+		want(t, "by no number", got, err, nil)
 		return nil
 	})
-	prune(time.Time{}, 2, 1, 1)
-	prune(time.Time{}, 2, 100, 0)
+	update(t, r.Store, func(tx server.Tx) error { return tx.RemoveEvents([]int64{1, 3, 77}) })
 	view(t, r.Store, func(tx server.Tx) error {
-		want(t, "those that are not too many", eventsSince(t, tx, time.Time{}), nil, events[2:4])
+		want(t, "what is left", eventsSince(t, tx, time.Time{}), nil, []server.Event{events[1], events[3], events[4]})
+		return nil
+	})
+}
+
+func testSeals(t *testing.T, r Rig) {
+	var seals []server.Seal
+	for n := range int64(4) {
+		seals = append(seals, server.Seal{Number: n + 1, Time: start.Add(time.Duration(n) * time.Second), Upto: 10 * n, Total: 9 * n, Entries: []byte{byte(n), 0}, MAC: []byte{0, byte(n)}})
+	}
+	update(t, r.Store, func(tx server.Tx) error {
+		_, err := tx.LastSeal()
+		wantErr(t, "the last of none", err, server.ErrNotFound)
+		for _, s := range seals {
+			if err := tx.AddSeal(s); err != nil {
+				return err
+			}
+		}
+		wantErr(t, "adding again", tx.AddSeal(seals[2]), server.ErrExists)
+		return nil
+	})
+	update(t, r.Store, func(tx server.Tx) error {
+		last, err := tx.LastSeal()
+		want(t, "the last", last, err, seals[3])
+		some, err := tx.SealsAfter(1, 2)
+		want(t, "some", some, err, seals[1:3])
+		wantErr(t, "removing what is not there", tx.RemoveSeal(5), server.ErrNotFound)
+		return tx.RemoveSeal(1)
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		left, err := tx.SealsAfter(0, 9)
+		want(t, "what is left", left, err, seals[1:])
 		return nil
 	})
 }

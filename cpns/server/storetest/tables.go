@@ -25,6 +25,7 @@ func fill(tx server.Tx) error {
 		tx.AddFailure(server.Failure{User: "alice", Gateway: "gw", RequestTag: server.Tag{1}, Time: start}), tx.AddFailure(server.Failure{User: "alice", Gateway: "gw", RequestTag: server.Tag{2}, Time: start}))
 	err = errors.Join(err, tx.AddCredential(credential("c1", "bob")), tx.AddCredential(credential("c2", "alice")),
 		tx.AddAnswer(server.Answer{Caller: "c1", Key: "k", Answer: server.Sealed{4}, Created: start}), tx.AddAnswer(server.Answer{Caller: "c1", Key: "k2", Answer: server.Sealed{5}, Created: start}))
+	err = errors.Join(err, tx.AddSeal(server.Seal{Number: 1, Time: start, Upto: 5, Total: 5, Entries: []byte{1}, MAC: []byte{2}}))
 	for n := range 5 {
 		err = errors.Join(err, tx.AddEvent(server.Event{Time: start, Kind: server.EventAssigned, Detail: fmt.Sprint(n)}))
 	}
