@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
-	"os/user"
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
@@ -51,12 +48,4 @@ func inOperatorsFolder(ctx context.Context, p place, f func(dataFolder, *server.
 		}
 		return f(d, op)
 	})
-}
-
-// operatorName is the name that the audit log shows.
-func operatorName() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return fmt.Sprintf("uid %d", os.Getuid())
 }

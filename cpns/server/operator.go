@@ -30,6 +30,9 @@ func NewOperator(ctx context.Context, store Store, key *MasterKey, name string) 
 	return &Operator{store: signingStore{store, v}, vault: v, name: name, now: clockOf(store)}, nil
 }
 
+// Now is the time by which the store goes.
+func (o *Operator) Now() time.Time { return o.now() }
+
 // event is an audit event of the operator's.
 func (o *Operator) event(e Event) Event {
 	e.Time = o.now()

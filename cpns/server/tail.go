@@ -50,6 +50,8 @@ func (t *tail) read(tx Events, now time.Time, limit int) ([]Event, error) {
 	return append(late, fresh...), nil
 }
 
+func (t *tail) clone() tail { return tail{t.upto, slices.Clone(t.missing)} }
+
 func (t *tail) readLate(tx Events, now time.Time) ([]Event, error) {
 	if len(t.missing) == 0 {
 		return nil, nil
