@@ -98,8 +98,39 @@ func (s signingStore) Update(ctx context.Context, f func(Tx) error) error {
 	return s.Store.Update(ctx, s.signed(f))
 }
 
-func (s signingStore) Assign(ctx context.Context, f func(Tx) error) error {
-	return s.Store.Assign(ctx, s.signed(f))
+// Assign signs the event of the outcome.
+func (s signingStore) Assign(ctx context.Context, q *Inquiry, decide func(*Findings) (*Outcome, error)) error {
+	k, err := s.key(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Store.Assign(ctx, q, func(f *Findings) (*Outcome, error) {
+		o, err := decide(f)
+		if err == nil && o.Event != nil {
+			signed := *o
+			e := k.sign(*o.Event)
+			signed.Event = &e
+			o = &signed
+		}
+		return o, err
+	})
+}
+
+// key is the store's, which gets one where an older program made it.
+func (s signingStore) key(ctx context.Context) (*auditKey, error) {
+	if k := s.vault.audit.Load(); k != nil {
+		return k, nil
+	}
+	var k *auditKey
+	err := s.Store.Update(ctx, func(tx Tx) (err error) {
+		k, err = (&signingTx{Tx: tx, vault: s.vault}).key()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("finding the key of the audit log: %w", err)
+	}
+	s.vault.audit.Store(k)
+	return k, nil
 }
 
 func (s signingStore) Tidy(ctx context.Context, f func(Tx) error) error {
@@ -131,16 +162,21 @@ func (t *signingTx) key() (*auditKey, error) {
 	return k, err
 }
 
-// AddEvent adds an event as it can be read again from every store.
+// AddEvent adds an event with its MAC.
 func (t *signingTx) AddEvent(e Event) error {
 	k, err := t.key()
 	if err != nil {
 		return fmt.Errorf("adding to the audit log: %w", err)
 	}
+	return t.Tx.AddEvent(k.sign(e))
+}
+
+// sign is the event as it can be read again from every store, with its MAC.
+func (k *auditKey) sign(e Event) Event {
 	e.Time = time.UnixMilli(e.Time.UnixMilli()).UTC()
 	e.Source, e.Detail = storable(e.Source), storable(e.Detail)
 	e.MAC = k.eventMAC(&e)
-	return t.Tx.AddEvent(e)
+	return e
 }
 
 // storable is a text without what some stores cannot keep.
