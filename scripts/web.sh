@@ -1,9 +1,9 @@
 #!/bin/sh
-# The technician's page: holds what pngw embeds against its sources, and tries it in a
+# The pages for browsers: holds what is embedded against its sources, and tries them in a
 # real Chromium against a real gateway, server, broker and devices. Screenshots go to
 # build/out/screenshots.
 #   scripts/web.sh          both
-#   scripts/web.sh build    makes agent/api/page/dist anew out of agent/api/page/web
+#   scripts/web.sh build    makes what is embedded anew out of its sources
 # CHROMIUM names the browser, /usr/bin/chromium if not given.
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ if ! cmp -s scripts/web/package-lock.json "$work/installed"; then
 	npm ci --prefix "$work" --no-audit --no-fund --ignore-scripts >"$work/npm.log" 2>&1 || { cat "$work/npm.log" >&2; exit 1; }
 	cp scripts/web/package-lock.json "$work/installed"
 fi
-export PAGE="$top/agent/api/page"
+export TOP="$top"
 if [ "${1:-}" = build ]; then
 	exec node "$work/build.mjs"
 fi

@@ -61,6 +61,7 @@ var rules = []struct {
 	{"agent/config", []string{"agent/certificate", "cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
 	{"agent/application", []string{"agent", "cpns"}},
 	{"agent/hooks", []string{"agent", "cpns", "golang.org/x/sys/unix"}},
+	{"agent/api/page", []string{"agent/...", "cpns", "transport", "internal/webpage"}},
 	{"agent/api", []string{"agent", "agent/audit", "agent/step0", "agent/hooks", "cpns", "transport"}},
 	{"agent/...", []string{"agent/...", "cpns", "transport"}},
 

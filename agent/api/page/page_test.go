@@ -304,11 +304,11 @@ func TestHeaders(t *testing.T) {
 func TestFiles(t *testing.T) {
 	total := 0
 	for path, f := range files {
-		total += len(f.text)
+		total += len(f.Text)
 		r, _ := http.NewRequest("GET", path, nil)
 		w := &recorder{header: http.Header{}}
-		f.serve(w, r)
-		if len(w.text) <= len(f.text) && len(f.text) > 400 || w.header.Get("Content-Encoding") != "" {
+		f.ServeHTTP(w, r)
+		if len(w.text) <= len(f.Text) && len(f.Text) > 400 || w.header.Get("Content-Encoding") != "" {
 			t.Errorf("%s: %d bytes, %v", path, len(w.text), w.header)
 		}
 		if strings.Contains(w.text, "http://") && !strings.Contains(w.text, "http://www.w3.org/2000/svg") {

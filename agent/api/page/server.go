@@ -12,18 +12,15 @@ import (
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/webpage"
 )
 
 const maxRequest = 256 << 10 // bytes of a request's body
 
-// policy lets the page load from here alone, and run nothing that is not a file of it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-
 func (p *Page) handler() http.Handler {
 	mux := http.NewServeMux()
 	for path, f := range files {
-		mux.HandleFunc("GET "+path, f.serve)
+		mux.Handle("GET "+path, f)
 	}
 	mux.HandleFunc("GET /ca.crt", p.ca)
 	mux.HandleFunc("GET /session", p.session)
@@ -38,19 +35,7 @@ func (p *Page) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { refuse(w, http.StatusNotFound, "there is no such page") })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
-		h := w.Header()
-		for _, pair := range [...][2]string{
-			{"Content-Security-Policy", policy},
-			{"X-Content-Type-Options", "nosniff"},
-			{"X-Frame-Options", "DENY"},
-			{"Referrer-Policy", "no-referrer"},
-			{"Cross-Origin-Opener-Policy", "same-origin"},
-			{"Cross-Origin-Resource-Policy", "same-origin"},
-			{"Permissions-Policy", "camera=(self), microphone=(), geolocation=()"},
-			{"Cache-Control", "no-store"},
-		} {
-			h.Set(pair[0], pair[1])
-		}
+		webpage.SetHeaders(w.Header(), true)
 		switch {
 		case r.Host != p.host():
 			// A name that somebody else's DNS says is this router is not one of the certificate.

@@ -1,11 +1,9 @@
 package page
 
 import (
-	"compress/gzip"
 	_ "embed"
-	"io"
-	"net/http"
-	"strings"
+
+	"cpns.example.net/pngw/internal/webpage"
 )
 
 // The page's files, compressed, as scripts/web/build.mjs makes them out of web/.
@@ -26,34 +24,12 @@ var (
 	icon string
 )
 
-type file struct{ kind, text string }
-
-var files = map[string]file{
-	"/{$}":       {"text/html; charset=utf-8", index},
-	"/app.css":   {"text/css; charset=utf-8", css},
-	"/app.js":    {javascript, app},
-	"/de.js":     {javascript, german},
-	"/argon2.js": {javascript, argon2},
-	"/scan.js":   {javascript, scan},
-	"/icon.svg":  {"image/svg+xml", icon},
-}
-
-const javascript = "text/javascript; charset=utf-8"
-
-// serve answers with a file. Its address has the hash of what it is made of behind a
-// question mark, so that a phone keeps it until it is another.
-func (f file) serve(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", f.kind)
-	if r.URL.RawQuery != "" {
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	}
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		h.Set("Content-Encoding", "gzip")
-		io.WriteString(w, f.text)
-		return
-	}
-	if z, err := gzip.NewReader(strings.NewReader(f.text)); err == nil {
-		io.Copy(w, z)
-	}
+var files = map[string]webpage.File{
+	"/{$}":       {Type: webpage.HTML, Text: index},
+	"/app.css":   {Type: webpage.CSS, Text: css},
+	"/app.js":    {Type: webpage.JavaScript, Text: app},
+	"/de.js":     {Type: webpage.JavaScript, Text: german},
+	"/argon2.js": {Type: webpage.JavaScript, Text: argon2},
+	"/scan.js":   {Type: webpage.JavaScript, Text: scan},
+	"/icon.svg":  {Type: webpage.SVG, Text: icon},
 }

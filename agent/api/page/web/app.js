@@ -1,7 +1,8 @@
 // The technician's page. What it shows is what the gateway says (net.js); what it does is
 // asked of the gateway, which goes on with it alone.
-import { h, fill } from './dom.js';
-import { t, speak, languages } from './text.js';
+import { h, fill, icon } from 'webpage/dom.js';
+import { look, stored } from 'webpage/look.js';
+import { t, speak } from './text.js';
 import { state, onChange, begin } from './net.js';
 import { loginView } from './login.js';
 import { homeView } from './home.js';
@@ -9,7 +10,6 @@ import { devicesView } from './devices.js';
 import { linksView } from './links.js';
 import { tableView } from './table.js';
 import { moreView } from './more.js';
-import { icon } from './dom.js';
 
 const views = {
   home: [homeView, 'M12 3v12m-5-5 5 5 5-5M4 21h16'],
@@ -18,21 +18,6 @@ const views = {
   more: [moreView, 'M4 7h16M4 12h16M4 17h16'],
   table: [tableView],
 };
-
-export const stored = (name, value) => {
-  try {
-    if (value === undefined) return localStorage.getItem(name);
-    localStorage.setItem(name, value);
-  } catch {
-    // a browser that keeps nothing
-  }
-  return value;
-};
-
-export function look(chosen) {
-  if (chosen) document.documentElement.dataset.look = chosen;
-  else delete document.documentElement.dataset.look;
-}
 
 const app = document.getElementById('app');
 let shown; // what is on the screen, {name, update}
@@ -94,4 +79,3 @@ const first = async () => {
   }
 };
 first();
-export { languages };

@@ -1,9 +1,9 @@
 // Reads a label by the camera: by the browser's own detector where it has one, else by a
 // library that is fetched when it is wanted.
-import { h } from './dom.js';
+import { h } from 'webpage/dom.js';
 import { t, sentence } from './text.js';
 import { ask } from './net.js';
-import { open } from './confirm.js';
+import { open } from 'webpage/dialog.js';
 
 async function reader() {
   try {

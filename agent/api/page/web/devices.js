@@ -1,5 +1,5 @@
 // The list of devices, which may be a thousand.
-import { h, fill } from './dom.js';
+import { h, fill } from 'webpage/dom.js';
 import { t, when } from './text.js';
 import { state, list } from './net.js';
 import { take } from './take.js';

@@ -1,10 +1,10 @@
 // What a technician does first: alarms, what is under way, and the devices that say hello.
-import { h, fill } from './dom.js';
+import { h, fill } from 'webpage/dom.js';
 import { t } from './text.js';
 import { state, ask, list } from './net.js';
 import { itemCard, result, good, progress, tag, advice } from './job.js';
 import { take, known } from './take.js';
-import { confirmed } from './confirm.js';
+import { confirmed } from 'webpage/dialog.js';
 import { scan } from './camera.js';
 
 // away are jobs that were put away, mine those that this phone began.

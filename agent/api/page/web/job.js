@@ -1,5 +1,5 @@
 // A job, as the gateway tells it.
-import { h, fill } from './dom.js';
+import { h, fill } from 'webpage/dom.js';
 import { t } from './text.js';
 import { state } from './net.js';
 

@@ -1,5 +1,5 @@
 // The ways to devices and to the server, and how they are.
-import { h, fill } from './dom.js';
+import { h, fill } from 'webpage/dom.js';
 import { t, when } from './text.js';
 import { state } from './net.js';
 

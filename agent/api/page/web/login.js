@@ -1,4 +1,4 @@
-import { h } from './dom.js';
+import { h } from 'webpage/dom.js';
 import { t, span } from './text.js';
 import { state, ask, begin, stretchPIN, watch, changed } from './net.js';
 

@@ -1,10 +1,10 @@
 // Takes in what a table has: a look at each row first, then the job.
-import { h, fill } from './dom.js';
+import { h, fill } from 'webpage/dom.js';
 import { t } from './text.js';
 import { state, ask, hashPassword } from './net.js';
 import { tag, good } from './job.js';
 import { passwordField, start } from './take.js';
-import { stored } from './app.js';
+import { stored } from 'webpage/look.js';
 
 const maxRows = 1024, maxBytes = 180 << 10;
 

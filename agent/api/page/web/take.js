@@ -1,11 +1,11 @@
 // Takes devices in: what the gateway has to be told for that.
-import { h } from './dom.js';
+import { h } from 'webpage/dom.js';
 import { t, sentence } from './text.js';
 import { state, ask, insist, changed, hashPassword, draw, Refused } from './net.js';
-import { open } from './confirm.js';
+import { open } from 'webpage/dialog.js';
 import { scan } from './camera.js';
 import { mine } from './home.js';
-import { stored } from './app.js';
+import { stored } from 'webpage/look.js';
 
 export const known = () => changed('jobs');
 

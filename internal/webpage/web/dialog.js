@@ -1,5 +1,5 @@
 import { h } from './dom.js';
-import { t } from './text.js';
+import { t } from './words.js';
 
 // open shows a dialog, which goes when it is closed.
 export function open(title, ...inside) {
