@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test web demo demo-gba bench fuzz search man cross package release repro size device qemu powercut renewal failover setup clean
+.PHONY: help build test web demo demo-gba bench fuzz search conform man cross package release repro size device qemu powercut renewal failover setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -28,6 +28,9 @@ web: ## the technicians' page in a real browser; screenshots into build/out/scre
 
 search: ## the attacker's search, through STATES states of each scenario (default 200000)
 	@scripts/search.sh
+
+conform: ## each case of the conformance kit on each faulty party, not only its own; a minute
+	@scripts/conform.sh
 
 man: ## the programs' manual pages, into build/out/man
 	@scripts/man.sh

@@ -1,0 +1,8 @@
+#!/bin/sh
+# The conformance kit against itself: every case on every faulty party, to see that each
+# fault is found by the case that is there for it and by no other (docs/conformance.md
+# names the exceptions). Go's tests try each fault on its own case only.
+set -eu
+cd "$(dirname "$0")/.."
+
+go test -count=1 -run TestFaults ./cmd/cpns-conform/internal/againstserver -matrix
