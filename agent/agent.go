@@ -37,7 +37,10 @@ type Agent struct {
 	// Owned by Run's goroutine.
 	pnes      map[cpns.EntityID]*entry
 	writers   writers
-	stopping  bool              // nothing more is begun
+	stopping  bool      // nothing more is begun
+	openUntil time.Time // PNEs that are held get their keys until then
+	active    Activity
+	told      Activity          // to Config.Active
 	faults    map[string]string // records that do not open: name to reason
 	removing  map[string]bool   // of them, those that are being removed
 	found     discovered
@@ -55,6 +58,7 @@ type entry struct {
 	hello    *cpns.Hello // the latest that was heard in its name, nil for none
 	renewal  renewal
 	ended    ended // authentications
+	counts   counts
 	watchers []chan<- news
 }
 
@@ -172,6 +176,7 @@ func (a *Agent) loop(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		a.tellActive()
 		timer.Reset(a.due.wait(time.Now()))
 		select {
 		case call := <-a.calls: // a person waits for it
@@ -254,6 +259,7 @@ func (a *Agent) about(ctx context.Context, id cpns.EntityID, f func(e *entry, en
 // world is the world as it is now, for one step.
 func (a *Agent) world(link string) life.World {
 	w := life.World{Now: time.Now(), Gateway: a.cfg.Gateway, Link: link, Wait: a.wait, Chance: mrand.Uint64(), Reauth: a.cfg.Reauth}
+	w.Open = w.Now.Before(a.openUntil)
 	_, w.ClockSet = a.cfg.Clock.Now()
 	w.Pair = func() *cpns.X25519Pair { return a.x25519.get(w.Now) }
 	rand.Read(w.RandGW[:])
@@ -312,6 +318,7 @@ func (a *Agent) tell(e *entry, n life.News, link string) {
 	id := e.Entity()
 	switch n.Kind {
 	case life.Delivered:
+		a.active.Delivered++
 		a.log.Info("key proved by the device", "entity_id", id, "epoch", n.Epoch, "index", n.Index, "link", link)
 		a.observeNews(EventDelivered, e, n, link)
 	case life.Authenticated:

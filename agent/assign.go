@@ -209,6 +209,7 @@ func (a *Agent) end(id cpns.EntityID) {
 		e.busy = false
 		if e.Empty() {
 			a.due.none(e)
+			a.uncount(e)
 			delete(a.pnes, id)
 		}
 	})
@@ -281,7 +282,7 @@ func (p *assignments) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUK
 			p.a.step(e, life.Abandoned{}, "", func(_ []life.Outgoing, err error) { end(err) })
 			return
 		}
-		ev := life.Assigned{User: p.r.User, Set: t, Reassign: p.r.Reassign}
+		ev := life.Assigned{User: p.r.User, Set: t, Reassign: p.r.Reassign, Hold: p.r.Hold}
 		if p.r.Remember {
 			h := p.r.PasswordHash
 			ev.Remember = &h

@@ -106,6 +106,7 @@ func (a *Agent) forgotten(id cpns.EntityID, e *entry) {
 	delete(a.unwritten, id)
 	if e != nil {
 		a.observe(EventGone, e, e.View().Link)
+		a.uncount(e)
 		e.Wipe()
 		delete(a.pnes, id)
 	}

@@ -58,6 +58,10 @@ type Config struct {
 	// Observe hears of events; nil for nobody. It is called from the goroutine
 	// that serves all PNEs: it must not block, and must not call the Agent.
 	Observe func(Event)
+
+	// Active hears of what is under way, whenever that changes, as Observe does; nil
+	// for nobody.
+	Active func(Activity)
 }
 
 // minReauth bounds how fast the schedule may use sets up.

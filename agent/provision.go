@@ -21,6 +21,7 @@ type ProvisionRequest struct {
 	Entities     []cpns.EntityID // no two the same
 	Remember     bool            // keep PasswordHash, sealed, and renew sets with it as they run out
 	Reassign     bool            // also where a device is under alarm
+	Hold         bool            // devices get their first key in an open Window alone; nobody waits for that
 	Wait         time.Duration   // at most this long for the clock and PSK1, and once more for deliveries
 }
 
@@ -72,6 +73,7 @@ type Result string
 const (
 	ResultDelivered   Result = "delivered"
 	ResultAssigned    Result = "assigned"    // sealed here, not yet delivered
+	ResultHeld        Result = "held"        // sealed here, and kept until a Window is open
 	ResultRefused     Result = "refused"     // by the server
 	ResultUnreachable Result = "unreachable" // the server could not be asked
 	ResultFailed      Result = "failed"      // anything else
@@ -168,6 +170,16 @@ func (p *provision) assigned(ctx context.Context, i int) error {
 	if o.Result != ResultAssigned {
 		p.progress(Step{Entity: o.Entity, Kind: StepFailed, Detail: o.Detail})
 		return nil
+	}
+	if p.r.Hold {
+		v, err := p.a.Show(ctx, o.Entity)
+		if err != nil {
+			return err
+		}
+		if v.Held { // it had a key before where it is not
+			o.Result, o.Detail = ResultHeld, v.Note
+			return nil
+		}
 	}
 	p.wanted[o.Entity] = i
 	return p.offer(ctx, o.Entity)

@@ -74,12 +74,14 @@ func (a *Agent) step(e *entry, ev life.Event, link string, end func([]life.Outgo
 	effects, record := e.Step(ev, a.world(link))
 	if record == nil {
 		a.due.set(e, e.Due())
+		a.count(e)
 		end(a.have(e, effects, link, usedUp), nil)
 		return
 	}
 	a.hold(e)
 	a.writers.begin(func() error { return a.keep(record) }, func(err error) {
 		effects := e.Written(err)
+		a.count(e)
 		a.written(e.Entity(), err)
 		if err != nil {
 			e.tell(news{entity: e.Entity(), unstored: err})

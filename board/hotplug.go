@@ -18,6 +18,7 @@ type Hotplug struct {
 	log      *slog.Logger
 	started  atomic.Bool
 	watchers []watcher
+	buttons  chan press // nil for nobody who listens
 }
 
 // A watcher is woken for the subsystems that it has named.
@@ -47,6 +48,13 @@ func (h *Hotplug) Watch(subsystems ...string) <-chan struct{} {
 	return wake
 }
 
+// listen is where OpenWrt's button events go, which its kernels send in place of input
+// events. Like Watch it must not be called after Run, and it is for one listener.
+func (h *Hotplug) listen() <-chan press {
+	h.buttons = make(chan press, 8)
+	return h.buttons
+}
+
 // Run wakes watchers until ctx ends. It returns nil then, and also where there are
 // no uevents to be had, which it logs. It can be run once.
 func (h *Hotplug) Run(ctx context.Context) error {
@@ -58,7 +66,7 @@ func (h *Hotplug) Run(ctx context.Context) error {
 			close(w.wake)
 		}
 	}()
-	if len(h.watchers) == 0 {
+	if len(h.watchers) == 0 && h.buttons == nil {
 		<-ctx.Done()
 		return nil
 	}
@@ -86,6 +94,9 @@ func (h *Hotplug) Run(ctx context.Context) error {
 }
 
 func (h *Hotplug) wake(e uevent) {
+	if e.subsystem == "button" {
+		h.press(press{e.button, e.action == "pressed"})
+	}
 	for _, w := range h.watchers {
 		if slices.Contains(w.subsystems, e.subsystem) {
 			h.log.Debug("device changed", "action", e.action, "subsystem", e.subsystem, "device", e.device)
@@ -95,6 +106,7 @@ func (h *Hotplug) wake(e uevent) {
 }
 
 func (h *Hotplug) wakeAll() {
+	h.press(press{})
 	for _, w := range h.watchers {
 		w.signal()
 	}
@@ -104,6 +116,23 @@ func (w *watcher) signal() {
 	select {
 	case w.wake <- struct{}{}:
 	default: // it has one to take already
+	}
+}
+
+// press hands a press on. Where the listener is too slow for them all, or the kernel's news
+// was lost, nobody knows what is pressed now, and it is told so.
+func (h *Hotplug) press(p press) {
+	if h.buttons == nil {
+		return
+	}
+	select {
+	case h.buttons <- p:
+	default:
+		select {
+		case <-h.buttons:
+		default: // just taken
+		}
+		h.buttons <- press{} // nobody else sends
 	}
 }
 

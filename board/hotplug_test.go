@@ -20,10 +20,11 @@ func TestParseUevent(t *testing.T) {
 		want      uevent
 		ok        bool
 	}{
-		{"a device", usb, uevent{"add", "usb", "/devices/platform/vhci_hcd.0/usb1/1-1"}, true},
-		{"a line", "remove@/x\x00ACTION=remove\x00DEVPATH=/x\x00SUBSYSTEM=tty\x00", uevent{"remove", "tty", "/x"}, true},
-		{"no last zero", "remove@/x\x00ACTION=remove\x00SUBSYSTEM=tty", uevent{"remove", "tty", ""}, true},
-		{"value with =", "add@/x\x00ACTION=add\x00SUBSYSTEM=a=b\x00", uevent{"add", "a=b", ""}, true},
+		{"a device", usb, uevent{"add", "usb", "/devices/platform/vhci_hcd.0/usb1/1-1", ""}, true},
+		{"a line", "remove@/x\x00ACTION=remove\x00DEVPATH=/x\x00SUBSYSTEM=tty\x00", uevent{"remove", "tty", "/x", ""}, true},
+		{"OpenWrt's button", "pressed@\x00HOME=/\x00PATH=/sbin:/bin:/usr/sbin:/usr/bin\x00SUBSYSTEM=button\x00ACTION=pressed\x00BUTTON=wps\x00SEEN=4\x00SEQNUM=401\x00", uevent{"pressed", "button", "", "wps"}, true},
+		{"no last zero", "remove@/x\x00ACTION=remove\x00SUBSYSTEM=tty", uevent{"remove", "tty", "", ""}, true},
+		{"value with =", "add@/x\x00ACTION=add\x00SUBSYSTEM=a=b\x00", uevent{"add", "a=b", "", ""}, true},
 		{"udev's", "libudev\x00\xfe\xed\xca\xfe\x00ACTION=add\x00SUBSYSTEM=usb\x00", uevent{}, false},
 		{"no subsystem", "add@/x\x00ACTION=add\x00", uevent{}, false},
 		{"no action", "add@/x\x00SUBSYSTEM=usb\x00", uevent{}, false},
@@ -88,12 +89,12 @@ func TestFanOut(t *testing.T) {
 		}
 	}
 	check("nothing", false, false, false)
-	h.wake(uevent{"add", "usb", "/x"})
+	h.wake(uevent{"add", "usb", "/x", ""})
 	check("usb", false, true, true)
-	h.wake(uevent{"add", "block", "/x"})
+	h.wake(uevent{"add", "block", "/x", ""})
 	check("block", false, false, false)
 	for range 1000 { // one wake-up is kept, and stands for all
-		h.wake(uevent{"add", "tty", "/x"})
+		h.wake(uevent{"add", "tty", "/x", ""})
 	}
 	check("tty", true, false, true)
 	check("tty again", false, false, false)

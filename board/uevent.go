@@ -14,6 +14,7 @@ type uevent struct {
 	action    string // "add", "remove", "bind", …
 	subsystem string
 	device    string // its path below /sys
+	button    string // of subsystem "button", OpenWrt's own: its name
 }
 
 // maxUevent has room for any uevent: the kernel's buffer for the pairs is 2048 bytes,
@@ -38,6 +39,8 @@ func parseUevent(msg []byte) (e uevent, ok bool) {
 			e.subsystem = value
 		case "DEVPATH":
 			e.device = value
+		case "BUTTON":
+			e.button = value
 		}
 	}
 	return e, e.action != "" && e.subsystem != ""

@@ -117,6 +117,7 @@ func (c *Client) Provision(ctx context.Context, r agent.ProvisionRequest, step f
 		WaitMS:       r.Wait.Milliseconds(),
 		Remember:     r.Remember,
 		Reassign:     r.Reassign,
+		Hold:         r.Hold,
 	}
 	for _, e := range r.Entities {
 		body.Entities = append(body.Entities, string(e))

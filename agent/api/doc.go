@@ -29,8 +29,8 @@
 // where password_hash is the Hash(Password) of clause 7.4.2.2.1, which whoever
 // asked for the password makes: the daemon never sees a password. It may have
 // "remember": true, to have the agent keep the hash, sealed, and renew sets with
-// it, and "reassign": true, to give a new set to PNEs under alarm too. The answer
-// is a stream, application/x-ndjson: one agent.Step a line, as they happen,
+// it, "reassign": true, to give a new set to PNEs under alarm too, and "hold": true, to
+// keep first keys back until the gateway's button is pressed. The answer is a stream, application/x-ndjson: one agent.Step a line, as they happen,
 // then one agent.Outcome a line, in the order of entity_ids, and at the end of
 // an unsuccessful stream a line {"error": "..."}. Closing the connection ends
 // the waiting, not the assignments: keys that are sealed are delivered when
@@ -69,6 +69,28 @@ type Status struct {
 	Links     []Link                    `json:"links"`
 	Enrolment Enrolment                 `json:"enrolment"`
 	Page      *Page                     `json:"page,omitempty"`
+	Signs     *Signs                    `json:"signs,omitempty"`
+}
+
+// Signs are the router's lights and its button, where any are configured.
+type Signs struct {
+	Lights []Light `json:"lights,omitempty"`
+	Button *Button `json:"button,omitempty"`
+}
+
+// Light is one light.
+type Light struct {
+	Name  string `json:"name"`
+	Fault string `json:"fault,omitempty"` // why it does not show what it should
+}
+
+// Button is the button for devices that were prepared.
+type Button struct {
+	Name   string `json:"name"`
+	Detail string `json:"detail"` // what it is heard by, or why not
+	Fault  bool   `json:"fault"`  // that is for a person to mend
+	Open   bool   `json:"open"`   // it has been pressed: prepared devices get their keys
+	Held   int    `json:"held"`   // devices that wait for it
 }
 
 // Link is one link of the answer to GET /v1/links.
@@ -90,6 +112,7 @@ type provisionRequest struct {
 	WaitMS       int64    `json:"wait_ms"`
 	Remember     bool     `json:"remember,omitempty"`
 	Reassign     bool     `json:"reassign,omitempty"`
+	Hold         bool     `json:"hold,omitempty"`
 }
 
 // authenticateRequest is the body of POST /v1/authenticate.

@@ -28,7 +28,7 @@ func (s *Server) provision(w http.ResponseWriter, r *http.Request) {
 	for _, o := range outcomes {
 		// Of a request that was cut short, what it did is told, and not how its
 		// parts came to fail.
-		if err == nil || o.Result == agent.ResultAssigned || o.Result == agent.ResultDelivered {
+		if err == nil || o.Result == agent.ResultAssigned || o.Result == agent.ResultHeld || o.Result == agent.ResultDelivered {
 			lines.write(o)
 		}
 	}
@@ -68,7 +68,7 @@ func parseProvision(text []byte) (req agent.ProvisionRequest, err error) {
 	if req.Wait, err = parseWait(b.WaitMS); err != nil {
 		return req, err
 	}
-	req.Remember, req.Reassign = b.Remember, b.Reassign
+	req.Remember, req.Reassign, req.Hold = b.Remember, b.Reassign, b.Hold
 	return req, nil
 }
 

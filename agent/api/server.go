@@ -36,6 +36,7 @@ type Config struct {
 	DeviceMetrics bool                  // metrics name devices
 	Applications  map[string]func() int // how many devices have keys for each
 	Page          Pager                 // nil for no page
+	Signs         func() *Signs         // nil for none
 	Log           *slog.Logger
 }
 

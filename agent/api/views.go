@@ -46,6 +46,9 @@ func (s *Server) Status(ctx context.Context) (Status, error) {
 		page := s.Page.Page()
 		all.Page = &page
 	}
+	if s.Signs != nil {
+		all.Signs = s.Signs()
+	}
 	return all, nil
 }
 

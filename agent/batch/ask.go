@@ -106,7 +106,7 @@ const (
 // request asks for devices once, and returns those that no server was asked about,
 // and why; err is that the agent itself could not be asked, or went away.
 func (b *Batch) request(ctx context.Context, rows []waiting) (left []waiting, why agent.Outcome, err error) {
-	r := agent.ProvisionRequest{User: rows[0].row.User, PasswordHash: *b.hashes[rows[0].row.User], Remember: b.cfg.Remember}
+	r := agent.ProvisionRequest{User: rows[0].row.User, PasswordHash: *b.hashes[rows[0].row.User], Remember: b.cfg.Remember, Hold: b.cfg.Hold}
 	place := map[cpns.EntityID]int{}
 	for n, w := range rows {
 		r.Entities = append(r.Entities, w.row.Entity)

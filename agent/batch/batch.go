@@ -41,6 +41,7 @@ type Config struct {
 	Hash func(context.Context, cpns.UserID) (cpns.PasswordHash, error)
 
 	Remember bool
+	Hold     bool          // first keys are kept until the gateway's button is pressed
 	DryRun   bool          // look at the rows and at what the agent has, and ask for nothing
 	Wait     time.Duration // at most this long for deliveries, from the last request on
 	Pace     time.Duration // from one device's request to the next one's, at least
@@ -72,7 +73,7 @@ const (
 
 // results in the order of their codes in the ledger; the first means that there is
 // none yet.
-var results = [...]Result{"", Good, Already, Bad, Duplicate, Unasked, agent.ResultDelivered, agent.ResultAssigned, agent.ResultRefused, agent.ResultUnreachable, agent.ResultFailed}
+var results = [...]Result{"", Good, Already, Bad, Duplicate, Unasked, agent.ResultDelivered, agent.ResultAssigned, agent.ResultRefused, agent.ResultUnreachable, agent.ResultFailed, agent.ResultHeld}
 
 // Counts are how many rows each verdict has.
 type Counts map[Result]int
@@ -178,7 +179,11 @@ func (b *Batch) look(ctx context.Context) (users []cpns.UserID, err error) {
 		case p.User == row.User && p.State == agent.StateDelivered:
 			b.settle(i, row, Verdict{Result: Already})
 			return nil
-		case p.User == row.User && p.State == agent.StateAssigned && !b.cfg.DryRun:
+		case p.User != row.User || p.State != agent.StateAssigned || p.Held != b.cfg.Hold || b.cfg.DryRun:
+		case p.Held:
+			b.settle(i, row, Verdict{Result: agent.ResultHeld, Detail: p.Note})
+			return nil
+		default:
 			b.ledger.set(i, agent.ResultAssigned, "", "") // its keys are here
 			return nil
 		}

@@ -353,3 +353,36 @@ func (f *forgetful) Provision(ctx context.Context, r agent.ProvisionRequest, ste
 	f.requests = nil
 	return err
 }
+
+// TestHold: rows whose keys are kept for the button are done with that; those that are
+// kept, and are now to be given without, are asked for again.
+func TestHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice()
+		o.known["a"] = agent.PNE{Entity: "a", User: "alice", State: agent.StateAssigned, Held: true, Note: "kept"}
+		o.known["b"] = agent.PNE{Entity: "b", User: "alice", State: agent.StateAssigned}
+		o.answer = func(e cpns.EntityID) (agent.Outcome, bool) { return agent.Outcome{Result: agent.ResultHeld}, true }
+		run := func(hold bool) map[string]Result {
+			got := map[string]Result{}
+			b, err := New(Config{Agent: o, File: strings.NewReader("entity_id\na\nb\nc\n"), User: "alice", Hold: hold, Wait: time.Minute,
+				Hash: func(context.Context, cpns.UserID) (cpns.PasswordHash, error) { return cpns.PasswordHash{}, nil },
+				Tell: func(r Row, v Verdict) { got[string(r.Entity)] = v.Result }, Say: func(string) {}})
+			if err == nil {
+				err = b.Run(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		if got := run(true); got["a"] != agent.ResultHeld || got["b"] != agent.ResultHeld || got["c"] != agent.ResultHeld || o.asked["a"] != 0 || o.asked["b"] != 1 {
+			t.Errorf("kept: %v, asked for %v", got, o.asked)
+		}
+		o.answer = func(e cpns.EntityID) (agent.Outcome, bool) {
+			return agent.Outcome{Result: agent.ResultDelivered}, true
+		}
+		if got := run(false); got["a"] != agent.ResultDelivered || o.asked["a"] != 1 {
+			t.Errorf("given: %v, asked for %v", got, o.asked)
+		}
+	})
+}

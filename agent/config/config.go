@@ -27,6 +27,11 @@
 //		option web '192.168.1.1:8480'                     # the page; else none
 //		option log_level 'info'                           # debug, info, warn, error
 //		option reauth '24h'                               # 1m or more; 0 for never
+//		option led 'led-running'                          # a light; else none
+//		option alarm_led 'red:status'                     # for alarms alone; else led
+//		option button 'wps'                               # a key; else none
+//		option button_device 'gpio-keys'                  # else whichever has the key
+//		option button_hold '3s'                           # 1s to 30s
 //		option hook_dir '/etc/pngw/hooks.d'
 //		option hook_session_key '0'                       # 1: hooks get session keys
 //		option hook_timeout '30s'                         # 1s to 1h
@@ -124,6 +129,11 @@ type Gateway struct {
 	Reauth      time.Duration // how often PNEs are authenticated, 0 for never
 
 	MetricsDevices bool // metrics name devices
+
+	LED, AlarmLED string // lights, "" for none
+	Button        string // a key, "" for none
+	ButtonDevice  string // the input device that has it, "" for the board's own
+	ButtonHold    time.Duration
 
 	HookDir        string
 	HookSessionKey bool // hooks get session keys

@@ -73,7 +73,7 @@ func TestParse(t *testing.T) {
 		Proxy:   "http://192.0.2.1:3128",
 		PSKFile: "/etc/pngw/psk", PSKIdentity: "factory-7", Store: "/overlay/keys",
 		RootKey: "/overlay/root.key", Socket: "/tmp/pngw.sock", AuditDir: "/overlay/audit", LogLevel: slog.LevelDebug,
-		Reauth: 6 * time.Hour, HookDir: "/overlay/hooks.d", HookSessionKey: true, HookTimeout: 5 * time.Second,
+		Reauth: 6 * time.Hour, HookDir: "/overlay/hooks.d", HookSessionKey: true, HookTimeout: 5 * time.Second, ButtonHold: 3 * time.Second,
 	}
 	if got, want := show(g), show(wantGateway); got != want {
 		t.Errorf("gateway:\n got %s\nwant %s", got, want)
@@ -130,7 +130,7 @@ config link b
 	want := Gateway{
 		ID: "gw", Server: "https://cpns.example.net", PSKFile: "/etc/pngw/psk1", PSKIdentity: "gw",
 		Store: "/etc/pngw/keys", RootKey: "/etc/pngw/root.key", Socket: "/var/run/pngw.sock", AuditDir: "/etc/pngw/audit",
-		Reauth: 24 * time.Hour, HookDir: "/etc/pngw/hooks.d", HookTimeout: 30 * time.Second,
+		Reauth: 24 * time.Hour, HookDir: "/etc/pngw/hooks.d", HookTimeout: 30 * time.Second, ButtonHold: 3 * time.Second,
 	}
 	if show(g) != show(want) {
 		t.Errorf("gateway:\n got %s\nwant %s", show(g), show(want))
@@ -166,7 +166,7 @@ func TestMistakes(t *testing.T) {
 		{"two services", head + "config service 'service'\nconfig service 'two'\n", `pngw:5: a second section service, the first is in line 4`},
 		{"service without a name", head + "config service\n\toption enabled '1'\n", `pngw:4: want this section to be called so: config service 'service'`},
 		{"service, called otherwise", head + "config service 'pngw'\n", `pngw:4: want this section to be called so`},
-		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes audit_dir, ca, enrol, gba_bsf, gba_impi, gba_ua, hook_dir, `},
+		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes alarm_led, audit_dir, button, button_device, button_hold, ca, enrol, gba_bsf, gba_impi, gba_ua, hook_dir, `},
 		{"gateway list", head + " list ca /a\n", "pngw:4: option ca: is a list here"},
 		{"id", "config gateway\n option id 'a b'\n option server https://a\n", "pngw:2: option id: gateway ID: byte 2 is 0x20"},
 		{"long id", "config gateway\n option id " + long + "\n option server https://a\n", "pngw:2: option id: gateway ID: 65 bytes, at most 64"},

@@ -21,6 +21,8 @@ const (
 	minReauth      = time.Minute // as in package agent
 	minHookTimeout = time.Second
 	maxHookTimeout = time.Hour
+	minButtonHold  = time.Second
+	maxButtonHold  = 30 * time.Second
 )
 
 func parseGateway(s uci.Section) (Gateway, error) {
@@ -45,6 +47,8 @@ func parseGateway(s uci.Section) (Gateway, error) {
 
 		section: s,
 	}
+	g.LED, g.AlarmLED = d.led("led"), d.led("alarm_led")
+	g.Button, g.ButtonDevice, g.ButtonHold = d.String("button", ""), d.String("button_device", ""), d.buttonHold("button_hold")
 	g.Metrics, g.MetricsDevices = d.metrics("metrics"), d.Bool("metrics_devices", false)
 	if g.AuditDir = d.path("audit_dir", ""); g.AuditDir == "" {
 		g.AuditDir = filepath.Join(filepath.Dir(g.Store), "audit")
@@ -132,6 +136,23 @@ func (d *decoder) reauth(name string) time.Duration {
 	v := d.Duration(name, 24*time.Hour)
 	if v != 0 && v < minReauth {
 		d.Errorf(name, "%s: want %s or more, or 0 for never; each time uses up a key of each device", v, minReauth)
+	}
+	return v
+}
+
+// led is a light's name in /sys/class/leds, or an alias of the device tree.
+func (d *decoder) led(name string) string {
+	v := d.String(name, "")
+	if strings.Contains(v, "/") || strings.Trim(v, ".") == "" && v != "" {
+		d.Errorf(name, "%q: want a name that ls /sys/class/leds shows, or an alias of the device tree, such as led-running", v)
+	}
+	return v
+}
+
+func (d *decoder) buttonHold(name string) time.Duration {
+	v := d.Duration(name, 3*time.Second)
+	if v < minButtonHold || v > maxButtonHold {
+		d.Errorf(name, "%s: want a time from %s to %s", v, minButtonHold, maxButtonHold)
 	}
 	return v
 }

@@ -21,11 +21,13 @@ type (
 		Set      *Set
 		Remember *cpns.PasswordHash // nil for not
 		Reassign bool               // a person asked for it in spite of an alarm
+		Hold     bool               // its first key waits for [World.Open]; a PNE that has proved a key is not held
 	}
 	AskForHello    struct{} // ask the PNE to say hello, on every link
 	Authenticate   struct{} // a person asks for a mutual authentication
 	ForgetPassword struct{} // the user's password is another by now
 	Readmit        struct{} // a person takes a rolled-back PNE in again
+	Opened         struct{} // World.Open has just become true
 )
 
 // World is what [Apply] needs of the world: everything random, and the time, is
@@ -50,6 +52,10 @@ type World struct {
 	Pair func() *cpns.X25519Pair
 
 	Reauth time.Duration // how often the schedule authenticates, 0 for never
+
+	// Open says that a person at the gateway has just pressed its button: PNEs that
+	// are held get their first key. While it is not, their hellos get no answer.
+	Open bool
 }
 
 // An Effect is what [Apply] asks for, in order, once the new record is stored:

@@ -28,7 +28,7 @@ func (p PNE) hello(h *cpns.Hello, w World) (PNE, []Effect) {
 	}
 	p.mem.link, p.mem.seen = w.Link, w.Now
 	p.tagVerified(h, w)
-	if p.rec.alarm != nil {
+	if p.rec.alarm != nil || p.closed(w) {
 		return p, nil
 	}
 	sum, err := h.Hash()

@@ -111,6 +111,8 @@ func (p PNE) apply(ev Event, w World) (PNE, []Effect) {
 		return p.assigned(ev, w)
 	case Readmit:
 		return p.readmit(w)
+	case Opened:
+		return p.opened(w)
 	case Started:
 		if w.Reauth > 0 {
 			p.mem.reauth = w.Now.Add(portion(w.Reauth, w.Chance))
@@ -147,6 +149,7 @@ func (p PNE) assigned(ev Assigned, w World) (PNE, []Effect) {
 	was := p.rec.target()
 	p.rec = p.rec.withSet(ev.User, &set)
 	p.rec.remember = ev.Remember
+	p.rec.held = ev.Hold && p.rec.next == nil && p.rec.current.Proved == 0
 	if ev.Reassign {
 		p.rec.alarm = nil
 	}

@@ -22,6 +22,7 @@ type record struct {
 	remember   *cpns.PasswordHash // for renewal; nil unless the user said so
 	advanced   int64              // when the PNE was last moved on to a later key, seconds since 1970
 	highest    cpns.Epoch         // that a hello whose tag verified named, 0 where it is not above the sets'
+	held       bool               // the first key waits for the gateway's button (World.Open); nothing is proved then
 }
 
 // Set is an EUKey set with the TK that came with it. Of the chain only the last
@@ -138,7 +139,7 @@ func (r *record) withProof(e cpns.Epoch, i cpns.Index, x25519 bool) *record {
 		return r
 	}
 	moved, n := *t, *r
-	moved.Proved, moved.X25519, n.readmitted = i, x25519, false
+	moved.Proved, moved.X25519, n.readmitted, n.held = i, x25519, false, false
 	if t == r.next {
 		n.current, n.next = &moved, nil
 	} else {
@@ -200,6 +201,19 @@ func (p PNE) Refuses(t *Set) error {
 	}
 	return nil
 }
+
+// Alarmed says that the PNE was rolled back or cloned, and gets no key.
+func (p PNE) Alarmed() bool { return p.rec.alarm != nil }
+
+// Held says that the PNE's first key waits for [World.Open].
+func (p PNE) Held() bool { return p.rec.held }
+
+// Offered says that a key has been sent to the PNE, and its answer is waited for.
+func (p PNE) Offered() bool { return p.mem.notify.open() }
+
+// Awaited says that a key waits for the PNE, and that it is still asked often
+// whether it is there: somebody may be standing before it.
+func (p PNE) Awaited() bool { return p.pending() && !p.rec.held && p.mem.poll.wait < pollLast }
 
 // Pending says that a key waits for the PNE's next hello.
 func (p PNE) Pending() bool { return p.pending() }

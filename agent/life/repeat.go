@@ -92,9 +92,25 @@ type polling struct {
 // all answer together; none where no key waits.
 func (p *PNE) pollNext(wait time.Duration, w World) {
 	p.mem.poll = polling{}
-	if p.pending() {
+	if p.pending() && !p.closed(w) {
 		p.mem.poll = polling{wait: wait, due: w.Now.Add(wait - wait/8 + portion(wait/4, w.Chance))}
 	}
+}
+
+// closed says that the PNE gets no key for now: its first waits for the button.
+func (p PNE) closed(w World) bool { return p.rec.held && !w.Open }
+
+// openedWait is until a PNE that is held is asked a second time in an open window,
+// whose two minutes see three such turns more.
+const openedWait = 5 * time.Second
+
+// opened asks a PNE that was held to say hello, as poll does: there may be many.
+func (p PNE) opened(w World) (PNE, []Effect) {
+	if p.rec.held {
+		p.mem.poll.wait = openedWait
+		return p.poll(w)
+	}
+	return p, nil
 }
 
 // poll asks the PNE once more to say hello, unless it is asked just now.
@@ -110,6 +126,9 @@ func (p PNE) poll(w World) (PNE, []Effect) {
 // askForHello sends an identify for this PNE on every link. Only an answer to a
 // hello can carry a key, because the hello makes it fresh.
 func (p PNE) askForHello(w World) (PNE, []Effect) {
+	if p.closed(w) {
+		return p, nil
+	}
 	out := p.startRepeat(&p.mem.identify, Outgoing{To: p.rec.entity, Wire: identifyFor(p.rec.entity), Identify: true}, 0, w)
 	return p, []Effect{out}
 }

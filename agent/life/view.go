@@ -31,6 +31,7 @@ type View struct {
 	Pending  bool          `json:"pending"`             // a key waits for the PNE's next hello
 	Link     string        `json:"link"`                // where it was last heard, "" since the start not at all
 	LastSeen string        `json:"last_seen"`           // RFC 3339 UTC, "" since the start not at all
+	Held     bool          `json:"held,omitempty"`      // that key waits for the gateway's button, too
 	TagFault TagFault      `json:"tag_fault,omitempty"` // hellos in its name do not verify under its Temporary Key
 	Note     string        `json:"note,omitempty"`
 }
@@ -38,7 +39,7 @@ type View struct {
 // View is the PNE as people and scripts see it.
 func (p PNE) View() View {
 	r := p.rec
-	v := View{Entity: r.entity, User: r.user, State: StateRequested, Link: p.mem.link, LastSeen: Stamp(p.mem.seen), Pending: p.pending(), TagFault: p.tagFault(), Note: p.note()}
+	v := View{Entity: r.entity, User: r.user, State: StateRequested, Link: p.mem.link, LastSeen: Stamp(p.mem.seen), Pending: p.pending(), Held: r.held, TagFault: p.tagFault(), Note: p.note()}
 	if t := r.target(); t != nil {
 		v.Epoch, v.Index, v.Length, v.X25519 = t.Epoch, t.Proved, int(t.Length), t.X25519
 		switch {
@@ -64,6 +65,8 @@ func (p PNE) note() string {
 		return p.tagFault().text(p.mem.tag.link)
 	case p.mem.remark != "":
 		return p.mem.remark
+	case r.held:
+		return "it gets its key when the router's button is pressed"
 	case r.readmitted:
 		return "readmitted: it gets its next key at its next hello"
 	case r.next != nil && r.current != nil:

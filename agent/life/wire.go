@@ -14,13 +14,16 @@ import (
 // store seals it:
 //
 //	record  = [version: 2, user: tstr, current: set / null, next: set / null, request / null, alarm / null,
-//	           readmitted: bool, remember: bstr .size 32 / null, advanced: int, highest: uint]
+//	           readmitted: bool, remember: bstr .size 32 / null, advanced: int, highest: uint, ? held: true]
 //	set     = [gateway-id: tstr, epoch: uint, length: uint, proved: uint, x25519: bool, last: bstr .size 32, tk: bstr, taken: int]
 //	request = [user: tstr, rand: bstr .size 32, time: uint, auth-data: bstr .size 32, body: bstr, made: int]
 //	alarm   = [epoch: uint, proved: uint, shown: uint]
 //
 // A version that this code does not know is refused, never guessed at.
-const recordVersion = 2
+const (
+	recordVersion = 2
+	recordItems   = 10 // and one more in a record that is held
+)
 
 // Marshal is the PNE's record, sealed by the store as it is: it holds keys.
 func (p PNE) Marshal() ([]byte, error) {
@@ -29,7 +32,11 @@ func (p PNE) Marshal() ([]byte, error) {
 
 func (r *record) marshal() []byte {
 	w := make(cbor.Writer, 0, 256)
-	w.Array(10)
+	n := recordItems
+	if r.held {
+		n++
+	}
+	w.Array(n)
 	w.Uint(recordVersion)
 	w.Text(string(r.user))
 	r.current.marshal(&w)
@@ -61,6 +68,9 @@ func (r *record) marshal() []byte {
 	}
 	w.Int(r.advanced)
 	w.Uint(uint64(r.highest))
+	if r.held {
+		w.Bool(true)
+	}
 	return w
 }
 
@@ -98,7 +108,7 @@ func parseRecord(name string, value []byte) (*record, error) {
 		return nil, errRecord
 	}
 	in := cbor.NewReader(value)
-	in.Array(10)
+	n := in.ArrayLen(recordItems + 1)
 	if in.Uint(1<<64-1) != recordVersion {
 		return nil, errRecord
 	}
@@ -128,6 +138,7 @@ func parseRecord(name string, value []byte) (*record, error) {
 	}
 	r.advanced = in.Int()
 	r.highest = readEpoch(in)
+	r.held = n == recordItems+1 && in.Bool()
 	if in.End() != nil {
 		return nil, errRecord
 	}

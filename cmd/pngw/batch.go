@@ -79,7 +79,7 @@ func provisionFile(ctx context.Context, c *command.Console, o *provisionOptions,
 	}
 	s := newScreen(c.Stdout, o.json)
 	b, err := batch.New(batch.Config{
-		Agent: client, File: file, User: cpns.UserID(o.user), Remember: remember, DryRun: f.dryRun,
+		Agent: client, File: file, User: cpns.UserID(o.user), Remember: remember, Hold: o.hold, DryRun: f.dryRun,
 		Wait: *o.wait, Pace: *f.pace, Patience: serverPatience,
 		Hash: o.asker(c), Tell: s.tell, Say: s.say,
 	})
@@ -163,7 +163,7 @@ var verdictWords = []struct {
 	word   string
 }{
 	{agent.ResultDelivered, "delivered"}, {batch.Already, "had their keys already"}, {batch.Good, "can be asked for"},
-	{batch.Duplicate, "duplicate"}, {agent.ResultAssigned, "assigned, not yet delivered"}, {agent.ResultRefused, "refused"},
+	{batch.Duplicate, "duplicate"}, {agent.ResultHeld, "kept until the button is pressed"}, {agent.ResultAssigned, "assigned, not yet delivered"}, {agent.ResultRefused, "refused"},
 	{agent.ResultUnreachable, "without a server"}, {agent.ResultFailed, "failed"}, {batch.Bad, "bad"}, {batch.Unasked, "not asked for"},
 }
 
@@ -207,7 +207,7 @@ func (s *screen) tell(row batch.Row, v batch.Verdict) {
 		s.keep(display.JSONLine(s.w, verdictLine{row, v}))
 		return
 	}
-	good := v.Result == agent.ResultDelivered || v.Result == batch.Already || v.Result == batch.Good
+	good := v.Result == agent.ResultDelivered || v.Result == batch.Already || v.Result == batch.Good || v.Result == agent.ResultHeld
 	if !good || !s.bar {
 		device := string(row.Entity)
 		if row.Label != "" && device != "" {

@@ -164,8 +164,22 @@ func (d *doctor) agent(ctx context.Context) {
 		}
 		d.say(verdict, "link "+l.Name, text, mend)
 	}
+	d.signs(st.Signs)
 	if h := st.Hooks; h.Failed+h.TimedOut+h.Dropped > 0 {
 		d.say(note, "hooks", fmt.Sprintf("%d failed, %d were killed, %d events dropped since the start", h.Failed, h.TimedOut, h.Dropped), "see the log: logread -e pngw")
+	}
+}
+
+func (d *doctor) signs(s *api.Signs) {
+	if s == nil {
+		return
+	}
+	verdict := map[bool]string{true: wrong, false: well}
+	for _, l := range s.Lights {
+		d.say(verdict[l.Fault != ""], "light", join(l.Name, l.Fault), "")
+	}
+	if b := s.Button; b != nil {
+		d.say(verdict[b.Fault], "button", b.Name+": "+buttonText(b), "")
 	}
 }
 

@@ -136,6 +136,9 @@ func next(p agent.PNE) (todo string, commands []string) {
 	case agent.StateRequested:
 		return "no keys have come: ask again", []string{provision}
 	case agent.StateAssigned:
+		if p.Held {
+			return "press the router's button when the device is there; without the button, provision it again", []string{provision}
+		}
 		return "the device gets its key at its next hello: switch it on, and see pngw links", nil
 	case agent.StateAlarm:
 		return "see whether there are two devices of this name, exchange or reset the wrong one, then give it the next key of its set, or a new set", []string{

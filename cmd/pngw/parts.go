@@ -31,6 +31,7 @@ type parts struct {
 	hotplug *board.Hotplug
 	links   []transport.Link
 	types   map[string]string // of links, by name
+	signs   *signals          // lights and button, nil for none
 	running bool              // an agent has the socket
 }
 
@@ -87,6 +88,9 @@ func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Lo
 
 	err = tryMemLimit(ctx, cfg.Service.GoMemLimit)
 	all.add(err, cfg.Service.Fault("gomemlimit", err))
+
+	p.signs, err = newSignals(g, p.hotplug)
+	all.add(err, g.Fault("button", err))
 
 	err = checkPage(g)
 	all.add(err, g.Fault("web", err))

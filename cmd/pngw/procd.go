@@ -27,6 +27,8 @@ var procdCommand = command.Command{
  program PATH      the program that asks the SIM
  usb VVVV:PPPP     a device that a USB link is for
  usb class         any device with the protocol's class
+ led PATH          the folder of a light
+ input PATH        a device of the button's
  folder PATH GROUP         a folder in memory, for a file that GROUP may read
  signal FIFO SERVICE       where the agent asks for SIGHUP to SERVICE`,
 	Example: "pngw procd --config /etc/config/pngw",
@@ -131,8 +133,38 @@ func (t *telling) gateway(g *config.Gateway) {
 	if info, err := os.Stat(g.HookDir); err == nil && info.IsDir() {
 		t.path("hooks", g.HookDir, of("hook_dir"))
 	}
+	t.signs(g, of)
 	if g.PSKSource == config.SourceGBA {
 		t.sim(&g.GBA.SIM, of("sim"))
+	}
+}
+
+// signs tells the lights and the button's devices, for the init script to open to the
+// agent. Of lights all devices are shown in the jail: one that comes back is another
+// folder. What may be written there is by the files' own modes.
+func (t *telling) signs(g *config.Gateway, fault func(string) func(error) error) {
+	router := board.New("/")
+	for _, name := range []string{g.LED, g.AlarmLED} {
+		if name == "" {
+			continue
+		}
+		if dir, err := router.FindLED(name); err == nil {
+			t.tell("led", dir)
+		}
+		t.path("rw", "/sys/devices", fault("led"))
+	}
+	if g.Button == "" {
+		return
+	}
+	button, err := buttonConfig(g)
+	if err != nil {
+		t.faults = append(t.faults, fault("button")(err))
+	}
+	for _, in := range router.Inputs(&button) {
+		t.tell("input", in.Node)
+	}
+	if _, err := os.Stat("/dev/input"); err == nil {
+		t.path("ro", "/dev/input", fault("button"))
 	}
 }
 

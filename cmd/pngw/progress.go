@@ -81,6 +81,8 @@ func (p *progress) outcome(o agent.Outcome) {
 	case p.json:
 		p.keep(display.JSONLine(p.w, o))
 	case o.Result == agent.ResultDelivered:
+	case o.Result == agent.ResultHeld:
+		p.say(o.Entity, "kept: "+o.Detail)
 	case o.Result == agent.ResultAssigned:
 		p.say(o.Entity, join("assigned, not yet delivered", o.Detail))
 		p.next(o.Advice)
@@ -92,14 +94,18 @@ func (p *progress) outcome(o agent.Outcome) {
 
 func (p *progress) total() {
 	if !p.json && p.n > 1 {
-		p.print(fmt.Sprintf("%d of %d delivered", p.results[agent.ResultDelivered], p.n))
+		text := fmt.Sprintf("%d of %d delivered", p.results[agent.ResultDelivered], p.n)
+		if kept := p.results[agent.ResultHeld]; kept > 0 {
+			text = fmt.Sprintf("%s, %d kept until the button is pressed", text, kept)
+		}
+		p.print(text)
 	}
 }
 
 // code sums the outcomes up as the help says.
 func (p *progress) code() int {
 	switch {
-	case p.results[agent.ResultDelivered] == p.n:
+	case p.results[agent.ResultDelivered]+p.results[agent.ResultHeld] == p.n:
 		return 0
 	case p.results[agent.ResultFailed] > 0:
 		return command.Failed

@@ -20,7 +20,7 @@ var provisionCommand = command.Command{
 	About: `Asks the CPNS Server for a set of EUKeys for each device, stores them sealed, and hands each device its first key when it says hello. Shows each step as it happens. A device is given by its Entity ID, or by the text of its label (CPNS:1:...), in which mistypes show before anything is sent.
 
 With --csv the devices are those of a file as a spreadsheet saves it: a header line entity_id, and if you like user, label and location, then a device a line. Every row gets a verdict, and a bad one holds up no other. Where the server cannot be asked, the batch asks again for five minutes. The same command given again goes on where it ended: devices that have their keys are not asked for.`,
-	Notes:   `exit codes: 0 all delivered, 1 failed, 2 usage or configuration, 3 assigned but not yet delivered, 4 refused by the server, 5 no server. Of several devices the first of 1, 5, 4, 3 counts that fits one of them: what may go away by itself (5) before what does not (4), so that a script that repeats on 5 comes to an end.`,
+	Notes:   `exit codes: 0 all delivered, or with --hold kept, 1 failed, 2 usage or configuration, 3 assigned but not yet delivered, 4 refused by the server, 5 no server. Of several devices the first of 1, 5, 4, 3 counts that fits one of them: what may go away by itself (5) before what does not (4), so that a script that repeats on 5 comes to an end.`,
 	Example: "pngw provision --user alice urn:dev:lamp-1 urn:dev:lamp-2",
 	Setup: func(f *flag.FlagSet) command.Run {
 		var o provisionOptions
@@ -31,6 +31,7 @@ With --csv the devices are those of a file as a spreadsheet saves it: a header l
 		f.BoolVar(&b.dryRun, "dry-run", false, "with --csv: check every row, and ask for nothing")
 		b.pace = command.Duration(f, "pace", 50*time.Millisecond, "with --csv: the least `TIME` from one device's request to the next one's")
 		remember := f.Bool("remember", false, "let the gateway renew the devices' sets by itself when 90 % of their keys are used. It keeps the Hash(Password) for that, sealed in its store: to whoever opens the store that is worth the password. Provisioning a device again without --remember deletes it, and so does forget")
+		hold := f.Bool("hold", false, "keep each first key until somebody presses the router's button (option button): its device gets it within two minutes of that, and at no other time. Provisioning it again without --hold ends that")
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			if err := b.check(args); err != nil {
 				return err
@@ -42,12 +43,14 @@ With --csv the devices are those of a file as a spreadsheet saves it: a header l
 				if *remember {
 					sayRemembered(c, "each user")
 				}
+				o.hold = *hold
 				return provisionFile(ctx, c, &o, &b, *remember)
 			}
 			req, err := o.request(args)
 			if err != nil {
 				return err
 			}
+			req.Hold = *hold
 			if req.Remember = *remember; req.Remember {
 				sayRemembered(c, string(req.User))
 			}
@@ -64,7 +67,7 @@ func sayRemembered(c *command.Console, whose string) {
 type provisionOptions struct {
 	user, passwordFile string
 	wait               *time.Duration
-	json               bool
+	json, hold         bool
 }
 
 func (o *provisionOptions) declare(f *flag.FlagSet, userUsage string) {

@@ -93,6 +93,7 @@ type daemon struct {
 	audit    *audit.Log   // nil where it cannot be kept
 	metrics  net.Listener // nil for none
 	page     servedPage   // nil for none
+	signs    *signals     // nil for none
 	listener net.Listener
 }
 
@@ -139,6 +140,7 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 		Links:   p.links,
 		Log:     log,
 		Reauth:  g.Reauth,
+		Active:  p.signs.active(),
 		Observe: func(e agent.Event) {
 			now, _ := p.clock.Now()
 			events.Observe(e, now)
@@ -166,8 +168,10 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 		return nil, err
 	}
 	d.page = newPage(d, p)
+	d.signs = p.signs
 	d.api = api.New(api.Config{
 		Page:  pagerOf(d.page),
+		Signs: p.signs.view(),
 		Agent: d.agent, Version: build().Version, Server: p.serverURL, LinkTypes: p.types,
 		Events: events, Hooks: d.hooks, Log: log,
 		Audit: d.audit, Written: counted.written.Load, DeviceMetrics: g.MetricsDevices, Applications: d.applicationCounts(),
@@ -233,6 +237,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.sim != nil {
 		beside.Go(func() { d.sim.Run(agentCtx) })
 	}
+	d.signs.run(agentCtx, &beside, d.agent)
 	if d.page != nil {
 		beside.Go(func() { d.page.Run(apiCtx, d.api, d.agent) })
 	}

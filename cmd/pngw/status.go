@@ -58,6 +58,9 @@ func statusPairs(s api.Status) [][2]string {
 	if p := s.Page; p != nil {
 		pairs = append(pairs, pagePairs(p)...)
 	}
+	if s.Signs != nil {
+		pairs = append(pairs, signPairs(s.Signs)...)
+	}
 	for _, l := range s.Links {
 		pairs = append(pairs, [2]string{"Link " + l.Name, l.State + ", " + l.Detail})
 	}
@@ -79,6 +82,27 @@ func pagePairs(p *api.Page) [][2]string {
 		text += "; nobody can log in: pngw web set-pin"
 	}
 	return [][2]string{{"Page", text}, {"Page's CA", "SHA-256 " + p.Fingerprint}}
+}
+
+func signPairs(s *api.Signs) (pairs [][2]string) {
+	for _, l := range s.Lights {
+		pairs = append(pairs, [2]string{"Light " + l.Name, cmp.Or(l.Fault, "shows what the agent does")})
+	}
+	if b := s.Button; b != nil {
+		pairs = append(pairs, [2]string{"Button " + b.Name, buttonText(b)})
+	}
+	return pairs
+}
+
+func buttonText(b *api.Button) string {
+	text := fmt.Sprintf("heard by %s; devices that wait for it: %d", b.Detail, b.Held)
+	if b.Fault {
+		text = "not heard: " + b.Detail
+	}
+	if b.Open {
+		text += "; pressed: they get their keys now"
+	}
+	return text
 }
 
 // enrolmentText says how the enrolment stands; "" where nothing was done about one.

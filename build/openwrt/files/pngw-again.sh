@@ -6,6 +6,7 @@
 #   pngw-again clock      the time is right now
 #   pngw-again network    a network has come up, or is another
 #   pngw-again line|usb   a serial line, or a device on USB, has come
+#   pngw-again input      an input device has come
 told=$(ubus call service list '{"name":"pngw"}' 2>/dev/null)
 case $told in
 *'"instances"'*) ;;
@@ -26,6 +27,11 @@ case $told in
 	usb)
 		# A jail that was made before there was any USB bus.
 		case $told in *'"/dev/bus/usb"'*) exit 0 ;; esac
+		;;
+	input)
+		# Likewise, and most routers have no such button.
+		case $told in *'"/dev/input"'*) exit 0 ;; esac
+		grep -qs 'option button' /etc/config/pngw || exit 0
 		;;
 	esac
 	;;
