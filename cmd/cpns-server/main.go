@@ -41,6 +41,7 @@ func program(now func() time.Time) *command.Program {
 			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
 			gatewayAddCommand, gatewayListCommand, gatewaySetIMPICommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneShowCommand, pneLabelsCommand, pneSetOwnerCommand, pneTransferCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
+			tokenAddCommand, tokenListCommand, tokenRemoveCommand,
 			auditCommand, backupCommand, restoreCommand, checkCommand, migrateCommand, versionCommand,
 		},
 		Notes: "First: init, user add, gateway invite, pne import; then run.",
@@ -53,6 +54,9 @@ func program(now func() time.Time) *command.Program {
 			})},
 			{Name: "fingerprints", Word: "FINGERPRINT", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
 				return op.Pending(ctx, func(e server.Enrolment, _ []server.Conflict) error { tell(e.Key.Fingerprint()); return nil })
+			})},
+			{Name: "tokens", Word: "TOKEN", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+				return op.Credentials(ctx, func(k server.Credential) error { tell(k.Name); return nil })
 			})},
 			{Name: "ids", Word: "ENTITY_ID", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
 				return op.PNEs(ctx, server.PNEFilter{}, func(p server.PNE) error { tell(string(p.Entity)); return nil })

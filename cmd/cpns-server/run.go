@@ -23,7 +23,7 @@ import (
 // runCommand serves; now is the clock by which requests and certificates are judged.
 func runCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]...",
+		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]... [--admin-listen ADDRESS [--admin-client-ca FILE]]",
 		Summary: "answer gateways",
 		About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 		Setup: func(fs *flag.FlagSet) command.Run {
@@ -32,6 +32,7 @@ func runCommand(now func() time.Time) command.Command {
 			keys := fs.Int("keys", cpns.DefaultSetLength, "`N` EUKeys in a new set, 2 to 1024")
 			config := configFlags(fs)
 			operator := bsfFlags(fs)
+			admin := adminFlags(fs)
 			return func(ctx context.Context, c *command.Console, args []string) error {
 				if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
 					return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
@@ -42,19 +43,22 @@ func runCommand(now func() time.Time) command.Command {
 				if config.DailyClaims < 1 {
 					return command.Misused("--daily-claims %d: at least 1", config.DailyClaims)
 				}
+				if err := admin.check(); err != nil {
+					return err
+				}
 				config.SetLength, config.Now = *keys, now
 				var err error
 				if config.BSF, err = operator.client(); err != nil {
 					return err
 				}
-				return serve(ctx, c, *data, *listen, config)
+				return serve(ctx, c, *data, *listen, config, admin)
 			}
 		},
 	}
 }
 
 // serve puts the server together and runs it until ctx ends.
-func serve(ctx context.Context, c *command.Console, data place, listen string, config *server.Config) (err error) {
+func serve(ctx context.Context, c *command.Console, data place, listen string, config *server.Config, admin *adminOptions) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -68,9 +72,16 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	// Root may listen on a port below 1024; nothing else needs its rights.
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
-		return explainListen(err, listen)
+		return explainListen(err, "--listen", listen)
 	}
 	defer ln.Close()
+	adminLn, operatorCAs, err := admin.open()
+	if err != nil {
+		return err
+	}
+	if adminLn != nil {
+		defer adminLn.Close()
+	}
 	if err := owns.become(data.folder); err != nil {
 		return err
 	}
@@ -106,6 +117,12 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 		return err
 	}
 	c.Printf("listening on https://%s\n", ln.Addr())
+	if adminLn != nil {
+		if err := trustOwnCA(d, operatorCAs); err != nil {
+			return err
+		}
+		c.Printf("admin API on https://%s\n", adminLn.Addr())
+	}
 
 	var wg sync.WaitGroup
 	wg.Go(func() { cert.watch(ctx, hangup) })
@@ -120,9 +137,17 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 			<-ctx.Done()
 		}
 	})
+	var adminErr error
+	if adminLn != nil {
+		wg.Go(func() {
+			defer stop()
+			adminErr = serveAdmin(ctx, adminLn, s, cert, operatorCAs, log)
+		})
+	}
 	err = s.Serve(ctx, ln, cert.get)
 	stop()
 	wg.Wait()
+	err = errors.Join(err, adminErr)
 	if unusable != nil && !errors.Is(unusable, context.Canceled) {
 		err = errors.Join(data.explainMasterKey(unusable), err)
 	}
@@ -155,14 +180,14 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-func explainListen(err error, address string) error {
+func explainListen(err error, option, address string) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is in use: is a cpns-server running already? Choose another address by --listen", address)
+		return fmt.Errorf("%s is in use: is a cpns-server running already? Choose another address by %s", address, option)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%s may not be used by this user: ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose another by --listen", address)
+		return fmt.Errorf("%s may not be used by this user: ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose another by %s", address, option)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%s is not an address of this machine: choose another by --listen", address)
+		return fmt.Errorf("%s is not an address of this machine: choose another by %s", address, option)
 	}
 	return fmt.Errorf("listening: %w", err)
 }
