@@ -47,12 +47,14 @@ type Bench struct {
 	ended  chan error
 
 	hello  *wire.Heard     // the latest that was heard, nil before the first
-	spent  bool            // by a notification that was taken in answer to it
-	nonces map[string]bool // of all hellos and auth-responses heard, which never repeat
+	madeAt time.Time       // when that was heard first
+	nonces map[string]bool // of all hellos
 	deaf   bool            // it did not answer the last identify
+	opened bool            // a notification or an update has opened since it was switched on
 
-	set keySet // what the device was given last
-	top uint64 // the highest epoch that the device was ever offered
+	set   keySet // what the device was given last
+	top   uint64 // the highest epoch that it was offered or said
+	clean bool   // the case before came to its end: set is right
 }
 
 // A keySet is EUKeys that the kit has made up, and how far the device has come.
@@ -160,7 +162,7 @@ type heard struct {
 	raw      []byte
 	readable bool
 	at       time.Time
-	repeated bool // a nonce that was there before, in another message
+	repeated bool // a new hello with the nonce of another
 }
 
 // note reads a message, and keeps in mind what every later step has to know.
@@ -177,7 +179,7 @@ func (b *Bench) note(t *conform.T, a arrival) *heard {
 	if m.Type == wire.TypeHello && (b.hello == nil || string(b.hello.Raw) != string(a.msg)) {
 		h.repeated = b.nonces[string(m.Nonce)]
 		b.nonces[string(m.Nonce)] = true
-		b.hello, b.spent = m, false
+		b.hello, b.madeAt = m, a.at
 	}
 	return h
 }

@@ -33,9 +33,13 @@ type Stream interface {
 	// Write sends bytes as they are.
 	Write(ctx context.Context, b []byte) error
 
-	// Dropped counts the frames that came in and were no message.
-	Dropped() int64
+	// Listen returns what comes in from now on, byte for byte, up to 4 KiB: it is what
+	// the function returned says when it is called.
+	Listen() func() []byte
 }
+
+// maxTap bounds what Listen keeps.
+const maxTap = 4096
 
 // A link is a Carrier of messages over one of package transport's links.
 type link struct {
@@ -85,6 +89,7 @@ type line struct {
 	port   Port // nil while there is none
 	detail string
 	frames transport.Deframer
+	tap    []byte // nil while nobody listens
 }
 
 // OverPort is a Stream over what open opens, and opens again once it has gone, as a USB
@@ -128,6 +133,9 @@ func (l *line) read(ctx context.Context, port Port, heard func(msg []byte)) {
 	for {
 		n, err := port.Read(buf)
 		l.mu.Lock()
+		if l.tap != nil {
+			l.tap = append(l.tap, buf[:min(n, maxTap-len(l.tap))]...)
+		}
 		var messages [][]byte
 		l.frames.Feed(buf[:n], func(msg []byte) { messages = append(messages, append([]byte(nil), msg...)) })
 		l.mu.Unlock()
@@ -168,10 +176,17 @@ func (l *line) Up() (bool, string) {
 
 func (l *line) Retry() time.Duration { return l.retry }
 
-func (l *line) Dropped() int64 {
+func (l *line) Listen() func() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.frames.Dropped()
+	l.tap = []byte{}
+	return func() []byte {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		heard := l.tap
+		l.tap = nil
+		return heard
+	}
 }
 
 // pause waits, unless ctx ends first.

@@ -22,12 +22,25 @@ const (
 	// a device that takes one after the other has finished with it by then.
 	settle = 60 * time.Millisecond
 
+	// quiet is how long nothing may come where the answer would be a hello, so that no
+	// identify can be sent behind it.
+	quiet = 500 * time.Millisecond
+
 	// setLength is how many EUKeys the kit's sets have: the most that a set has.
 	setLength = 1024
 )
 
-// begin forgets what came in before the case.
+// begin forgets what came in before the case, and what the device holds where the case
+// before did not come to its end.
 func (b *Bench) begin(t *conform.T) {
+	if !b.clean {
+		b.set = keySet{}
+	}
+	b.clean = false
+	b.drain(t)
+}
+
+func (b *Bench) drain(t *conform.T) {
 	for {
 		select {
 		case a := <-b.in:
@@ -49,8 +62,7 @@ func (b *Bench) await(ctx context.Context, t *conform.T, wait time.Duration, exp
 			return nil
 		case want(h):
 			return h
-		case h.readable && h.Type == wire.TypeHello:
-		default:
+		case !isHello(h):
 			t.Fail(expected, h.String())
 		}
 	}
@@ -69,14 +81,13 @@ func (b *Bench) exchange(ctx context.Context, t *conform.T, what string, msg []b
 	return nil
 }
 
-func isHello(h *heard) bool { return h.readable && h.Type == wire.TypeHello }
-
-func isAck(h *heard) bool { return h.readable && h.Type == wire.TypeAcknowledgement }
-
+func isHello(h *heard) bool    { return h.readable && h.Type == wire.TypeHello }
+func isAck(h *heard) bool      { return h.readable && h.Type == wire.TypeAcknowledgement }
 func isResponse(h *heard) bool { return h.readable && h.Type == wire.TypeAuthResponse }
+func nothing(*heard) bool      { return false }
 
 // ask has the device say hello, and returns that: the same as before, or a new one.
-func (b *Bench) ask(ctx context.Context, t *conform.T) *wire.Heard {
+func (b *Bench) ask(ctx context.Context, t *conform.T) *heard {
 	tries, wait := 3, 2*time.Second
 	if b.deaf {
 		tries, wait = 1, time.Second
@@ -86,93 +97,100 @@ func (b *Bench) ask(ctx context.Context, t *conform.T) *wire.Heard {
 		b.say(ctx, t, "identify", wire.Identify(b.Entity))
 		if h := b.await(ctx, t, wait, expected, isHello); h != nil {
 			b.deaf = false
-			return h.Heard
+			b.top = max(b.top, h.Epoch)
+			b.keepUp(h.Heard)
+			return h
 		}
 	}
 	if b.deaf {
-		t.Undecided("the device says nothing")
+		t.Undecided("the device does not answer an identify")
 	}
 	b.deaf = true
 	t.Fail(expected, "nothing")
 	return nil
 }
 
-// fresh is a hello that is not spent, and that holds what the kit thinks: b.set.index is
-// 0 afterwards where the device holds no key of b.set.
-func (b *Bench) fresh(ctx context.Context, t *conform.T) *wire.Heard {
-	h := b.ask(ctx, t)
-	b.top = max(b.top, h.Epoch)
-	if b.set.keys == nil || h.Epoch != b.set.epoch || h.Index > setLength {
-		b.set.index = 0
-	} else {
+// keepUp believes a hello about which key of b.set the device holds.
+func (b *Bench) keepUp(h *wire.Heard) {
+	b.set.index = 0
+	if b.set.keys != nil && h.Epoch == b.set.epoch && h.Index <= setLength {
 		b.set.index = h.Index
 	}
-	return h
 }
 
-// newSet makes up EUKeys that the device has none of.
+// newSet makes up EUKeys, none of which the device holds.
 func (b *Bench) newSet() {
-	b.top++
-	b.set = keySet{gateway: b.Gateway, epoch: max(b.top, b.firstEpoch()), keys: wire.Chain(random(32), setLength)}
-	b.top = b.set.epoch
+	b.top = max(b.top+1, b.firstEpoch())
+	b.set = keySet{gateway: b.Gateway, epoch: b.top, keys: wire.Chain(random(32), setLength)}
 }
 
-// firstEpoch is the lowest epoch that the kit gives: some of the minutes since
-// 2020-01-01, as a server does, but a day back, so that the next assignment of a server
-// is above all that the kit gives out.
+// firstEpoch is the lowest epoch that the kit gives: the minutes since 2020-01-01 as a
+// server has them, but a day back, so that a server's next assignment is above all that
+// the kit gives out.
 func (b *Bench) firstEpoch() uint64 {
-	return uint64(max(1, time.Since(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))/time.Minute-24*60))
+	const day = 24 * 60
+	return uint64(max(1, time.Since(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))/time.Minute-day))
 }
 
-// notification is one for the latest hello, with EUKey_index of b.set, sealed; z goes
-// with it.
-func (b *Bench) notification(t *conform.T, index uint64) *wire.Notification {
-	n := &wire.Notification{E: b.Entity, G: b.set.gateway, Epoch: b.set.epoch, Index: index, IV: random(12)}
-	n.Seal(b.TK, b.share(t, n), wire.Hash(b.hello.Raw), b.set.key(index))
+// notification is one in answer to the latest hello, not yet sealed, and the shared
+// secret that goes with it.
+func (b *Bench) notification(t *conform.T, index uint64) (n *wire.Notification, z []byte) {
+	n = &wire.Notification{E: b.Entity, G: b.set.gateway, Epoch: b.set.epoch, Index: index, IV: random(12)}
+	if b.hello.X25519 != nil {
+		private := newPair(t)
+		n.X25519, z = private.PublicKey().Bytes(), b.secret(t, private)
+	}
+	return n, z
+}
+
+// sealed is a notification in answer to the latest hello, with EUKey_index of b.set.
+func (b *Bench) sealed(t *conform.T, index uint64) *wire.Notification {
+	n, z := b.notification(t, index)
+	n.Seal(b.TK, z, wire.Hash(b.hello.Raw), b.set.key(index))
 	return n
 }
 
-// share gives n a public key where the latest hello has one, and returns the shared
-// secret: nothing where it has none.
-func (b *Bench) share(t *conform.T, n *wire.Notification) []byte {
-	if b.hello.X25519 == nil {
-		return nil
-	}
+func newPair(t *conform.T) *ecdh.PrivateKey {
 	private, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Undecided("X25519: %v", err)
 	}
-	n.X25519 = private.PublicKey().Bytes()
-	return b.secret(t, private)
+	return private
 }
 
 // secret is what the latest hello's public key and private make.
 func (b *Bench) secret(t *conform.T, private *ecdh.PrivateKey) []byte {
+	const expected = "a public key in the hello, 32 bytes, whose shared secret is not zero"
 	public, err := ecdh.X25519().NewPublicKey(b.hello.X25519)
 	if err != nil {
-		t.Fail("a public key of 32 bytes in the hello", err.Error())
+		t.Fail(expected, err.Error())
 	}
 	z, err := private.ECDH(public)
 	if err != nil {
-		t.Fail("a public key in the hello whose shared secret is not zero", short(b.hello.X25519))
+		t.Fail(expected, short(b.hello.X25519))
 	}
 	return z
 }
 
-// deliver gives the device EUKey_index of b.set and returns its acknowledgement.
-func (b *Bench) deliver(ctx context.Context, t *conform.T, index uint64) *heard {
+// A delivery is a notification that was taken.
+type delivery struct {
+	msg, hello []byte
+	ack        *heard
+}
+
+// deliver gives the device EUKey_index of b.set, whatever the acknowledgement's MAC.
+func (b *Bench) deliver(ctx context.Context, t *conform.T, index uint64) *delivery {
 	for again := false; ; again = true {
-		hello := b.hello
-		ack := b.exchange(ctx, t, fmt.Sprintf("notification, epoch %d, index %d", b.set.epoch, index), b.notification(t, index).Bytes(),
-			"an acknowledgement", isAck)
+		hello, msg := b.hello, b.sealed(t, index).Bytes()
+		ack := b.exchange(ctx, t, fmt.Sprintf("notification, epoch %d, index %d", b.set.epoch, index), msg, "an acknowledgement", isAck)
 		switch {
 		case ack.Status == 0:
-			b.set.index, b.spent = index, true
-			return ack
+			b.set.index, b.opened = index, true
+			return &delivery{msg, hello.Raw, ack}
 		case ack.Status == 1 && !again && b.hello != hello:
 			continue // the device has said a hello of its own meanwhile
-		case ack.Status == 2 && !again && b.hello.Epoch == 0:
-			// It holds nothing, and knows of an epoch: that of the clock is above it.
+		case ack.Status == 2 && !again && hello.Epoch == 0:
+			// It holds nothing, and knows of an epoch: the clock's is above that.
 			b.top = max(b.top, b.firstEpoch()+24*60)
 			b.newSet()
 			continue
@@ -181,29 +199,115 @@ func (b *Bench) deliver(ctx context.Context, t *conform.T, index uint64) *heard 
 	}
 }
 
-// held sees to it that the device holds a key of b.set, and that more can follow it. It
-// leaves a hello that may be spent.
+// held sees to it that the device holds a key of the kit's own name, that more can
+// follow it, and that no hello comes unasked. The latest hello may be spent.
 func (b *Bench) held(ctx context.Context, t *conform.T) {
-	b.fresh(ctx, t)
+	b.ask(ctx, t)
 	if b.set.index == 0 || b.set.index+8 > setLength || b.set.gateway != b.Gateway {
 		b.newSet()
 		b.deliver(ctx, t, 1)
+	} else if !b.opened {
+		b.deliver(ctx, t, b.set.index+1)
 	}
+}
+
+// ready is held, and a hello that is not spent.
+func (b *Bench) ready(ctx context.Context, t *conform.T) {
+	b.held(ctx, t)
+	b.ask(ctx, t)
+}
+
+// refused sends a notification or an update that has to be refused with status.
+func (b *Bench) refused(ctx context.Context, t *conform.T, what string, msg []byte, status uint64) *heard {
+	expected := fmt.Sprintf("an acknowledgement with status %d, of %s", status, what)
+	ack := b.exchange(ctx, t, what, msg, expected, isAck)
+	if ack.Status != status {
+		t.Fail(expected, ack.String())
+	}
+	return ack
+}
+
+// ignored sends a message that has to be answered by silence.
+func (b *Bench) ignored(ctx context.Context, t *conform.T, what string, msg []byte) {
+	b.say(ctx, t, what, msg)
+	b.silent(ctx, t, what)
 }
 
 // silent fails the case where the device answers what was sent before.
 func (b *Bench) silent(ctx context.Context, t *conform.T, after string) {
 	expected := "silence after " + after
-	b.say(ctx, t, "identify", wire.Identify(b.Entity))
-	if b.await(ctx, t, answerWait, expected, isHello) == nil {
+	for again := false; ; again = true {
 		b.say(ctx, t, "identify", wire.Identify(b.Entity))
-		if b.await(ctx, t, answerWait, expected, isHello) == nil {
+		if b.await(ctx, t, answerWait, expected, isHello) != nil {
+			break
+		}
+		if again {
 			t.Fail(expected+", and a hello in answer to the identify behind it", "nothing to the identify either")
 		}
 	}
-	if h := b.await(ctx, t, settle, expected, func(*heard) bool { return false }); h != nil {
-		t.Fail(expected, h.String())
+	b.await(ctx, t, settle, expected, nothing)
+}
+
+// unheard sends messages that have to be answered by silence, where the answer would be
+// a hello.
+func (b *Bench) unheard(ctx context.Context, t *conform.T, messages ...named) {
+	b.drain(t)
+	for _, m := range messages {
+		b.say(ctx, t, m.what, m.msg)
 	}
+	if h := b.hear(ctx, t, quiet); h != nil {
+		what := messages[0].what
+		for _, m := range messages[1:] {
+			what += ", or " + m.what
+		}
+		t.Fail("silence after "+what, h.String())
+	}
+}
+
+// A named is a message and what it is.
+type named struct {
+	what string
+	msg  []byte
+}
+
+// A challenge is one that was answered.
+type challenge struct {
+	msg, randGW, randPNE []byte
+	response             *heard
+}
+
+// challenged has the device prove its key, whatever the MAC.
+func (b *Bench) challenged(ctx context.Context, t *conform.T) *challenge {
+	c := &challenge{randGW: random(16)}
+	c.msg = wire.AuthChallenge(b.Entity, b.set.gateway, c.randGW)
+	c.response = b.exchange(ctx, t, "auth-challenge", c.msg, "an auth-response", isResponse)
+	c.randPNE = c.response.Nonce
+	return c
+}
+
+// context is what an acknowledgement of its update is bound to.
+func (c *challenge) context() []byte { return append(bytes.Clone(c.randGW), c.randPNE...) }
+
+// update is an eukey-update under c, sealed under the key that the device holds.
+func (b *Bench) update(c *challenge, index uint64, plaintext []byte) []byte {
+	u := &wire.EUKeyUpdate{E: b.Entity, Epoch: b.set.epoch, Index: index, IV: random(12)}
+	u.Seal(b.TK, b.set.key(b.set.index), b.set.gateway, c.randGW, c.randPNE, plaintext)
+	return u.Bytes()
+}
+
+// next is the update with the next EUKey.
+func (b *Bench) next(c *challenge) []byte {
+	return b.update(c, b.set.index+1, b.set.key(b.set.index+1))
+}
+
+// stay is the update that leaves the device on its key.
+func (b *Bench) stay(c *challenge) []byte { return b.update(c, b.set.index, nil) }
+
+// take sends an update that has to be taken, whatever the acknowledgement's MAC.
+func (b *Bench) take(ctx context.Context, t *conform.T, what string, msg []byte, index uint64) *heard {
+	ack := b.refused(ctx, t, what, msg, 0)
+	b.set.index, b.opened = index, true
+	return ack
 }
 
 // same fails the case where got is not byte for byte what it has to be.

@@ -32,7 +32,17 @@ type Hello struct {
 }
 
 // Bytes is the hello with its tag under tk.
-func (h *Hello) Bytes(tk []byte) []byte {
+func (h *Hello) Bytes(tk []byte) []byte { return h.With(h.TagUnder(tk)) }
+
+// With is the hello with that tag.
+func (h *Hello) With(tag []byte) []byte { return Array(append(h.items(), MAC0(tag))...) }
+
+// TagUnder is its tag.
+func (h *Hello) TagUnder(tk []byte) []byte {
+	return Tag(Key(tk, h.Nonce, label("CPNS Hello", h.E)), Array(h.items()...))
+}
+
+func (h *Hello) items() [][]byte {
 	var algs [][]byte
 	for _, alg := range h.Algs {
 		algs = append(algs, Int(alg))
@@ -41,8 +51,7 @@ func (h *Hello) Bytes(tk []byte) []byte {
 	if h.X25519 != nil {
 		items = append(items, Bytes(h.X25519))
 	}
-	tag := Tag(Key(tk, h.Nonce, label("CPNS Hello", h.E)), Array(items...))
-	return Array(append(items, MAC0(tag))...)
+	return items
 }
 
 // A Notification is what is made into one. Each field may be something that no gateway

@@ -179,3 +179,24 @@ func FuzzRead(f *testing.F) {
 	f.Add(Refusal("meter-1", 1, 2, 3))
 	f.Fuzz(func(t *testing.T, msg []byte) { Read(msg) })
 }
+
+func TestFrames(t *testing.T) {
+	text, err := os.ReadFile("../../../../transport/testdata/protocol-framing.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Framing []struct{ Message, Frame string }
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Framing) == 0 {
+		t.Fatal("no vectors found")
+	}
+	for _, c := range file.Framing {
+		if got := Frame(raw(t, c.Message)); !bytes.Equal(got, raw(t, c.Frame)) {
+			t.Errorf("%s:\n got %x\nwant %s", c.Message, got, c.Frame)
+		}
+	}
+}

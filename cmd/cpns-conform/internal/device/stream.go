@@ -1,0 +1,275 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
+	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+)
+
+const streamClause = "5: a frame with a wrong FCS, or not decodable is dropped, and the stream is in step again at the next 0x00"
+
+// On a byte stream: frames, and what is none.
+var streamCases = []conform.Case[*Bench]{
+	{
+		Name: "stream-frame", Clause: "5: 0x00 COBS(message | FCS) 0x00",
+		Says: "what the device sends is a frame that begins and ends with 0x00, with its FCS low byte first",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ask(ctx, t)
+			b.drain(t)
+			raw := b.stream.Listen()
+			h := b.ask(ctx, t)
+			same(t, "a frame", raw(), wire.Frame(h.raw))
+		},
+	},
+	{
+		Name: "stream-bytewise", Clause: "5: a byte stream",
+		Says: "a frame may come in one byte at a time",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ask(ctx, t)
+			frame := wire.Frame(wire.Identify(b.Entity))
+			b.answers(ctx, t, "an identify, one byte at a time", func() {
+				for i := range frame {
+					b.write(ctx, t, "a byte", frame[i:i+1])
+					pause(ctx, 2*time.Millisecond)
+				}
+			})
+		},
+	},
+	{
+		Name: "stream-half-frame", Clause: "5: every frame begins with a 0x00 of its own, so that noise before it costs nothing",
+		Says: "half a frame does not harm the frame after it",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ask(ctx, t)
+			frame := wire.Frame(wire.Identify(b.Entity))
+			for _, size := range []int{1, 2, 5, len(frame) - 1} {
+				b.answers(ctx, t, fmt.Sprintf("the first %d bytes of an identify, and a whole one", size), func() {
+					b.write(ctx, t, "half a frame", frame[:size])
+					b.write(ctx, t, "a frame", frame)
+				})
+			}
+		},
+	},
+	{
+		Name: "stream-noise", Clause: streamClause,
+		Says: "noise before a frame costs nothing",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ask(ctx, t)
+			for _, noise := range [][]byte{random(300), bytes.Repeat([]byte{0xff}, 40), {0x55}, {0, 1, 0, 2, 0, 0xff, 0}} {
+				b.answers(ctx, t, "noise, and an identify", func() {
+					b.write(ctx, t, "noise", noise)
+					b.write(ctx, t, "a frame", wire.Frame(wire.Identify(b.Entity)))
+				})
+			}
+		},
+	},
+	{
+		Name: "stream-giant", Clause: "5: at most 517 bytes between the zeros",
+		Says: "64 KiB without a 0x00 do not harm the frame after them",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ask(ctx, t)
+			giant := append([]byte{0}, bytes.Repeat([]byte{0xff, 0x41, 0x01}, 64<<10/3)...)
+			b.answers(ctx, t, "64 KiB in one frame, and an identify", func() {
+				b.write(ctx, t, "a giant frame", giant)
+				b.write(ctx, t, "a frame", wire.Frame(wire.Identify(b.Entity)))
+			})
+		},
+	},
+	{
+		Name: "stream-fcs", Clause: streamClause,
+		Says: "a frame with a wrong FCS is dropped",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ready(ctx, t)
+			msg := wire.Identify(b.Entity)
+			fcs := wire.FCS(msg)
+			b.drain(t)
+			for _, wrong := range []uint16{fcs ^ 1, fcs ^ 0x8000, fcs<<8 | fcs>>8, ^fcs} {
+				if wrong != fcs {
+					b.write(ctx, t, "an identify with a wrong FCS", wire.FrameWith(msg, wrong))
+				}
+			}
+			if h := b.hear(ctx, t, quiet); h != nil {
+				t.Fail("silence after an identify with a wrong FCS", h.String())
+			}
+		},
+	},
+	{
+		Name: "stream-cobs", Clause: streamClause,
+		Says: "a frame whose COBS goes beyond its end is dropped",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ready(ctx, t)
+			frame := wire.Frame(wire.Identify(b.Entity))
+			b.drain(t)
+			for _, more := range []byte{1, 2, 100} {
+				broken := bytes.Clone(frame)
+				broken[1] += more // one block less, or past the end
+				b.write(ctx, t, "an identify whose first block is too long", broken)
+			}
+			if h := b.hear(ctx, t, quiet); h != nil {
+				t.Fail("silence after a frame whose blocks go beyond its end", h.String())
+			}
+		},
+	},
+	{
+		Name: "stream-empty", Clause: "5: an empty frame is ignored",
+		Says: "any number of 0x00 between two frames means nothing",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ask(ctx, t)
+			b.answers(ctx, t, "a thousand 0x00, and an identify", func() {
+				b.write(ctx, t, "zeros", make([]byte, 1000))
+				b.write(ctx, t, "a frame", wire.Frame(wire.Identify(b.Entity)))
+			})
+		},
+	},
+	{
+		Name: "stream-together", Clause: "5: a byte stream",
+		Says: "two frames in one go are two messages",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.held(ctx, t)
+			c := wire.AuthChallenge(b.Entity, b.set.gateway, random(16))
+			both := append(wire.Frame(wire.Identify("somebody-else")), wire.Frame(c)...)
+			const expected = "an auth-response to the second of two frames in one go"
+			b.write(ctx, t, "an identify for another and a challenge", both)
+			if b.await(ctx, t, answerWait, expected, isResponse) == nil {
+				t.Fail(expected, "nothing")
+			}
+		},
+	},
+}
+
+// needsStream ends a case that is about bytes where the link carries messages, and
+// waits until no answer to an identify is due any more.
+func (b *Bench) needsStream(t *conform.T) {
+	if b.stream == nil {
+		t.NotApplicable("needs --serial")
+	}
+}
+
+// answers fails the case where what send sends does not bring a hello, at the first try.
+func (b *Bench) answers(ctx context.Context, t *conform.T, what string, send func()) {
+	expected := "a hello after " + what
+	b.drain(t)
+	send()
+	if b.await(ctx, t, answerWait+time.Second, expected, isHello) == nil {
+		t.Fail(expected, "nothing")
+	}
+}
+
+const lineClause = "5: its own hello it sends only on a line that was silent for 20 ms, and where it heard a message of type 0, 2, 4 or 6 for another, only after that one's answer or 600 ms"
+
+// On a serial line that several devices share.
+var lineCases = []conform.Case[*Bench]{
+	{
+		Name: "line-turn", Clause: lineClause,
+		Says: "a hello of its own waits for another's turn: 600 ms after what was said to that",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ready(ctx, t)
+			b.drain(t)
+			b.send(ctx, t, "identify for everybody", true, wire.Identify(""))
+			// For longer than it may put its answer off, somebody else has the line.
+			last := time.Now()
+			for range 4 {
+				b.say(ctx, t, "identify for another", wire.Identify("somebody-else"))
+				if late := time.Since(last); late > 550*time.Millisecond {
+					t.Undecided("this machine is too slow: %v between two messages", late)
+				}
+				last = time.Now()
+				if h := b.hear(ctx, t, 400*time.Millisecond); h != nil {
+					t.Fail("nothing while another is asked", h.String())
+				}
+			}
+			const expected = "the hello that was put off, within 2 s of the other's turn"
+			if b.await(ctx, t, 2*time.Second, expected, isHello) == nil {
+				t.Fail(expected, "nothing")
+			}
+		},
+	},
+	{
+		Name: "line-answered", Clause: lineClause,
+		Says: "once the other has answered, a hello that was put off follows",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ready(ctx, t)
+			b.drain(t)
+			b.send(ctx, t, "identify for everybody", true, wire.Identify(""))
+			other := wire.Hello{E: "somebody-else", Nonce: random(16), Algs: []int64{24}}
+			b.say(ctx, t, "identify for another", wire.Identify(other.E))
+			b.say(ctx, t, "the other's answer", other.Bytes(random(16)))
+			const expected = "the hello that was put off, within 2 s of the other's answer"
+			if b.await(ctx, t, 2*time.Second, expected, isHello) == nil {
+				t.Fail(expected, "nothing")
+			}
+		},
+	},
+	{
+		Name: "line-silence", Clause: lineClause,
+		Says: "a hello of its own waits until the line was silent for 20 ms",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ready(ctx, t)
+			for range 3 {
+				early, gap := b.busy(ctx, t)
+				switch {
+				case early == nil:
+					return
+				case gap < 10*time.Millisecond:
+					t.Fail("nothing while bytes come in", early.String())
+				}
+			}
+			t.Undecided("this machine is too slow to keep a line busy")
+		},
+	},
+	{
+		Name: "line-spoken-to", Clause: "5: a PNE speaks when spoken to",
+		Says: "an identify with its own Entity ID is answered at once, also when another was asked just before",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.needsStream(t)
+			b.ready(ctx, t)
+			b.ask(ctx, t)
+			b.say(ctx, t, "identify for another", wire.Identify("somebody-else"))
+			b.drain(t)
+			sent := time.Now()
+			h := b.ask(ctx, t)
+			if took := h.at.Sub(sent); took > b.Carrier.Retry() {
+				t.Fail("a hello within "+b.Carrier.Retry().String(), "one after "+took.String())
+			}
+		},
+	},
+}
+
+// busy asks everybody, and keeps the line busy for as long as an answer may be put off.
+// It returns what was said before the end of that, and the longest gap.
+func (b *Bench) busy(ctx context.Context, t *conform.T) (early *heard, gap time.Duration) {
+	b.drain(t)
+	b.send(ctx, t, "identify for everybody", true, wire.Identify(""))
+	t.Note("0x00 in a row for 1.2 s")
+	begun := time.Now()
+	for last := begun; time.Since(begun) < 1200*time.Millisecond && ctx.Err() == nil; {
+		if err := b.stream.Write(ctx, make([]byte, 16)); err != nil {
+			t.Undecided("sending: %v", err)
+		}
+		gap = max(gap, time.Since(last))
+		last = time.Now()
+		if early = b.hear(ctx, t, 2*time.Millisecond); early != nil {
+			break
+		}
+	}
+	const expected = "the hello that was put off, within 2 s"
+	if early == nil && b.await(ctx, t, 2*time.Second, expected, isHello) == nil {
+		t.Fail(expected, "nothing")
+	}
+	return early, gap
+}
