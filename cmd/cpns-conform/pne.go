@@ -33,7 +33,7 @@ var pneCommand = command.Command{
 
 The device is given EUKeys of the kit's, some twenty of them, under epochs that are a day old: the next assignment of a server replaces them.`,
 	Notes:   conform.ExitCodes,
-	Example: "cpns-conform pne --entity-id meter-0001 --tk-file meter-0001.tk --serial /dev/ttyUSB0",
+	Example: "cpns-conform pne --entity-id meter-1 --tk-file meter-1.tk --serial /dev/ttyS0",
 	Setup: func(f *flag.FlagSet) command.Run {
 		var report conform.Options
 		report.Declare(f)
