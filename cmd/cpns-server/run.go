@@ -1,11 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -16,14 +17,14 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/buildinfo"
 	"cpns.example.net/pngw/internal/command"
-	"cpns.example.net/pngw/internal/journal"
 )
 
 // runCommand serves; now is the clock by which requests and certificates are judged.
 func runCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]... [--admin-listen ADDRESS [--admin-client-ca FILE]]",
+		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]... [--admin-listen ADDRESS [--admin-client-ca FILE]] [--status-listen ADDRESS] [--log FORMAT]",
 		Summary: "answer gateways",
 		About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 		Setup: func(fs *flag.FlagSet) command.Run {
@@ -33,6 +34,7 @@ func runCommand(now func() time.Time) command.Command {
 			config := configFlags(fs)
 			operator := bsfFlags(fs)
 			admin := adminFlags(fs)
+			seen := seenFlags(fs)
 			return func(ctx context.Context, c *command.Console, args []string) error {
 				if *keys < cpns.MinSetLength || *keys > cpns.MaxSetLength {
 					return command.Misused("--keys %d: a set has %d to %d", *keys, cpns.MinSetLength, cpns.MaxSetLength)
@@ -43,7 +45,7 @@ func runCommand(now func() time.Time) command.Command {
 				if config.DailyClaims < 1 {
 					return command.Misused("--daily-claims %d: at least 1", config.DailyClaims)
 				}
-				if err := admin.check(); err != nil {
+				if err := cmp.Or(admin.check(), seen.check()); err != nil {
 					return err
 				}
 				config.SetLength, config.Now = *keys, now
@@ -51,20 +53,20 @@ func runCommand(now func() time.Time) command.Command {
 				if config.BSF, err = operator.client(); err != nil {
 					return err
 				}
-				return serve(ctx, c, *data, *listen, config, admin)
+				return serve(ctx, c, *data, *listen, config, admin, seen)
 			}
 		},
 	}
 }
 
 // serve puts the server together and runs it until ctx ends.
-func serve(ctx context.Context, c *command.Console, data place, listen string, config *server.Config, admin *adminOptions) (err error) {
+func serve(ctx context.Context, c *command.Console, data place, listen string, config *server.Config, admin *adminOptions, seen *seenOptions) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	log := newLog(c)
+	log := seen.newLog(c)
 	d, owns, err := openFolder(data)
 	if err != nil {
 		return err
@@ -81,6 +83,13 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	}
 	if adminLn != nil {
 		defer adminLn.Close()
+	}
+	statusLn, err := seen.open()
+	if err != nil {
+		return err
+	}
+	if statusLn != nil {
+		defer statusLn.Close()
 	}
 	if err := owns.become(data.folder); err != nil {
 		return err
@@ -123,6 +132,9 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 		}
 		c.Printf("admin API on https://%s\n", adminLn.Addr())
 	}
+	if statusLn != nil {
+		c.Printf("status on http://%s\n", statusLn.Addr())
+	}
 
 	var wg sync.WaitGroup
 	wg.Go(func() { cert.watch(ctx, hangup) })
@@ -144,29 +156,27 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 			adminErr = serveAdmin(ctx, adminLn, s, cert, operatorCAs, log)
 		})
 	}
+	var statusErr error
+	watched := server.Watched{Version: buildinfo.New("cpns-server", version, buildTime).Version, CertificateEnds: cert.ends}
+	if statusLn != nil {
+		wg.Go(func() {
+			defer stop()
+			statusErr = s.ServeStatus(ctx, statusLn, watched)
+		})
+	}
+	wg.Go(func() {
+		// What takes all locks that requests take shows that none of them is held for good.
+		notifySystemd(ctx, log, func() { s.WriteMetrics(io.Discard, watched) })
+	})
 	err = s.Serve(ctx, ln, cert.get)
 	stop()
 	wg.Wait()
-	err = errors.Join(err, adminErr)
+	err = errors.Join(err, adminErr, statusErr)
 	if unusable != nil && !errors.Is(unusable, context.Canceled) {
 		err = errors.Join(data.explainMasterKey(unusable), err)
 	}
 	log.Info("stopped")
 	return err
-}
-
-// newLog is the log on standard error, without times where systemd's journal adds them.
-func newLog(c *command.Console) *slog.Logger {
-	options := new(slog.HandlerOptions)
-	if journal.Reads(c.Stderr) {
-		options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}
-	}
-	return slog.New(slog.NewTextHandler(c.Stderr, options))
 }
 
 // isAddress tells whether s is HOST:PORT with a number for a port; an empty HOST is every

@@ -108,6 +108,9 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current.Load(), nil
 }
 
+// ends is when the certificate in use does.
+func (c *certificate) ends() time.Time { return c.current.Load().Leaf.NotAfter }
+
 // warn says in the log that no gateway takes the certificate, or that it has to be
 // renewed.
 func (c *certificate) warn() {

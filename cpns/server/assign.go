@@ -15,6 +15,7 @@ import (
 
 // An answer is what a gateway gets for a request that PSK1 has authenticated.
 type answer struct {
+	locks      bool // the user, from now on
 	response   cpns.EUKeyAssignmentResponse
 	retryAfter time.Duration // with UserLocked
 	problem    *problem      // what is answered instead, nil for nothing
@@ -216,7 +217,9 @@ func (p *procedure) userFailed() *answer {
 	times := append([]time.Time{p.now}, p.found.Failures...)
 	slices.SortFunc(times, func(a, b time.Time) int { return b.Compare(a) })
 	if lockedUntil(times).After(p.now) {
-		return p.refused(cpns.UserAuthenticationFailed, EventUserLocked, detail)
+		ans := p.refused(cpns.UserAuthenticationFailed, EventUserLocked, detail)
+		ans.locks = true
+		return ans
 	}
 	return p.refused(cpns.UserAuthenticationFailed, EventAuthFailed, detail)
 }

@@ -38,6 +38,7 @@ type limitListener struct {
 
 	mu       sync.Mutex
 	total    int
+	refused  uint64                      // or closed for another
 	open     map[netip.Prefix]int        // by source
 	unproved map[netip.Prefix]*list.List // of *limitedConn by network, the oldest first
 }
@@ -68,6 +69,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 				lc.reader = bufio.NewReader(c)
 				return lc, nil
 			default:
+				l.refuse()
 			}
 		} else if l.enter(lc, from) {
 			return lc, nil
@@ -92,6 +94,7 @@ func (l *limitListener) enter(c *limitedConn, from netip.Addr) bool {
 		if !over {
 			victim = l.displaced(source, network)
 		}
+		l.refused++
 		if victim == nil {
 			return false
 		}
@@ -110,6 +113,22 @@ func (l *limitListener) enter(c *limitedConn, from netip.Addr) bool {
 		c.place = queue.PushBack(c)
 	}
 	return true
+}
+
+func (l *limitListener) refuse() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused++
+}
+
+// counts are how many connections there are, and how many were refused.
+func (l *limitListener) counts() (open int, refused uint64) {
+	if l == nil {
+		return 0, 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.total, l.refused
 }
 
 // displaced is the connection that makes room for one of the source, nil for none.

@@ -55,7 +55,7 @@ type TicketRotation struct {
 }
 
 func NewTicketRotation(now func() time.Time, secret func() (*TicketSecret, error)) *TicketRotation {
-	return &TicketRotation{new(tls.Config), &Server{now: now, ticketSecret: secret, log: slog.New(slog.DiscardHandler)}}
+	return &TicketRotation{new(tls.Config), &Server{now: now, ticketSecret: secret, log: slog.New(slog.DiscardHandler), tally: new(tally)}}
 }
 
 // Start begins it; what it returns ends it.

@@ -7,12 +7,9 @@ import (
 	"time"
 )
 
-// How long a look at the store holds: whoever asks for the server's health, however
-// often, causes no more looks than one in that time.
-const (
-	healthKept = time.Second
-	readyKept  = 5 * time.Second
-)
+// readyKept is how long a look at the store holds: whoever asks whether the server is
+// ready, however often, causes no more looks than one in that time.
+const readyKept = 5 * time.Second
 
 // A look is what the last look at the store showed.
 type look struct {
@@ -47,11 +44,6 @@ func (l *look) result(ctx context.Context, now func() time.Time) error {
 	return l.err
 }
 
-// isHealthy says whether the store can be read, and is the master key's.
-func (s *Server) isHealthy(ctx context.Context) error {
-	return s.store.View(ctx, s.vault.verifyKeyCheck)
-}
-
 // readySetting is written by every look at whether the server is ready: a store
 // that can only be read answers no request.
 const readySetting = "ready-check"
@@ -65,15 +57,22 @@ func (s *Server) isReady(ctx context.Context) error {
 	})
 }
 
-// serveHealth answers with what a look shows.
-func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request, l *look) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	if err := l.result(r.Context(), s.now); err != nil {
+// serveReady answers with what a look shows.
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	if err := s.ready.result(r.Context(), s.now); err != nil {
 		s.logNoise(noiseHealth, "error", err, "path", r.URL.Path)
 		errUnavailable.write(w)
 		return
 	}
+	serveAlive(w, r)
+}
+
+// serveAlive answers that the process works. It does not look at the store: whoever
+// restarts a server that is not alive would restart all of them where the database is
+// away.
+func serveAlive(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	io.WriteString(w, "ok\n")
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // ServeHTTP answers EUKey Assignment Requests at cpns.AssignmentPath, /healthz with
-// 200 while the store answers, and /readyz with 200 while it can be written to.
+// 200, and /readyz with 200 while the store can be written to.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
@@ -33,8 +33,8 @@ func (s *Server) routes() *http.ServeMux {
 		mux.HandleFunc(cpns.PSK1Path, s.servePSK1)
 		mux.HandleFunc(cpns.EnrolmentPath, s.serveEnrolment)
 	}
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, s.health) })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, s.ready) })
+	mux.HandleFunc("/healthz", serveAlive)
+	mux.HandleFunc("/readyz", s.serveReady)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, s.visitOf(r), &problem{status: http.StatusNotFound, detail: "EUKey Assignment Requests go to " + cpns.AssignmentPath})
 	})
@@ -72,6 +72,7 @@ func (s *Server) settle(v *visit, lost bool) {
 // serveAssignment: EUKey Assignment Request -> EUKey Assignment Response, or a
 // problem where PSK1 did not authenticate a request that can be answered.
 func (s *Server) serveAssignment(w http.ResponseWriter, r *http.Request) {
+	begin := time.Now()
 	v := s.visitOf(r)
 	in, err := s.receive(w, r, v)
 	if err != nil {
@@ -96,6 +97,7 @@ func (s *Server) serveAssignment(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, v, err)
 		return
 	}
+	s.tally.assigned(out, time.Since(begin))
 	log := s.log.Info
 	if !current {
 		log = func(_ string, args ...any) { s.logNoise(noiseOutOfWindow, args...) }

@@ -99,6 +99,16 @@ func (s *slowed) wait(ctx context.Context, g cpns.GatewayID, d time.Duration) (b
 	}
 }
 
+// count is how many wait.
+func (s *slowed) count() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, waiting := range s.waiting {
+		n += waiting
+	}
+	return n
+}
+
 func (s *slowed) enter(g cpns.GatewayID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

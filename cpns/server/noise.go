@@ -21,6 +21,8 @@ var noises = [...]string{noiseRefused, noiseEnded, noiseGateway, noiseConnection
 func (s *Server) logNoise(kind string, args ...any) {
 	if s.noise.take(kind, s.now()) == 0 {
 		s.log.Info(kind, args...)
+	} else {
+		s.tally.suppressed.Add(1)
 	}
 }
 

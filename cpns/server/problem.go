@@ -70,8 +70,10 @@ func (s *Server) fail(w http.ResponseWriter, v *visit, err error) {
 	switch {
 	case own: // in the log already
 	case isProblem && p.gateway != "":
+		s.tally.gatewayOver.Add(1)
 		s.logNoise(noiseGateway, "status", p.status, "detail", p.detail, "gateway", p.gateway, "remote", v.from)
 	case isProblem && owed:
+		s.tally.addressOver.Add(1)
 		p = &problem{status: http.StatusTooManyRequests, detail: "this address sent too many requests that were refused", retryAfter: v.owes}
 		// To go on costs it another connection.
 		w.Header().Set("Connection", "close")
@@ -85,6 +87,7 @@ func (s *Server) fail(w http.ResponseWriter, v *visit, err error) {
 		s.log.Error("request failed", "error", err, "remote", v.from)
 		p = errUnavailable
 	}
+	s.tally.problem(p.status)
 	p.write(w)
 }
 

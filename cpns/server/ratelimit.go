@@ -67,6 +67,18 @@ func (l *limiter[K]) divide(n int) {
 	l.rate, l.burst = l.wholeRate/float64(n), max(l.wholeBurst/float64(n), 1)
 }
 
+// counts are how many keys have a bucket, and how many of those have to wait.
+func (l *limiter[K]) counts(now time.Time) (all, exhausted int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.buckets {
+		if b.tokens+max(now.Sub(b.at).Seconds(), 0)*l.rate < 1 {
+			exhausted++
+		}
+	}
+	return len(l.buckets), exhausted
+}
+
 // A reservation is what was taken from a budget for work whose price shows at its
 // end.
 type reservation[K comparable] struct {

@@ -56,6 +56,7 @@ func (s *Server) countReplicas(ctx context.Context) error {
 // divide gives this server its share of the budgets that n servers have together.
 func (s *Server) divide(n int) {
 	n = max(n, 1)
+	s.tally.replicas.Store(int64(n))
 	s.sources.divide(n)
 	s.gateways.divide(n)
 	s.bootstraps.divide(n)

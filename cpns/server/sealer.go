@@ -46,6 +46,9 @@ func (s *Server) sealEvents(ctx context.Context) error {
 		if of == nil { // another server does it
 			return nil
 		}
+		s.tally.sealedAt.Store(s.now().UnixMilli())
+		s.tally.forged.Add(uint64(len(of.forged)))
+		s.tally.sealed.Add(uint64(len(of.events)))
 		for _, e := range of.forged {
 			s.log.Error("an event of the audit log was not written by a server or an operator, and is not sealed: see audit --verify", "number", e.Seq)
 		}

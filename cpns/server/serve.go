@@ -44,7 +44,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 		Protocols:         new(http.Protocols),
 	}
 	hs.Protocols.SetHTTP1(true)
-	ln = newLimitListener(ln, s.proxyProtocol, s.forwarders, func(err error) { s.logNoise(noiseConnection, "error", err) })
+	limited := newLimitListener(ln, s.proxyProtocol, s.forwarders, func(err error) { s.logNoise(noiseConnection, "error", err) })
+	s.tally.connections.Store(limited)
+	ln = limited
 
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup

@@ -133,7 +133,9 @@ type Server struct {
 
 	replica string // by which the servers of a store count each other
 
-	health, ready *look
+	ready *look
+	tally *tally
+	stats Store // the store itself, which may have counts of its own
 
 	sources  *limiter[netip.Prefix]
 	gateways *limiter[cpns.GatewayID]
@@ -193,7 +195,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := &boundStore{Store: signingStore{c.Store, v}, check: v.bound}
+	tally := &tally{began: time.Now()}
+	store := &boundStore{Store: signingStore{tallyingStore{c.Store, tally}, v}, check: v.bound}
 	if err := store.bind(ctx); err != nil && !errors.Is(err, ErrUnavailable) {
 		return nil, err
 	}
@@ -201,6 +204,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	s := &Server{
 		store:     store,
 		vault:     v,
+		tally:     tally,
+		stats:     c.Store,
 		log:       c.Log,
 		setLength: c.SetLength,
 		now:       c.Now,
@@ -233,7 +238,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		proxyProtocol: c.ProxyProtocol,
 		forwarders:    c.ForwardedFor,
 	}
-	s.health, s.ready = newLook(healthKept, s.isHealthy), newLook(readyKept, s.isReady)
+	s.ready = newLook(readyKept, s.isReady)
 	if err := s.makeStandIns(); err != nil {
 		return nil, err
 	}

@@ -231,6 +231,18 @@ func (s *Store) Stats() Stats {
 	}
 }
 
+// Conflicts are how many transactions were run again for SQLSTATE 40001 and 40P01.
+func (s *Store) Conflicts() (serialization, deadlocks uint64) {
+	st := s.Stats()
+	return st.SerializationFailures, st.Deadlocks
+}
+
+// Pool is how many connections there are, and how many of them are in use.
+func (s *Store) Pool() (open, inUse int) {
+	st := s.Stats()
+	return st.Connections, st.InUse
+}
+
 // within is a context of the store's own work, which nobody waits for long.
 func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, 5*time.Second)
