@@ -19,9 +19,14 @@ import (
 // The salt is the user's name, so that gateway and server come to the same value
 // without asking each other. It takes 7 MiB and, on a router, seconds.
 func HashPassword(user UserID, password []byte) PasswordHash {
-	salt := sha256.Sum256([]byte(labelUser + "\x00" + string(user)))
-	return PasswordHash(argon2.IDKey(password, salt[:argonSalt],
+	return PasswordHash(argon2.IDKey(password, PasswordSalt(user),
 		argonTime, argonMemory, argonThreads, uint32(len(PasswordHash{}))))
+}
+
+// PasswordSalt is the salt of HashPassword, for who computes that elsewhere.
+func PasswordSalt(user UserID) []byte {
+	salt := sha256.Sum256([]byte(labelUser + "\x00" + string(user)))
+	return salt[:argonSalt]
 }
 
 // UserAuthenticationData is H(AuthData), 7.4.2.1.1.1 step 3, which gateway and

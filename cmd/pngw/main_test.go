@@ -2,14 +2,18 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"cpns.example.net/pngw/cpns"
 )
 
 // raceOptions spares each program that was built with the race detector its
@@ -25,6 +29,9 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){"pngw": main})
 }
+
+// alicesHash is computed once, for it takes its time under the race detector.
+var alicesHash = sync.OnceValue(func() [32]byte { return cpns.HashPassword("alice", []byte(alicesPassword)) })
 
 // The scripts in testdata run the real program, against a real CPNS Server and
 // with a real serial line. Beside testscript's commands there are:
@@ -50,6 +57,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SERVER", server.url)
 			env.Setenv("SMALL_SERVER", server.small)
 			env.Setenv("GORACE", raceOptions)
+			env.Setenv("HASH", fmt.Sprintf("%x", alicesHash()))
 			return server.configure(env.WorkDir, line.tty)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

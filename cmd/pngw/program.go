@@ -35,7 +35,7 @@ func program() *command.Program {
 			provisionCommand, listCommand, showCommand, forgetCommand, discoveredCommand,
 			authenticateCommand, resolveCommand,
 			webPINCommand, webCACommand,
-			labelCommand, linksCommand, statusCommand, watchCommand, doctorCommand, auditCommand, versionCommand, procdCommand,
+			labelCommand, linksCommand, statusCommand, watchCommand, doctorCommand, auditCommand, versionCommand, procdCommand, rpcdCommand,
 		},
 		Notes: `exit codes: 0 done, 1 failed, 2 usage or configuration; of init and run also 3 something is still missing; of provision also 3 assigned but not yet delivered, of enrol also 3 not yet approved, and of both 4 refused by the server, 5 no server.`,
 		Lists: []command.List{{Name: "ids", Word: "ENTITY_ID", All: knownIDs}},
