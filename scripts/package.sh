@@ -1,7 +1,8 @@
 #!/bin/sh
 # Packs pngw for OpenWrt, to be installed by hand, as .ipk and .apk, into
 # build/out/packages/ARCHITECTURE: from build/out/pngw-TARGET-usb as pngw, and from
-# build/out/pngw-TARGET, which has no USB, as pngw-nousb. Run make cross first.
+# build/out/pngw-TARGET, which has no USB, as pngw-nousb; and beside them, into all,
+# luci-app-pngw, which is for every architecture. Run make cross first.
 #   scripts/package.sh [-d FOLDER] [ARCHITECTURE]…
 # ARCHITECTURE is as in build/package/architectures, the first of each target
 # unless given; FOLDER takes the place of build/out.
@@ -39,7 +40,7 @@ export VERSION
 go build -C build/tools -o "$PWD/build/out/nfpm" github.com/goreleaser/nfpm/v2/cmd/nfpm
 root=$PWD
 stage=$(mktemp -d)
-trap 'rm -rf "$stage" "$stage.log"' EXIT
+trap 'rm -rf "$stage" "$stage.log" "$stage.po"' EXIT
 cp -R build/openwrt/files/. build/package/. "$stage/"
 # What sysupgrade keeps, beside the package's own files, as the feed has it.
 sed -n '/^define Package\/pngw\/conffiles/,/^endef/{/\/$/p}' build/openwrt/Makefile >"$stage/keep"
@@ -60,16 +61,21 @@ pack() {
 	# Two packages of one commit are the same bytes.
 	find "$stage" -exec touch -h -d "@$time" {} +
 	export NAME="$1" WITH="$3" OTHER="$4"
-	RELEASE=r1 nfpm ipk "$1_${VERSION}-r1_$ARCH.ipk"
-	RELEASE=1 nfpm apk "$1-${VERSION}-r1.apk" # nfpm writes the r itself
+	both nfpm.yaml "$1"
 	packed=$((packed + 1))
 }
 
-# nfpm KIND FILE: what it says is shown if it fails.
+# both CONFIG NAME: both kinds, out of what is staged.
+both() {
+	RELEASE=r1 nfpm ipk "$1" "$2_${VERSION}-r1_$ARCH.ipk"
+	RELEASE=1 nfpm apk "$1" "$2-${VERSION}-r1.apk" # nfpm writes the r itself
+}
+
+# nfpm KIND CONFIG FILE: what it says is shown if it fails.
 nfpm() {
 	export RELEASE
-	if ! (cd "$stage" && "$root/build/out/nfpm" package --config nfpm.yaml --packager "$1" \
-		--target "$out/$ARCH/$2" >"$stage.log" 2>&1); then
+	if ! (cd "$stage" && "$root/build/out/nfpm" package --config "$2" --packager "$1" \
+		--target "$out/$ARCH/$3" >"$stage.log" 2>&1); then
 		cat "$stage.log" >&2
 		exit 1
 	fi
@@ -90,7 +96,30 @@ if [ "$packed" -eq 0 ]; then
 	echo 'package: nothing has been built for that: run make cross first' >&2
 	exit 1
 fi
+
+# LuCI's build puts the parts of an app where they belong, and makes catalogues of its
+# translations.
+luci() {
+	app=build/openwrt/luci-app-pngw
+	mkdir -p "$stage/luci/www" "$stage/luci/usr/lib/lua/luci/i18n" "$out/all"
+	rm -f "$out/all"/*.ipk "$out/all"/*.apk
+	cp -R "$app/root/." "$stage/luci/"
+	cp -R "$app/htdocs/." "$stage/luci/www/"
+	go build -o "$stage.po" ./scripts/luci
+	for po in "$app"/po/*/pngw.po; do
+		language=$(basename "$(dirname "$po")")
+		"$stage.po" lmo "$po" "$stage/luci/usr/lib/lua/luci/i18n/pngw.$language.lmo"
+	done
+	find "$stage" -type d -exec chmod 0755 {} +
+	find "$stage/luci" -type f -exec chmod 0644 {} +
+	chmod 0755 "$stage"/luci/usr/libexec/rpcd/*
+	find "$stage" -exec touch -h -d "@$time" {} +
+	both luci.yaml luci-app-pngw
+}
+ARCH=all
+luci
+
 (cd "$out" && find . -name '*.[ia]pk' | sed 's,^\./,,' | sort | xargs sha256sum -- >SHA256SUMS)
-for ARCH in "$@"; do
+for ARCH in "$@" all; do
 	wc -c "$out/$ARCH"/*.ipk "$out/$ARCH"/*.apk | sed '$d'
 done

@@ -91,7 +91,7 @@ func TestReproducible(t *testing.T) {
 	}
 	check(t, again.pack())
 	files := must(filepath.Glob(filepath.Join(p.dir, "packages", "*", "*.[ia]pk")))(t)
-	if len(files) != 2 {
+	if len(files) != 4 {
 		t.Fatalf("packages: %q", files)
 	}
 	for _, file := range files {

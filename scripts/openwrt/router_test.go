@@ -217,6 +217,8 @@ type built struct {
 	ipk unpacked
 	apk unpacked
 	err error
+
+	luci struct{ ipk, apk unpacked } // luci-app-pngw
 }
 
 // unpacked is a package's content. Names are relative to the root.
@@ -275,10 +277,16 @@ func (b *built) make() error {
 	if err != nil {
 		return err
 	}
-	if b.ipk, err = b.open("ipk", openIPK); err != nil {
+	if b.ipk, err = b.open(architectures[runtime.GOARCH], "ipk", openIPK); err != nil {
 		return err
 	}
-	b.apk, err = b.open("apk", openAPK)
+	if b.apk, err = b.open(architectures[runtime.GOARCH], "apk", openAPK); err != nil {
+		return err
+	}
+	if b.luci.ipk, err = b.open("all", "ipk", openIPK); err != nil {
+		return err
+	}
+	b.luci.apk, err = b.open("all", "apk", openAPK)
 	return err
 }
 
@@ -297,10 +305,10 @@ func (b *built) pack() error {
 	return nil
 }
 
-func (b *built) open(kind string, open func([]byte) (unpacked, error)) (unpacked, error) {
-	files, err := filepath.Glob(filepath.Join(b.dir, "packages", "*", "*."+kind))
+func (b *built) open(folder, kind string, open func([]byte) (unpacked, error)) (unpacked, error) {
+	files, err := filepath.Glob(filepath.Join(b.dir, "packages", folder, "*."+kind))
 	if err != nil || len(files) != 1 {
-		return unpacked{}, fmt.Errorf("packages of kind %s: %v, %v", kind, files, err)
+		return unpacked{}, fmt.Errorf("packages of kind %s in %s: %v, %v", kind, folder, files, err)
 	}
 	data, err := os.ReadFile(files[0])
 	if err != nil {
