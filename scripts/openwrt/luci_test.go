@@ -150,7 +150,7 @@ func TestLuCIMenu(t *testing.T) {
 		Title  string
 		Action struct{ Type, Path string }
 	}
-	check(t, json.Unmarshal(must(os.ReadFile(luciApp + "/root/usr/share/luci/menu.d/luci-app-pngw.json"))(t), &menu))
+	check(t, json.Unmarshal(must(os.ReadFile(luciApp+"/root/usr/share/luci/menu.d/luci-app-pngw.json"))(t), &menu))
 	pages := 0
 	for name, entry := range menu {
 		if entry.Action.Type != "view" {
