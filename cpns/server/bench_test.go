@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -78,6 +79,13 @@ func onPostgres(b *testing.B) func() server.Store {
 	}
 }
 
+// cpuTime is what this process, clients and servers, has had of the processors.
+func cpuTime(b *testing.B) time.Duration {
+	var r syscall.Rusage
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
 func perSecond(b *testing.B, what string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), what+"/s")
 }
@@ -92,6 +100,7 @@ func atOnce(b *testing.B, goroutines int, prepare, f func(worker int)) {
 	prepared.Wait()
 	var begun atomic.Int64
 	var wg sync.WaitGroup
+	cpu := cpuTime(b)
 	took := make([]time.Duration, b.N)
 	b.ResetTimer()
 	for worker := range goroutines {
@@ -105,6 +114,7 @@ func atOnce(b *testing.B, goroutines int, prepare, f func(worker int)) {
 	}
 	wg.Wait()
 	b.StopTimer()
+	b.ReportMetric(float64(cpuTime(b)-cpu)/1e3/float64(b.N), "µs-cpu/op")
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2])/1e6, "ms-median")
 	b.ReportMetric(float64(took[len(took)*99/100])/1e6, "ms-p99")

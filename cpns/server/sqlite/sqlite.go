@@ -153,11 +153,6 @@ func (s *Store) View(ctx context.Context, f func(server.Tx) error) error {
 	return s.withConn(ctx, s.readers, func(c *conn) error { return c.transact("BEGIN", f) })
 }
 
-// Assign answers within an update.
-func (s *Store) Assign(ctx context.Context, q *server.Inquiry, decide func(*server.Findings) (*server.Outcome, error)) error {
-	return s.Update(ctx, func(tx server.Tx) error { return q.Answer(tx, decide) })
-}
-
 // Tidy runs f as Update does: processes take turns.
 func (s *Store) Tidy(ctx context.Context, f func(server.Tx) error) error { return s.Update(ctx, f) }
 
