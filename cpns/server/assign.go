@@ -46,6 +46,8 @@ func (s *Server) assign(ctx context.Context, under PSK1, source string, req *cpn
 		if err := s.usePSK1(ctx, under); err != nil {
 			return nil, fmt.Errorf("recording the first use of a PSK1: %w", err)
 		}
+		under.Used = s.now()
+		s.remembered.add(under)
 	}
 	tag := s.vault.requestTag(under.Gateway, req)
 	for waited := false; ; waited = true {
@@ -92,6 +94,7 @@ func (s *Server) decide(ctx context.Context, under PSK1, source string, req *cpn
 			}
 		}
 		if !under.same(found.PSK1, now) {
+			s.remembered.drop(under.Identity)
 			return nil, errUnauthorized
 		}
 		p := procedure{Server: s, found: found, gateway: under.Gateway, source: source, req: req, tag: tag, now: now}

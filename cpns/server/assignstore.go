@@ -151,6 +151,8 @@ func (o *Outcome) Write(tx Tx, q *Inquiry) error {
 		if err := tx.AddAssignment(*o.Assignment); err != nil {
 			return err
 		}
+	}
+	if o.PNE != nil {
 		if err := tx.SetOwner(*o.PNE); err != nil {
 			return err
 		}

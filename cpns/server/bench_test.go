@@ -122,7 +122,7 @@ func atOnce(b *testing.B, goroutines int, prepare, f func(worker int)) {
 
 // benchAssignments has gateways ask for the EUKeys of their PNEs.
 func benchAssignments(b *testing.B, open func() server.Store, servers, parallel int) {
-	const gateways, pnes = 64, 2000
+	const gateways, pnes = 64, 2048 // each PNE has one gateway
 	start := time.Now()
 	var requests atomic.Int64 // 4 ms of the clock each: no gateway's budget is ever spent
 	at := func(n int64) time.Time { return start.Add(time.Duration(n) * 4 * time.Millisecond) }

@@ -148,11 +148,19 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (*rec
 	if err != nil {
 		return nil, &problem{status: http.StatusBadRequest, detail: "the body is not an EUKey Assignment Request"}
 	}
-	under, psk, err := s.psk1Of(r.Context(), v, sealed.Identity)
+	under, psk, err := s.rememberedPSK1(sealed.Identity)
 	if err != nil {
 		return nil, err
 	}
 	request, err := sealed.Open(psk)
+	if err == nil && under.Identity != "" && inWindow(request.Time, s.now()) {
+		return &received{under: under, psk: psk, body: body, request: request}, nil // assign looks whether it is still so
+	}
+	under, psk, err = s.psk1Of(r.Context(), v, sealed.Identity)
+	if err != nil {
+		return nil, err
+	}
+	request, err = sealed.Open(psk)
 	if errors.Is(err, cpns.ErrMalformed) {
 		// Whoever sealed this holds PSK1.
 		return nil, &problem{status: http.StatusBadRequest, detail: "what is sealed in the body is not an EUKey Assignment Request"}
@@ -160,6 +168,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (*rec
 	if err != nil {
 		return nil, errUnauthorized
 	}
+	s.remembered.add(under)
 	return &received{under: under, psk: psk, body: body, request: request}, nil
 }
 

@@ -150,3 +150,31 @@ func TestReplicasShareBudgets(t *testing.T) {
 		t.Errorf("alone: %d requests at once", got)
 	}
 }
+
+// A PSK1 that the server remembers is no longer good for anything once the store has it no
+// more, not even to be told the time.
+func TestRememberedPSK1(t *testing.T) {
+	r := newRig(t)
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success) // now it is
+	late := r.request("alice", "pne-1")
+	late.Time -= 3600
+	r.wantStatus("gw-1", late, cpns.TimeOutOfWindow)
+	old, body := r.gateways["gw-1"], r.seal("gw-1", r.request("alice", "pne-1"))
+	must(t, r.op.RemoveGateway(t.Context(), "gw-1"))
+	for name, body := range map[string][]byte{
+		"another time": r.seal("gw-1", late), "a request": body, "the request again": body,
+	} {
+		res, answer := r.post(body)
+		if wantProblem(t, res, answer, http.StatusUnauthorized); t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	// Under the same identity with another key, the new one counts at once.
+	must(t, r.op.AddGateway(t.Context(), "gw-1", "gw-1", random(t, 32)))
+	res, answer := r.post(r.seal("gw-1", r.request("alice", "pne-1")))
+	wantProblem(t, res, answer, http.StatusUnauthorized)
+	must(t, r.op.RemoveGateway(t.Context(), "gw-1"))
+	must(t, r.op.AddGateway(t.Context(), "gw-1", "gw-1", old))
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+}

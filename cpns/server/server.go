@@ -8,6 +8,7 @@
 //	connlimit.go  who gets a connection
 //	proxies.go    whose it is, where a proxy is in between
 //	http.go       method, type, size, form, PSK1: what is answered in plain HTTP
+//	remembered.go PSK1s that need not be asked for
 //	ratelimit.go  who pays for a request
 //	assign.go     the procedure of the clause, and the order of its checks
 //	claim.go      PNEs that nobody owns
@@ -22,8 +23,8 @@
 // serve.go puts it on a listener, with tickets.go, noise.go, health.go and prune.go beside it.
 // Server answers gateways. Operator is what the server's operator does: users,
 // gateways, PNEs and the audit log. Both work on one Store, at the same time and
-// in different processes if need be: nothing is cached, so that what an operator
-// changes holds for the next request. store.go is the contract of a store,
+// in different processes if need be: nothing that a decision rests on is cached, so
+// that what an operator changes holds for the next request. store.go is the contract of a store,
 // package storetest its test, package sqlite the store that is used by default,
 // package postgres that of several servers.
 //
@@ -146,6 +147,8 @@ type Server struct {
 	// refusing them takes the same steps as refusing a wrong key.
 	nobody  User
 	nowhere PSK1
+
+	remembered psk1Memory
 }
 
 // New makes a Server. It fails with ErrWrongMasterKey where the store was

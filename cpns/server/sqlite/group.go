@@ -315,7 +315,7 @@ func (g *group) answer(m *member) {
 		var o *server.Outcome
 		if o, err = m.decide(found); err == nil {
 			if err = m.ctx.Err(); err == nil {
-				err = o.Write(t, m.inquiry)
+				err = t.write(m.inquiry, found, o)
 				g.wrote = true
 				g.lost = err != nil
 			}

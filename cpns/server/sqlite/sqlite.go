@@ -28,6 +28,7 @@ import (
 const (
 	busyTimeout = 10 * time.Second // that a writer waits for one of another process
 	readers     = 4                // connections for View
+	logPages    = 4000             // of the log, of 4 KiB, after which they are moved into the file
 )
 
 // Store is a server.Store in an SQLite file.
@@ -211,9 +212,9 @@ func (p pool) drain(n int) error {
 // connect opens the file at path, an absolute one. It has to exist.
 func connect(ctx context.Context, path, pragma string) (*conn, error) {
 	uri := url.URL{Scheme: "file", Path: path, RawQuery: fmt.Sprintf("mode=rw&modeof=%s"+
-		"&_pragma=busy_timeout(%d)&_pragma=synchronous(full)"+
+		"&_pragma=busy_timeout(%d)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(%d)"+
 		"&_pragma=foreign_keys(on)&_pragma=secure_delete(on)&_pragma=trusted_schema(off)&_pragma=%s",
-		url.QueryEscape(path), busyTimeout.Milliseconds(), pragma)}
+		url.QueryEscape(path), busyTimeout.Milliseconds(), logPages, pragma)}
 	c, err := sqlite3.OpenContext(ctx, uri.String())
 	if err != nil {
 		return nil, err

@@ -70,6 +70,8 @@ func testFindings(t *testing.T, r Rig) {
 		func(q *server.Inquiry) { q.User = "unknown" },
 		func(q *server.Inquiry) { q.Entity = "unknown" },
 		func(q *server.Inquiry) { q.Entity = "owned" },
+		func(q *server.Inquiry) { q.User, q.Entity = "bob", "owned" },
+		func(q *server.Inquiry) { q.User = "bob" },
 		func(q *server.Inquiry) { q.RandPNGW = inquiry("owned", 1).RandPNGW },
 		func(q *server.Inquiry) { q.Tag = server.Tag{1} },
 		func(q *server.Inquiry) { q.Tag = server.Tag{10} },

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"sync"
+
+	"cpns.example.net/pngw/cpns"
+)
+
+// A server remembers the PSK1s of the gateways that ask, sealed as they are in the store,
+// so that opening a request asks the store nothing. Nothing follows from one alone: what
+// opens under it is an assignment's only if the store, when it is asked for all else, has
+// that PSK1 still. Everything other than that, a body that does not open or a time
+// that is not now, is judged by the store's PSK1, after the same steps for an identity that
+// is remembered as for one that is not.
+const psk1sRemembered = 8192
+
+type psk1Memory struct {
+	mu   sync.Mutex
+	rows map[cpns.PSKIdentity]PSK1
+}
+
+// add remembers one that a request has opened under. Before its first use is
+// recorded it is not worth it.
+func (m *psk1Memory) add(p PSK1) {
+	if p.Used.IsZero() {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rows == nil {
+		m.rows = make(map[cpns.PSKIdentity]PSK1)
+	}
+	for id := range m.rows {
+		if len(m.rows) < psk1sRemembered {
+			break
+		}
+		delete(m.rows, id) // any: it is asked for again
+	}
+	m.rows[p.Identity] = p
+}
+
+func (m *psk1Memory) drop(id cpns.PSKIdentity) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.rows, id)
+}
+
+func (m *psk1Memory) get(id cpns.PSKIdentity) (PSK1, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p, ok := m.rows[id]
+	return p, ok
+}
+
+// rememberedPSK1 is the PSK1 of an identity, or one that nobody has and whose identity
+// is "".
+func (s *Server) rememberedPSK1(id cpns.PSKIdentity) (PSK1, cpns.PSK1, error) {
+	p, ok := s.remembered.get(id)
+	if !ok || !p.good(s.now()) {
+		p = s.nowhere
+	}
+	psk, err := s.vault.open(columnPSK1, psk1Row(p.Gateway, p.Identity), p.Key)
+	return p, psk, err
+}
