@@ -28,7 +28,7 @@ import (
 const (
 	busyTimeout = 10 * time.Second // that a writer waits for one of another process
 	readers     = 4                // connections for View
-	logPages    = 4000             // of the log, of 4 KiB, after which they are moved into the file
+	logPages    = 2000             // of the log, of 4 KiB, after which they are moved into the file
 )
 
 // Store is a server.Store in an SQLite file.
