@@ -72,6 +72,8 @@ need openssl 'an independent look at certificates' have openssl
 need librsvg2-bin 'paints them from SVG' have rsvg-convert
 need curl 'asks a CPNS Server how it is, as docs/server.md says' have curl
 need prometheus 'promtool, which says whether metrics and rules are right' have promtool
+need rsyslog 'the syslog server that a CPNS Server sends its audit log to' have rsyslogd
+need rsyslog-openssl 'the same over TLS' test -e /usr/lib/"$(uname -m)"-linux-gnu/rsyslog/lmnsd_ossl.so
 need postgresql 'another database of a CPNS Server, which its tests start for themselves' has_postgres
 need sqlite3 'copies its database while it runs, as that page says' have sqlite3
 need systemd 'checks its unit' have systemd-analyze

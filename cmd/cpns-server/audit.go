@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"strings"
 	"time"
 
 	"cpns.example.net/pngw/cpns/server"
@@ -148,23 +147,5 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 
 // eventLine is an event in one line, the way it is searched by grep.
 func eventLine(e server.Event) string {
-	b := new(strings.Builder)
-	fmt.Fprintf(b, "%s %s", e.Time.Format("2006-01-02T15:04:05.000Z07:00"), e.Kind)
-	for _, field := range []struct{ name, value string }{
-		{"user", string(e.User)},
-		{"pne", string(e.Entity)},
-		{"gateway", string(e.Gateway)},
-	} {
-		if field.value != "" {
-			fmt.Fprintf(b, " %s=%s", field.name, field.value)
-		}
-	}
-	if e.Epoch != 0 {
-		fmt.Fprintf(b, " epoch=%d", e.Epoch)
-	}
-	fmt.Fprintf(b, " from=%q", e.Source)
-	if e.Detail != "" {
-		fmt.Fprintf(b, " detail=%q", e.Detail)
-	}
-	return b.String()
+	return e.Time.Format("2006-01-02T15:04:05.000Z07:00") + " " + e.Text()
 }

@@ -24,7 +24,7 @@ import (
 // runCommand serves; now is the clock by which requests and certificates are judged.
 func runCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]... [--admin-listen ADDRESS [--admin-client-ca FILE]] [--status-listen ADDRESS] [--log FORMAT]",
+		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]... [--admin-listen ADDRESS [--admin-client-ca FILE]] [--status-listen ADDRESS] [--log FORMAT] [--syslog ADDRESS [--syslog-ca FILE] [--syslog-cert FILE --syslog-key FILE]]",
 		Summary: "answer gateways",
 		About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 		Setup: func(fs *flag.FlagSet) command.Run {
@@ -84,6 +84,10 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	if adminLn != nil {
 		defer adminLn.Close()
 	}
+	exporter, err := seen.exporter(log)
+	if err != nil {
+		return err
+	}
 	statusLn, err := seen.open()
 	if err != nil {
 		return err
@@ -117,6 +121,9 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	config.Store, config.MasterKey, config.Log, config.Anchors = store, key, log, cert.anchors
+	if exporter != nil {
+		config.Sealed = exporter.Sealed
+	}
 	s, err := server.New(ctx, *config)
 	if err != nil {
 		return data.explainMasterKey(err)
@@ -158,6 +165,12 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	}
 	var statusErr error
 	watched := server.Watched{Version: buildinfo.New("cpns-server", version, buildTime).Version, CertificateEnds: cert.ends}
+	exporting, stopExporting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopExporting()
+	if exporter != nil {
+		watched.Syslog = exporter.Counts
+		wg.Go(func() { exporter.Run(exporting) })
+	}
 	if statusLn != nil {
 		wg.Go(func() {
 			defer stop()
@@ -170,6 +183,7 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	})
 	err = s.Serve(ctx, ln, cert.get)
 	stop()
+	stopExporting()
 	wg.Wait()
 	err = errors.Join(err, adminErr, statusErr)
 	if unusable != nil && !errors.Is(unusable, context.Canceled) {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -67,6 +69,29 @@ type Event struct {
 	Source  string         `json:"source"` // the address that the gateway came from, or "operator NAME"
 	Detail  string         `json:"detail,omitempty"`
 	MAC     Tag            `json:"-"` // see auditkey.go; zero where an older program wrote it
+}
+
+// Text is the event in one line, without its time.
+func (e Event) Text() string {
+	b := new(strings.Builder)
+	b.WriteString(string(e.Kind))
+	for _, field := range []struct{ name, value string }{
+		{"user", string(e.User)},
+		{"pne", string(e.Entity)},
+		{"gateway", string(e.Gateway)},
+	} {
+		if field.value != "" {
+			fmt.Fprintf(b, " %s=%s", field.name, field.value)
+		}
+	}
+	if e.Epoch != 0 {
+		fmt.Fprintf(b, " epoch=%d", e.Epoch)
+	}
+	fmt.Fprintf(b, " from=%q", e.Source)
+	if e.Detail != "" {
+		fmt.Fprintf(b, " detail=%q", e.Detail)
+	}
+	return b.String()
 }
 
 // AuditKept is how long the audit log keeps an event, and AuditRows how many events

@@ -66,7 +66,8 @@ type Head struct {
 	MAC    [16]byte
 }
 
-func (s *Seal) head() (h Head) {
+// Head is that of the log up to the seal.
+func (s *Seal) Head() (h Head) {
 	h.Number = s.Number
 	copy(h.MAC[:], s.MAC)
 	return h

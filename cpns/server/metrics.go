@@ -36,6 +36,10 @@ var metricHelp = map[string]string{
 	"cpns_audit_forged_total":                   "Events in the database that no server or operator wrote so.",
 	"cpns_certificate_expiry_timestamp_seconds": "When the server certificate in use ends.",
 	"cpns_log_suppressed_total":                 "Lines that strangers caused, and that were left out of the log for it.",
+	"cpns_syslog_up":                            "1 while the syslog server takes events; there where --syslog is given.",
+	"cpns_syslog_sent_total":                    "Events of the audit log that were sent to the syslog server.",
+	"cpns_syslog_lost_total":                    "Events that were not: too many waited, or this server ended.",
+	"cpns_syslog_waiting":                       "Events that wait for the syslog server.",
 	"go_goroutines":                             "Goroutines.",
 	"process_cpu_seconds_total":                 "Processor time in user and system mode.",
 	"process_resident_memory_bytes":             "Memory that the process holds.",
@@ -47,7 +51,15 @@ var metricHelp = map[string]string{
 // together.
 type Watched struct {
 	Version         string
-	CertificateEnds func() time.Time // nil where there is none
+	CertificateEnds func() time.Time    // nil where there is none
+	Syslog          func() SyslogCounts // nil where there is none
+}
+
+// SyslogCounts are what became of the events that a syslog server gets.
+type SyslogCounts struct {
+	Up         bool
+	Sent, Lost uint64
+	Waiting    int
 }
 
 // A statStore is a store that runs transactions again, on connections of which it has a
@@ -113,6 +125,13 @@ func (s *Server) WriteMetrics(w io.Writer, also Watched) error {
 		m.gauge("cpns_certificate_expiry_timestamp_seconds", float64(also.CertificateEnds().Unix()))
 	}
 	m.counter("cpns_log_suppressed_total", t.suppressed.Load())
+	if also.Syslog != nil {
+		c := also.Syslog()
+		m.gauge("cpns_syslog_up", truth(c.Up))
+		m.counter("cpns_syslog_sent_total", c.Sent)
+		m.counter("cpns_syslog_lost_total", c.Lost)
+		m.gauge("cpns_syslog_waiting", float64(c.Waiting))
+	}
 	m.process(t.began)
 	_, err := io.WriteString(w, m.String())
 	return err

@@ -64,9 +64,12 @@ func (s *Server) sealEvents(ctx context.Context) error {
 // sealed tells of a new seal. Its head is logged once in a while: a log that lies
 // elsewhere shows that the audit log was cut off.
 func (s *Server) sealed(of *sealing) {
+	if s.tellSealed != nil {
+		s.tellSealed(of.seal, of.events)
+	}
 	if now := s.passed(); s.headAt == 0 || now-s.headAt >= headLogged {
 		s.headAt = max(now, 1)
-		s.log.Info("audit log sealed", "head", of.seal.head().String(), "events", of.seal.Total)
+		s.log.Info("audit log sealed", "head", of.seal.Head().String(), "events", of.seal.Total)
 	}
 }
 

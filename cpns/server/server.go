@@ -78,6 +78,10 @@ type Config struct {
 	Anchors      func() Anchors
 	PSK1Lifetime time.Duration
 
+	// Sealed is told of the events under each seal that this server has put on the
+	// audit log: of several servers, each event is told to one. It does not wait.
+	Sealed func(Seal, []Event)
+
 	// TicketSecret reads the secret that servers share for their session tickets; nil
 	// where each has its own.
 	TicketSecret func() (*TicketSecret, error)
@@ -126,6 +130,7 @@ type Server struct {
 	auditRows  int
 	sealEvery  time.Duration
 	sealRows   int
+	tellSealed func(Seal, []Event)
 	headAt     time.Duration // when the head of the audit log was logged last, by passed
 
 	proxyProtocol, forwarders proxies
@@ -226,6 +231,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		pruneEvery: pruneEvery,
 		sealEvery:  sealEvery,
 		sealRows:   sealRows,
+		tellSealed: c.Sealed,
 		auditRows:  AuditRows,
 
 		bsf:          c.BSF,

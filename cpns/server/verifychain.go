@@ -101,7 +101,7 @@ func (v *verification) run() error {
 				return err
 			}
 			if s.Number == v.noted.Number {
-				if seen = true; s.head() != v.noted {
+				if seen = true; s.Head() != v.noted {
 					v.broken(before.Upto+1, fmt.Sprintf("the log up to seal %d is another one than when its head was noted", s.Number))
 				}
 			}
@@ -113,7 +113,7 @@ func (v *verification) run() error {
 		}
 	}
 	if v.found.Seals > 0 {
-		v.found.Head = before.head()
+		v.found.Head = before.Head()
 	}
 	if !seen {
 		v.broken(before.Upto+1, fmt.Sprintf("the log ends with seal %d, and seal %d was noted: it was cut off, or is an older copy", before.Number, v.noted.Number))
