@@ -49,9 +49,9 @@ func (s *Server) assign(ctx context.Context, under PSK1, source string, req *cpn
 		under.Used = s.now()
 		s.remembered.add(under)
 	}
-	tag := s.vault.requestTag(under.Gateway, req)
+	content := requestContent(under.Gateway, req)
 	for waited := false; ; waited = true {
-		ans, slow, err := s.decide(ctx, under, source, req, tag, waited)
+		ans, slow, err := s.decide(ctx, under, source, req, content, waited)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("assigning EUKeys: %w", err)
@@ -77,9 +77,10 @@ func (s *Server) assign(ctx context.Context, under PSK1, source string, req *cpn
 
 // decide runs the procedure on what the store has. It says how long the request has to
 // wait before, where its user failed at many gateways and it has not waited.
-func (s *Server) decide(ctx context.Context, under PSK1, source string, req *cpns.EUKeyAssignmentRequest, tag Tag, waited bool) (ans *answer, slow time.Duration, err error) {
+func (s *Server) decide(ctx context.Context, under PSK1, source string, req *cpns.EUKeyAssignmentRequest, content []byte, waited bool) (ans *answer, slow time.Duration, err error) {
 	now := s.now()
 	until := now.Add(replicaSkew)
+	tag := s.vault.requestTag(content)
 	q := &Inquiry{
 		Identity: under.Identity, Gateway: under.Gateway, User: req.UserID, Entity: req.EntityID, RandPNGW: req.RandPNGW, Tag: tag,
 		Locks:  Window{now.Add(-failuresKept), until, lockFailures},
@@ -97,7 +98,7 @@ func (s *Server) decide(ctx context.Context, under PSK1, source string, req *cpn
 			s.remembered.drop(under.Identity)
 			return nil, errUnauthorized
 		}
-		p := procedure{Server: s, found: found, gateway: under.Gateway, source: source, req: req, tag: tag, now: now}
+		p := procedure{Server: s, found: found, gateway: under.Gateway, source: source, req: req, content: content, tag: tag, now: now}
 		if isSeen(found.Seen, now) {
 			p.out.Seen = now
 		}
@@ -120,7 +121,8 @@ type procedure struct {
 	gateway cpns.GatewayID
 	source  string
 	req     *cpns.EUKeyAssignmentRequest
-	tag     Tag
+	content []byte // that the request is recognised by
+	tag     Tag    // of it
 	now     time.Time
 
 	user          User    // whom the request names, or who stands in for one
@@ -145,7 +147,7 @@ func (p *procedure) run() (*answer, error) {
 		return p.userFailed(), nil
 	}
 
-	seen := repeatOf(&p.found.Earlier, p.tag)
+	seen := p.repeatOf(&p.found.Earlier)
 	if seen == randomReused {
 		return p.refused(cpns.RandomReused, EventRandomReused, ""), nil
 	}
@@ -185,7 +187,11 @@ func (p *procedure) run() (*answer, error) {
 func (p *procedure) authenticateUser() (bool, error) {
 	user := p.found.User
 	if p.disabled = user.Disabled; p.disabled || user.ID == "" {
-		user = p.nobody
+		in, err := p.standIns()
+		if err != nil {
+			return false, err
+		}
+		user = in.nobody
 	}
 	p.user = user
 	plain, err := p.vault.open(columnPasswordHash, string(user.ID), user.PasswordHash)

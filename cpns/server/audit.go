@@ -47,6 +47,8 @@ const (
 	EventGatewayApproved EventKind = "gateway_approved"
 	EventGatewayReplaced EventKind = "gateway_replaced" // approved under the ID of one with another key
 	EventGatewayRefused  EventKind = "gateway_refused"
+	EventRekeyBegun      EventKind = "rekey_begun" // a change of the master key
+	EventRekeyed         EventKind = "rekeyed"
 	EventPNEsImported    EventKind = "pnes_imported"
 	EventPNEReleased     EventKind = "pne_released"
 	EventPNERemoved      EventKind = "pne_removed"

@@ -75,7 +75,7 @@ func (v *vault) findAuditKey(tx Tx) (*auditKey, error) {
 
 // bound checks that a store is the master key's, and remembers its audit key.
 func (v *vault) bound(tx Tx) error {
-	if err := v.verifyKeyCheck(tx); err != nil {
+	if err := v.bind(tx); err != nil {
 		return err
 	}
 	k, err := v.findAuditKey(tx)

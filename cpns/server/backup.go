@@ -107,8 +107,10 @@ func CheckBackup(r io.Reader) (rows int, err error) {
 // value: then the store is bound to key. It fails with ErrExists where something is in
 // the store, with ErrWrongMasterKey where the backup is another key's, and leaves the
 // store unbound where it fails in the middle.
-func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader) (rows int, err error) {
-	v, err := newVault(key, rand.Reader)
+//
+// more are other master keys that it may have been changed from or to.
+func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader, more ...*MasterKey) (rows int, err error) {
+	v, err := newVault(key, rand.Reader, more...)
 	if err != nil {
 		return 0, err
 	}
@@ -130,6 +132,16 @@ func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader) (rows in
 	var of *Table
 	var batch []Row
 	var check Sealed
+	var change *rekeying
+	bound := false // v is, to what the settings say
+	bind := func() error {
+		state, err := v.stateFor(check, change)
+		if err == nil {
+			v.state.Store(state)
+			bound = true
+		}
+		return err
+	}
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
@@ -143,12 +155,19 @@ func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader) (rows in
 			switch t.text(row, "name") {
 			case keyCheckSetting:
 				check = t.column(row, "value").([]byte)
-				if _, err := v.open(columnKeyCheck, keyCheckSetting, check); err != nil {
-					return ErrWrongMasterKey
-				}
 				return nil
+			case rekeySetting:
+				var err error
+				if change, err = parseRekeying(t.column(row, "value").([]byte)); err != nil {
+					return err
+				}
 			case settingMoving, settingMoved:
 				return nil
+			}
+		}
+		if t.Name != "settings" && !bound { // whose rows come first
+			if err := bind(); err != nil {
+				return err
 			}
 		}
 		if t != of {
@@ -171,6 +190,11 @@ func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader) (rows in
 	if check == nil {
 		return rows, fmt.Errorf("%w: it has no master key check", ErrDamaged)
 	}
+	if !bound {
+		if err := bind(); err != nil {
+			return rows, err
+		}
+	}
 	if _, err := openAll(ctx, s, v, func(string) {}); err != nil {
 		return rows, err
 	}
@@ -178,7 +202,7 @@ func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader) (rows in
 		if err := tx.RemoveSetting(settingMoving); err != nil {
 			return err
 		}
-		return v.addKeyCheck(tx)
+		return tx.AddSetting(keyCheckSetting, check)
 	})
 }
 

@@ -7,22 +7,24 @@ import (
 )
 
 // A boundStore is a store that nothing is read from or written to before it has shown
-// to be the one of the master key. It may come after the server: a database that is
-// away when the server starts, or is still empty, is no reason to end.
+// to be the one of the master key, and again whenever that is stateKept ago: the master
+// key may be changed meanwhile. It may come after the server: a database that is away when
+// the server starts, or is still empty, is no reason to end.
 type boundStore struct {
 	Store
 	check func(Tx) error
-	bound atomic.Bool
+	last  atomic.Pointer[time.Time] // when the check was begun that succeeded last
 }
 
 func (b *boundStore) bind(ctx context.Context) error {
-	if b.bound.Load() {
+	now := time.Now()
+	if last := b.last.Load(); last != nil && now.Sub(*last) < stateKept {
 		return nil
 	}
 	if err := b.Store.View(ctx, b.check); err != nil {
 		return err
 	}
-	b.bound.Store(true)
+	b.last.Store(&now)
 	return nil
 }
 

@@ -123,7 +123,7 @@ func (o *Operator) addCredential(ctx context.Context, c Credential, valid time.D
 	if c.Hash, err = o.vault.seal(columnCredential, c.row(), plain); err != nil {
 		return c, err
 	}
-	err = o.store.Update(ctx, func(tx Tx) error {
+	err = o.updateWith(ctx, c.Hash, func(tx Tx) error {
 		if n, err := tx.CountCredentials(); err != nil {
 			return err
 		} else if n >= maxCredentials {

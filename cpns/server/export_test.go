@@ -75,3 +75,10 @@ func OperatorAt(o *Operator, now func() time.Time) *Operator {
 	other.now = now
 	return &other
 }
+
+const RekeyGrace = rekeyGrace
+
+// Forget lets the server look anew at what it knows of its store.
+func (s *Server) Forget() { s.store.last.Store(nil) }
+
+func (s *Server) Leave(ctx context.Context) error { s.leave(ctx); return nil }

@@ -50,7 +50,7 @@ const readySetting = "ready-check"
 
 func (s *Server) isReady(ctx context.Context) error {
 	return s.store.Update(ctx, func(tx Tx) error {
-		if err := s.vault.verifyKeyCheck(tx); err != nil {
+		if err := s.vault.bind(tx); err != nil {
 			return err
 		}
 		return tx.SetSetting(readySetting, []byte(s.now().UTC().Format(time.RFC3339)))

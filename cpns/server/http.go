@@ -185,7 +185,10 @@ func (s *Server) psk1Of(ctx context.Context, v *visit, id cpns.PSKIdentity) (PSK
 		p, err = s.bootstrapped(ctx, v, id)
 	}
 	if errors.Is(err, ErrNotFound) || err == nil && !p.good(s.now()) {
-		p, err = s.nowhere, nil
+		var in *standIns
+		if in, err = s.standIns(); err == nil {
+			p = in.nowhere
+		}
 	}
 	if err != nil {
 		if _, isProblem := errors.AsType[*problem](err); isProblem {

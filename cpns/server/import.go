@@ -97,7 +97,14 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 		begin := time.Now()
 		err := o.store.Update(ctx, func(tx Tx) error {
 			refused = nil
+			under, err := o.vault.currentIn(tx)
+			if err != nil {
+				return err
+			}
 			for _, row := range batch {
+				if id, _ := row.pne.TK.idOf(); id != under {
+					return ErrRekeyed
+				}
 				reason, err := addPNE(tx, row)
 				if err != nil {
 					return err

@@ -40,7 +40,7 @@ func (o *Operator) Invite(ctx context.Context, id cpns.GatewayID, uses int, vali
 	if i.Secret, err = o.vault.seal(columnInvitation, i.ID, secret[:]); err != nil {
 		return nil, time.Time{}, err
 	}
-	err = o.store.Update(ctx, func(tx Tx) error {
+	err = o.updateWith(ctx, i.Secret, func(tx Tx) error {
 		if n, err := tx.CountInvitations(); err != nil {
 			return err
 		} else if n >= maxInvitations { // those that ended lately are not needed

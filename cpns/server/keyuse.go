@@ -25,7 +25,15 @@ func psk1Row(g cpns.GatewayID, id cpns.PSKIdentity) string { return string(g) + 
 // same says whether a PSK1 that the store has now is the one that a request opened
 // under: the gateway may have been removed since, or have lost it.
 func (p *PSK1) same(has PSK1, now time.Time) bool {
-	return has.Identity == p.Identity && has.Gateway == p.Gateway && bytes.Equal(has.Key, p.Key) && has.good(now)
+	return has.Identity == p.Identity && has.Gateway == p.Gateway && (bytes.Equal(has.Key, p.Key) || p.sealedAnew(has)) && has.good(now)
+}
+
+// sealedAnew says whether a PSK1 that the store has now is the same but that the master
+// key has been changed meanwhile.
+func (p *PSK1) sealedAnew(has PSK1) bool {
+	before, _ := p.Key.idOf()
+	after, _ := has.Key.idOf()
+	return before != after && has.Created.UnixMilli() == p.Created.UnixMilli()
 }
 
 // usePSK1 records that a first request opened under a PSK1, unless the gateway was

@@ -45,14 +45,16 @@ type Moved struct {
 // told of each batch.
 //
 // It fails with ErrExists where the second has something in it of its own.
-func Move(ctx context.Context, from, to Store, key *MasterKey, place string, tell func(Moved)) error {
-	v, err := newVault(key, rand.Reader)
+//
+// more are other master keys that it may have been changed from or to.
+func Move(ctx context.Context, from, to Store, key *MasterKey, place string, tell func(Moved), more ...*MasterKey) error {
+	v, err := newVault(key, rand.Reader, more...)
 	if err != nil {
 		return err
 	}
 	// Update and not View: who writes to the store waits, or fails.
 	return from.Update(ctx, func(source Tx) error {
-		if err := v.verifyKeyCheck(source); err != nil {
+		if err := v.bind(source); err != nil {
 			return err
 		}
 		if err := copyAll(ctx, source, to, tell); err != nil {
@@ -261,6 +263,26 @@ func finishMove(ctx context.Context, v *vault, source Tx, to Store) error {
 func openAll(ctx context.Context, s Store, v *vault, bad func(string)) (opened int, err error) {
 	failed := 0
 	var first error
+	opened, err = eachSealed(ctx, s, v, func(_ Sealed, err error) error {
+		if err == nil {
+			return nil
+		}
+		failed++
+		if first == nil {
+			first = err
+		}
+		bad(err.Error())
+		return nil
+	})
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("sealed values that do not open: %d, the first: %w", failed, first)
+	}
+	return opened, err
+}
+
+// eachSealed opens every sealed value of a store and says how many do open. f is told of
+// each, and with what error it did not; where f fails that is the end.
+func eachSealed(ctx context.Context, s Store, v *vault, f func(Sealed, error) error) (opened int, err error) {
 	for _, t := range Tables {
 		after := func(tx Tx, key Row, limit int) ([]Row, error) { return tx.RowsAfter(t, key, limit) }
 		keyOf := func(r Row) Row { return r[:t.Key] }
@@ -270,24 +292,15 @@ func openAll(ctx context.Context, s Store, v *vault, bad func(string)) (opened i
 				return nil
 			}
 			plain, err := v.open(c, row, sealed)
-			if err != nil {
-				failed++
-				if first == nil {
-					first = err
-				}
-				bad(err.Error())
-				return nil
+			if err == nil {
+				clear(plain)
+				opened++
 			}
-			clear(plain)
-			opened++
-			return nil
+			return f(sealed, err)
 		})
 		if err != nil {
 			return opened, err
 		}
-	}
-	if failed > 0 {
-		return opened, fmt.Errorf("sealed values that do not open: %d, the first: %w", failed, first)
 	}
 	return opened, nil
 }

@@ -23,12 +23,12 @@ var ErrKeyReused = errors.New("this idempotency key was used for another request
 // do gets an Operator for that transaction, and may be run again where it has to be
 // repeated; what it reads and writes holds others up, so it must not take long.
 func (o *Operator) Once(ctx context.Context, caller, key string, request []byte, do func(*Operator) ([]byte, error)) (answer []byte, again bool, err error) {
-	tag := tagOf(o.vault.requestKey, appendFields([]byte("CPNS admin request"), caller, key, string(request)))
+	content := appendFields([]byte("CPNS admin request"), caller, key, string(request))
 	err = o.store.Update(ctx, func(tx Tx) error {
 		answer, again = nil, false
 		before, err := tx.Answer(caller, key)
 		switch {
-		case err == nil && before.Request != tag:
+		case err == nil && !o.vault.isTag(before.Request, content):
 			return ErrKeyReused
 		case err == nil:
 			again = true
@@ -46,7 +46,7 @@ func (o *Operator) Once(ctx context.Context, caller, key string, request []byte,
 		if err != nil {
 			return err
 		}
-		return tx.AddAnswer(Answer{Caller: caller, Key: key, Request: tag, Answer: sealed, Created: o.now()})
+		return tx.AddAnswer(Answer{Caller: caller, Key: key, Request: o.vault.requestTag(content), Answer: sealed, Created: o.now()})
 	})
 	return answer, again, err
 }

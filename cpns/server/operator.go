@@ -21,13 +21,28 @@ type Operator struct {
 
 // NewOperator opens a store for the operator of the given name, which the audit
 // log shows. It fails with ErrWrongMasterKey where the store was initialised
-// under another master key.
-func NewOperator(ctx context.Context, store Store, key *MasterKey, name string) (*Operator, error) {
-	v, err := openVault(ctx, store, key, rand.Reader)
+// under another master key. more are other master keys that it may have been changed from
+// or to.
+func NewOperator(ctx context.Context, store Store, key *MasterKey, name string, more ...*MasterKey) (*Operator, error) {
+	v, err := newVault(key, rand.Reader, more...)
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{store: signingStore{store, v}, vault: v, name: name, now: clockOf(store)}, nil
+	bound := &boundStore{Store: signingStore{store, v}, check: v.bound}
+	if err := bound.bind(ctx); err != nil {
+		return nil, err
+	}
+	return &Operator{store: bound, vault: v, name: name, now: clockOf(store)}, nil
+}
+
+// updateWith is Update for what writes a value that was sealed before.
+func (o *Operator) updateWith(ctx context.Context, sealed Sealed, f func(Tx) error) error {
+	return o.store.Update(ctx, func(tx Tx) error {
+		if err := o.vault.confirm(tx, sealed); err != nil {
+			return err
+		}
+		return f(tx)
+	})
 }
 
 // Now is the time by which the store goes.
@@ -46,7 +61,7 @@ func (o *Operator) AddUser(ctx context.Context, id cpns.UserID, hashes *Password
 	if err != nil {
 		return err
 	}
-	return o.store.Update(ctx, func(tx Tx) error {
+	return o.updateWith(ctx, sealed, func(tx Tx) error {
 		if err := tx.AddUser(User{ID: id, PasswordHash: sealed, Created: o.now()}); err != nil {
 			return err
 		}
@@ -61,7 +76,7 @@ func (o *Operator) SetPassword(ctx context.Context, id cpns.UserID, hashes *Pass
 	if err != nil {
 		return err
 	}
-	return o.store.Update(ctx, func(tx Tx) error {
+	return o.updateWith(ctx, sealed, func(tx Tx) error {
 		if err := tx.SetPasswordHash(id, sealed); err != nil {
 			return err
 		}
@@ -156,10 +171,10 @@ func (o *Operator) AddGateway(ctx context.Context, id cpns.GatewayID, identity c
 		return err
 	}
 	tag := o.vault.psk1Tag(psk)
-	return o.store.Update(ctx, func(tx Tx) error {
+	return o.updateWith(ctx, sealed, func(tx Tx) error {
 		_, byID := tx.Gateway(id)
 		_, byIdentity := tx.PSK1(identity)
-		other, byPSK1 := tx.PSK1ByTag(tag)
+		other, byPSK1 := o.vault.hasPSK1(tx, psk)
 		switch {
 		case byID == nil || byIdentity == nil:
 			return ErrExists
@@ -335,7 +350,7 @@ func (o *Operator) SetTK(ctx context.Context, e cpns.EntityID, tk cpns.TK) error
 	if err != nil {
 		return err
 	}
-	return o.store.Update(ctx, func(tx Tx) error {
+	return o.updateWith(ctx, sealed, func(tx Tx) error {
 		if err := tx.SetTK(e, sealed); err != nil {
 			return err
 		}

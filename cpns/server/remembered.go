@@ -56,8 +56,16 @@ func (m *psk1Memory) get(id cpns.PSKIdentity) (PSK1, bool) {
 // is "".
 func (s *Server) rememberedPSK1(id cpns.PSKIdentity) (PSK1, cpns.PSK1, error) {
 	p, ok := s.remembered.get(id)
+	if ok && len(s.vault.state.Load().forOpening(p.Key)) == 0 { // the master key has been changed
+		s.remembered.drop(id)
+		ok = false
+	}
 	if !ok || !p.good(s.now()) {
-		p = s.nowhere
+		in, err := s.standIns()
+		if err != nil {
+			return PSK1{}, nil, err
+		}
+		p = in.nowhere
 	}
 	psk, err := s.vault.open(columnPSK1, psk1Row(p.Gateway, p.Identity), p.Key)
 	return p, psk, err

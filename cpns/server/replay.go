@@ -24,13 +24,13 @@ const (
 	randomReused        // RAND_PNGW was seen with a different request
 )
 
-// repeatOf says how a request of a tag stands to the assignment that was made under
-// its RAND_PNGW, if there is one.
-func repeatOf(a *Assignment, tag Tag) repeat {
+// repeatOf says how the request stands to the assignment that was made under its
+// RAND_PNGW, if there is one.
+func (p *procedure) repeatOf(a *Assignment) repeat {
 	switch {
 	case a.Entity == "":
 		return unseen
-	case a.RequestTag != tag, len(a.RandSVR) == 0:
+	case !p.vault.isTag(a.RequestTag, p.content), len(a.RandSVR) == 0:
 		// Also where the PNE was released since: the set is gone, and the
 		// gateway has to ask for a new one.
 		return randomReused

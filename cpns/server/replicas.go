@@ -16,6 +16,7 @@ import (
 const (
 	replicaEvery = 10 * time.Second
 	replicaKept  = 35 * time.Second // without a word of it
+	leaveTime    = 2 * time.Second  // that a server may take to say that it ends
 )
 
 // countUntil says that this server is there, and divides the budgets, until ctx ends.
@@ -28,19 +29,52 @@ func (s *Server) countUntil(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+			s.leave(ctx)
 			return
 		case <-ticker.C:
 		}
 	}
 }
 
+// leave says that this server is there no more. Where that fails it is missed later.
+func (s *Server) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+	defer cancel()
+	err := s.store.Update(ctx, func(tx Tx) error { return tx.RemoveReplica(s.replica.ID) })
+	if err != nil && !errors.Is(err, ErrNotFound) && !isAway(err) {
+		s.log.Error("leaving the list of servers", "error", err)
+	}
+}
+
+// learnNext takes up a master key that is going to be the next one.
+func (s *Server) learnNext() {
+	if s.nextKey == nil {
+		return
+	}
+	key, err := s.nextKey()
+	if err == nil && key != nil {
+		err = s.vault.learn(key)
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != s.keyErr {
+		s.log.Error("reading the next master key", "error", err)
+	}
+	s.keyErr = text
+}
+
 func (s *Server) countReplicas(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	s.learnNext()
 	n := 0
 	err := s.store.Update(ctx, func(tx Tx) (err error) {
 		now := s.now()
-		if err := tx.SetReplica(s.replica, now); err != nil {
+		is := s.replica
+		is.Seen, is.Keys = now, s.vault.keyIDs()
+		if err := tx.SetReplica(is); err != nil {
 			return err
 		}
 		n, err = tx.CountReplicas(now.Add(-replicaKept))

@@ -6,10 +6,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -34,11 +37,29 @@ func (MasterKey) MarshalText() ([]byte, error) {
 	return nil, errors.New("the master key is not marshaled as text")
 }
 
+// A KeyID names a master key without telling anything of it.
+type KeyID [4]byte
+
+func (id KeyID) String() string { return hex.EncodeToString(id[:]) }
+
+// ID is the key's.
+func (k *MasterKey) ID() KeyID {
+	id, err := hkdf.Expand(sha256.New, k[:], "CPNS Server master key ID 1", len(KeyID{}))
+	if err != nil {
+		panic(err) // of a length that HKDF does not give
+	}
+	return KeyID(id)
+}
+
 // ErrWrongMasterKey says that the store was sealed under another master key.
 var ErrWrongMasterKey = errors.New("the database was sealed under another master key")
 
-// sealVersion is the first byte of every sealed value.
-const sealVersion = 1
+// The first byte of every sealed value. Those of version 1 do not say which master key
+// they are under.
+const (
+	sealVersion1 = 1
+	sealVersion  = 2
+)
 
 // A column names the place of sealed values in the store.
 type column struct{ table, name string }
@@ -58,49 +79,99 @@ var (
 // A vault seals what the store keeps, by XChaCha20-Poly1305 under a key derived
 // from the master key:
 //
-//	version (1 byte) | nonce (24 random bytes) | ciphertext | tag (16 bytes)
+//	version (1 byte) | ID of the master key (4) | nonce (24 random bytes) | ciphertext | tag (16)
 //
-// The associated data binds version, table, column and row key, so that whoever
+// The associated data binds version, key ID, table, column and row key, so that whoever
 // can write to the database cannot move one row's secret into another. It cannot
 // tell an old value of a row from the newest.
+//
+// Which of the master keys that it knows is the one to seal under, and whether values
+// under another are opened too, says the store: see keyring.go.
 type vault struct {
-	aead       cipher.AEAD
-	requestKey []byte // of requestTag
-	psk1Key    []byte // of psk1Tag
-	rand       io.Reader
-	audit      atomic.Pointer[auditKey] // once it was found in the store
-	opened     func(column)             // told of every open; nil outside of tests
+	rand   io.Reader
+	audit  atomic.Pointer[auditKey] // once it was found in the store
+	opened func(column)             // told of every open; nil outside of tests
+
+	mu     sync.Mutex
+	known  map[KeyID]*sealKey // the master keys
+	binds  uint64             // how often bind has begun
+	newest uint64             // of those that have set state
+	state  atomic.Pointer[keyState]
 }
 
-func newVault(key *MasterKey, rand io.Reader) (*vault, error) {
-	sealKey, err := hkdf.Expand(sha256.New, key[:], "CPNS Server sealed columns 1", chacha20poly1305.KeySize)
-	if err != nil {
-		return nil, fmt.Errorf("deriving the sealing key: %w", err)
+// A sealKey is what is derived from one master key.
+type sealKey struct {
+	id         KeyID
+	aead       cipher.AEAD
+	requestKey []byte // of request tags
+	psk1Key    []byte // of PSK1 tags
+}
+
+func newSealKey(key *MasterKey) (*sealKey, error) {
+	expand := func(info string, size int) []byte {
+		k, err := hkdf.Expand(sha256.New, key[:], info, size)
+		if err != nil {
+			panic(err) // of a length that HKDF does not give
+		}
+		return k
 	}
-	requestKey, err := hkdf.Expand(sha256.New, key[:], "CPNS Server request tags 1", sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("deriving the key of request tags: %w", err)
-	}
-	psk1Key, err := hkdf.Expand(sha256.New, key[:], "CPNS Server PSK1 tags 1", sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("deriving the key of PSK1 tags: %w", err)
-	}
-	aead, err := chacha20poly1305.NewX(sealKey)
+	aead, err := chacha20poly1305.NewX(expand("CPNS Server sealed columns 1", chacha20poly1305.KeySize))
 	if err != nil {
 		return nil, fmt.Errorf("setting up the seal: %w", err)
 	}
-	return &vault{aead: aead, requestKey: requestKey, psk1Key: psk1Key, rand: rand}, nil
+	return &sealKey{
+		id:         key.ID(),
+		aead:       aead,
+		requestKey: expand("CPNS Server request tags 1", sha256.Size),
+		psk1Key:    expand("CPNS Server PSK1 tags 1", sha256.Size),
+	}, nil
+}
+
+// newVault makes a vault that knows master keys, and seals under the first one until
+// bind says otherwise.
+func newVault(key *MasterKey, rand io.Reader, more ...*MasterKey) (*vault, error) {
+	v := &vault{rand: rand, known: make(map[KeyID]*sealKey)}
+	for _, k := range append([]*MasterKey{key}, more...) {
+		if err := v.learn(k); err != nil {
+			return nil, err
+		}
+	}
+	v.state.Store(&keyState{current: v.known[key.ID()]})
+	return v, nil
+}
+
+// learn adds a master key to those that the vault knows.
+func (v *vault) learn(key *MasterKey) error {
+	k, err := newSealKey(key)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.known[k.id] == nil {
+		v.known[k.id] = k
+	}
+	return nil
 }
 
 // seal seals plaintext for one row of a column.
 func (v *vault) seal(c column, row string, plaintext []byte) (Sealed, error) {
-	sealed := make([]byte, 1+chacha20poly1305.NonceSizeX, 1+chacha20poly1305.NonceSizeX+len(plaintext)+v.aead.Overhead())
+	return v.state.Load().current.seal(v.rand, c, row, plaintext)
+}
+
+// sealHead is what stands before the ciphertext: version, key ID, nonce.
+const sealHead = 1 + len(KeyID{}) + chacha20poly1305.NonceSizeX
+
+func (k *sealKey) seal(rand io.Reader, c column, row string, plaintext []byte) (Sealed, error) {
+	sealed := make([]byte, sealHead, sealHead+len(plaintext)+k.aead.Overhead())
 	sealed[0] = sealVersion
+	copy(sealed[1:], k.id[:])
+	nonce := sealed[1+len(k.id):]
 	// 24 bytes are long enough for a random nonce under one key for good.
-	if _, err := io.ReadFull(v.rand, sealed[1:]); err != nil {
+	if _, err := io.ReadFull(rand, nonce); err != nil {
 		return nil, fmt.Errorf("sealing %s.%s: %w", c.table, c.name, err)
 	}
-	return v.aead.Seal(sealed, sealed[1:], plaintext, associatedData(c, row)), nil
+	return k.aead.Seal(sealed, nonce, plaintext, appendFields(sealed[:1+len(k.id):1+len(k.id)], c.table, c.name, row)), nil
 }
 
 // open opens what seal sealed for the same row of the same column.
@@ -108,20 +179,47 @@ func (v *vault) open(c column, row string, sealed Sealed) ([]byte, error) {
 	if v.opened != nil {
 		v.opened(c)
 	}
-	if len(sealed) < 1+chacha20poly1305.NonceSizeX || sealed[0] != sealVersion {
-		return nil, fmt.Errorf("opening %s.%s of %q: not a sealed value of version %d", c.table, c.name, row, sealVersion)
+	failed := func(why string) error { return fmt.Errorf("opening %s.%s of %q: %s", c.table, c.name, row, why) }
+	if len(sealed) == 0 || sealed[0] != sealVersion && sealed[0] != sealVersion1 {
+		return nil, failed("not a sealed value of this program's")
 	}
-	nonce, ciphertext := sealed[1:1+chacha20poly1305.NonceSizeX], sealed[1+chacha20poly1305.NonceSizeX:]
-	plaintext, err := v.aead.Open(nil, nonce, ciphertext, associatedData(c, row))
+	keys := v.state.Load().forOpening(sealed)
+	if len(keys) == 0 {
+		return nil, failed("altered, or sealed under another master key")
+	}
+	for _, k := range keys {
+		if plaintext, err := k.open(c, row, sealed); err == nil {
+			return plaintext, nil
+		}
+	}
+	return nil, failed("altered, moved, or sealed under another master key")
+}
+
+var errNotOpened = errors.New("does not open")
+
+func (k *sealKey) open(c column, row string, sealed Sealed) ([]byte, error) {
+	head := 1 // before the nonce
+	if sealed[0] == sealVersion {
+		head += len(k.id)
+	}
+	if len(sealed) < head+chacha20poly1305.NonceSizeX {
+		return nil, errNotOpened
+	}
+	nonce, ciphertext := sealed[head:head+chacha20poly1305.NonceSizeX], sealed[head+chacha20poly1305.NonceSizeX:]
+	plaintext, err := k.aead.Open(nil, nonce, ciphertext, appendFields(slices.Clone(sealed[:head]), c.table, c.name, row))
 	if err != nil {
-		return nil, fmt.Errorf("opening %s.%s of %q: altered, moved, or sealed under another master key", c.table, c.name, row)
+		return nil, errNotOpened
 	}
 	return plaintext, nil
 }
 
-// associatedData is version | u32 length | table | u32 length | column | u32 length | row key.
-func associatedData(c column, row string) []byte {
-	return appendFields([]byte{sealVersion}, c.table, c.name, row)
+// idOf is the ID of the master key that a value is sealed under; false for one that does
+// not say it.
+func (s Sealed) idOf() (id KeyID, ok bool) {
+	if len(s) < sealHead || s[0] != sealVersion {
+		return id, false
+	}
+	return KeyID(s[1:]), true
 }
 
 // appendFields appends each field behind its length, so that no two lists of
@@ -152,49 +250,40 @@ func tagOf(key, content []byte) Tag {
 	return Tag(mac.Sum(nil))
 }
 
-// requestTag is the tag of a request from a gateway. Without a key it would let
-// whoever reads the database try passwords against the user authentication data in
-// it. The hello of a request is not part of it: the PNE may have said another one
+// requestContent is what a request from a gateway is recognised by. Without a key its
+// tag would let whoever reads the database try passwords against the user authentication
+// data in it. The hello of a request is not part of it: the PNE may have said another one
 // when the same request is sent again.
-func (v *vault) requestTag(g cpns.GatewayID, r *cpns.EUKeyAssignmentRequest) Tag {
+func requestContent(g cpns.GatewayID, r *cpns.EUKeyAssignmentRequest) []byte {
 	b := appendFields(nil, string(g), string(r.EntityID), string(r.UserID), string(r.RandPNGW[:]), string(r.UserAuthenticationData[:]))
-	return tagOf(v.requestKey, binary.BigEndian.AppendUint64(b, r.Time))
+	return binary.BigEndian.AppendUint64(b, r.Time)
+}
+
+// requestTag is the tag of a request.
+func (v *vault) requestTag(content []byte) Tag {
+	return tagOf(v.state.Load().current.requestKey, content)
+}
+
+// isTag says whether a tag is that of a request, made now or before the master key was
+// changed.
+func (v *vault) isTag(tag Tag, content []byte) bool {
+	is := false
+	for _, key := range v.state.Load().requestKeys() {
+		of := tagOf(key, content)
+		is = hmac.Equal(of[:], tag[:]) || is
+	}
+	return is
 }
 
 // psk1Tag is the tag of a PSK1, by which the store refuses to have it twice.
-func (v *vault) psk1Tag(psk cpns.PSK1) Tag { return tagOf(v.psk1Key, psk) }
+func (v *vault) psk1Tag(psk cpns.PSK1) Tag { return tagOf(v.state.Load().current.psk1Key, psk) }
 
-// keyCheck is the setting that tells a wrong master key before it does harm.
-const (
-	keyCheckSetting = "master-key-check"
-	keyCheckText    = "CPNS Server"
-)
-
-// addKeyCheck binds an empty store to the master key.
-func (v *vault) addKeyCheck(tx Tx) error {
-	sealed, err := v.seal(columnKeyCheck, keyCheckSetting, []byte(keyCheckText))
-	if err != nil {
-		return err
+// hasPSK1 is the PSK1 in the store that has the key psk, ErrNotFound for none.
+func (v *vault) hasPSK1(tx Tx, psk cpns.PSK1) (PSK1, error) {
+	s := v.state.Load()
+	p, err := tx.PSK1ByTag(tagOf(s.current.psk1Key, psk))
+	if errors.Is(err, ErrNotFound) && s.former != nil {
+		return tx.PSK1ByTag(tagOf(s.former.psk1Key, psk))
 	}
-	return tx.AddSetting(keyCheckSetting, sealed)
-}
-
-// verifyKeyCheck fails with ErrWrongMasterKey where the store is bound to another one.
-func (v *vault) verifyKeyCheck(tx Tx) error {
-	if to, err := tx.Setting(settingMoved); err == nil {
-		return &MovedError{string(to)}
-	}
-	sealed, err := tx.Setting(keyCheckSetting)
-	if errors.Is(err, ErrNotFound) {
-		if _, err := tx.Setting(settingMoving); err == nil {
-			return ErrHalfMoved
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("reading the master key check: %w", err)
-	}
-	if _, err := v.open(columnKeyCheck, keyCheckSetting, sealed); err != nil {
-		return ErrWrongMasterKey
-	}
-	return nil
+	return p, err
 }

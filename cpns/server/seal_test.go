@@ -55,12 +55,16 @@ func TestVault(t *testing.T) {
 		{"in another table", v, column{"other", "tk"}, "pne-1", sealed, false},
 		{"names run together", v, column{"pnest", "k"}, "pne-1", sealed, false},
 		{"another version", v, columnTK, "pne-1", altered(0), false},
-		{"another nonce", v, columnTK, "pne-1", altered(1), false},
+		{"another key ID", v, columnTK, "pne-1", altered(1), false},
+		{"another nonce", v, columnTK, "pne-1", altered(5), false},
 		{"another ciphertext", v, columnTK, "pne-1", altered(30), false},
 		{"another tag", v, columnTK, "pne-1", altered(len(sealed) - 1), false},
 		{"truncated", v, columnTK, "pne-1", sealed[:len(sealed)-1], false},
-		{"the nonce only", v, columnTK, "pne-1", sealed[:25], false},
-		{"shorter than a nonce", v, columnTK, "pne-1", sealed[:24], false},
+		{"the nonce only", v, columnTK, "pne-1", sealed[:29], false},
+		{"shorter than a nonce", v, columnTK, "pne-1", sealed[:28], false},
+		{"half a key ID", v, columnTK, "pne-1", sealed[:3], false},
+		{"the version only", v, columnTK, "pne-1", sealed[:1], false},
+		{"version 1, nothing more", v, columnTK, "pne-1", Sealed{1}, false},
 		{"empty", v, columnTK, "pne-1", nil, false},
 	}
 	for _, tt := range tests {
@@ -80,8 +84,8 @@ func TestVault(t *testing.T) {
 func TestRequestTag(t *testing.T) {
 	v := testVault(t, 1)
 	req := cpns.EUKeyAssignmentRequest{EntityID: "pne", UserID: "alice", Time: 5}
-	tags := map[Tag]string{v.requestTag("gw", &req): "the request"}
-	if tag := v.requestTag("gw", &req); tags[tag] == "" {
+	tags := map[Tag]string{v.requestTag(requestContent("gw", &req)): "the request"}
+	if tag := v.requestTag(requestContent("gw", &req)); tags[tag] == "" {
 		t.Error("the same request has another tag")
 	}
 	add := func(what string, tag Tag) {
@@ -93,10 +97,10 @@ func TestRequestTag(t *testing.T) {
 	change := func(what string, f func(*cpns.EUKeyAssignmentRequest)) {
 		other := req
 		f(&other)
-		add(what, v.requestTag("gw", &other))
+		add(what, v.requestTag(requestContent("gw", &other)))
 	}
-	add("another gateway", v.requestTag("gw2", &req))
-	add("another key", testVault(t, 2).requestTag("gw", &req))
+	add("another gateway", v.requestTag(requestContent("gw2", &req)))
+	add("another key", testVault(t, 2).requestTag(requestContent("gw", &req)))
 	change("another PNE", func(r *cpns.EUKeyAssignmentRequest) { r.EntityID = "pne2" })
 	change("another user", func(r *cpns.EUKeyAssignmentRequest) { r.UserID = "bob" })
 	change("a border moved", func(r *cpns.EUKeyAssignmentRequest) { r.EntityID, r.UserID = "pnea", "lice" })
@@ -116,7 +120,7 @@ func TestPSK1Tag(t *testing.T) {
 	for name, other := range map[string]Tag{
 		"with a zero behind":  v.psk1Tag(append(bytes.Clone(psk), 0)),
 		"under another key":   testVault(t, 2).psk1Tag(psk),
-		"as if of a request":  tagOf(v.requestKey, psk),
+		"as if of a request":  tagOf(v.state.Load().current.requestKey, psk),
 		"without its last":    v.psk1Tag(psk[:15]),
 		"of a plain HMAC key": tagOf(nil, psk),
 	} {

@@ -46,6 +46,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -56,6 +57,13 @@ type Config struct {
 	Store     Store
 	MasterKey *MasterKey
 	Log       *slog.Logger
+
+	// NextKey gives the other master key where it is being changed, or is going to be:
+	// nil for none. It is asked again and again.
+	NextKey func() (*MasterKey, error)
+
+	// Name is what people know this server by among those of its store.
+	Name string
 
 	// SetLength is the number of EUKeys in a set, 2 to 1024; 0 means
 	// cpns.DefaultSetLength. It holds for new assignments.
@@ -137,7 +145,9 @@ type Server struct {
 
 	ticketSecret func() (*TicketSecret, error)
 
-	replica string // by which the servers of a store count each other
+	replica Replica // by which the servers of a store count each other
+	nextKey func() (*MasterKey, error)
+	keyErr  string // what nextKey has failed with last
 
 	ready *look
 	tally *tally
@@ -148,12 +158,17 @@ type Server struct {
 	slowed   slowed
 	noise    *limiter[string]
 
-	// What stands in for a user and a gateway that do not exist, so that
-	// refusing them takes the same steps as refusing a wrong key.
-	nobody  User
-	nowhere PSK1
+	strangers atomic.Pointer[standIns]
 
 	remembered psk1Memory
+}
+
+// standIns stand in for a user and a gateway that do not exist, so that refusing them
+// takes the same steps as refusing a wrong key.
+type standIns struct {
+	under   KeyID // master key
+	nobody  User
+	nowhere PSK1
 }
 
 // New makes a Server. It fails with ErrWrongMasterKey where the store was
@@ -204,6 +219,17 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	tally := &tally{began: time.Now()}
+	if c.NextKey != nil {
+		next, err := c.NextKey()
+		if err != nil {
+			return nil, err
+		}
+		if next != nil {
+			if err := v.learn(next); err != nil {
+				return nil, err
+			}
+		}
+	}
 	store := &boundStore{Store: signingStore{tallyingStore{c.Store, tally}, v}, check: v.bound}
 	if err := store.bind(ctx); err != nil && !errors.Is(err, ErrUnavailable) {
 		return nil, err
@@ -242,47 +268,50 @@ func New(ctx context.Context, c Config) (*Server, error) {
 
 		ticketSecret: c.TicketSecret,
 
-		replica: rand.Text(),
+		replica: Replica{ID: rand.Text(), Name: c.Name},
+		nextKey: c.NextKey,
 
 		proxyProtocol: c.ProxyProtocol,
 		forwarders:    c.ForwardedFor,
 	}
 	s.ready = newLook(readyKept, s.isReady)
-	if err := s.makeStandIns(); err != nil {
+	if _, err := s.standIns(); err != nil {
 		return nil, err
 	}
 	s.mux = s.routes()
 	return s, nil
 }
 
+// standIns are sealed under the master key that counts.
+func (s *Server) standIns() (*standIns, error) {
+	under := s.vault.state.Load().current.id
+	if has := s.strangers.Load(); has != nil && has.under == under {
+		return has, nil
+	}
+	made, err := s.makeStandIns(under)
+	if err == nil {
+		s.strangers.Store(made)
+	}
+	return made, err
+}
+
 // makeStandIns seals random secrets that nobody has for the user and the gateway
 // that stand in for unknown ones. No ID is empty, so theirs collide with none.
-func (s *Server) makeStandIns() error {
+func (s *Server) makeStandIns(under KeyID) (*standIns, error) {
 	var hashes PasswordHashes
 	psk := make([]byte, cpns.RandSize)
 	for _, b := range [][]byte{hashes.NFC[:], hashes.NFD[:], psk} {
 		if _, err := io.ReadFull(rand.Reader, b); err != nil {
-			return fmt.Errorf("making stand-ins: %w", err)
+			return nil, fmt.Errorf("making stand-ins: %w", err)
 		}
 	}
+	made := &standIns{under: under}
 	var err error
-	if s.nobody.PasswordHash, err = hashes.seal(s.vault, ""); err != nil {
-		return err
-	}
-	s.nowhere.Key, err = s.vault.seal(columnPSK1, psk1Row("", ""), psk)
-	return err
-}
-
-// openVault makes the vault of a store that was initialised under key.
-func openVault(ctx context.Context, store Store, key *MasterKey, rand io.Reader) (*vault, error) {
-	v, err := newVault(key, rand)
-	if err != nil {
+	if made.nobody.PasswordHash, err = hashes.seal(s.vault, ""); err != nil {
 		return nil, err
 	}
-	if err := store.View(ctx, v.verifyKeyCheck); err != nil {
-		return nil, err
-	}
-	return v, nil
+	made.nowhere.Key, err = s.vault.seal(columnPSK1, psk1Row("", ""), psk)
+	return made, err
 }
 
 // Initialize binds a new store to its master key. It fails with ErrExists where

@@ -359,10 +359,21 @@ type Seals interface {
 	RemoveSeal(number int64) error
 }
 
+// A Replica is a server that answers from the store.
+type Replica struct {
+	ID   string
+	Name string // for people
+	Seen time.Time
+	Keys []KeyID // master keys that it knows
+}
+
 // Replicas are the servers that answer from the store.
 type Replicas interface {
-	// SetReplica records that a server was there at a time.
-	SetReplica(id string, seen time.Time) error
+	// SetReplica records that a server was there; it adds or replaces.
+	SetReplica(Replica) error
+	RemoveReplica(id string) error
+	// ReplicasSince are those that were there at a time or later, in the order of their IDs.
+	ReplicasSince(time.Time) ([]Replica, error)
 	// CountReplicas counts those that were there at a time or later.
 	CountReplicas(since time.Time) (int, error)
 	PruneReplicas(before time.Time) error

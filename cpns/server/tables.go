@@ -83,6 +83,9 @@ type Bulk interface {
 	// AddRows adds rows whose keys the table does not have.
 	AddRows(t *Table, rows []Row) error
 	CountRows(t *Table) (int64, error)
+	// SwapBytes replaces values of a column of bytes: in the row of keys[n] old[n] by
+	// new[n]. A row that is gone, or has another value by now, stays as it is.
+	SwapBytes(t *Table, column string, keys []Row, old, new [][]byte) error
 }
 
 // column is the value of a row in a column.
@@ -90,11 +93,14 @@ func (t *Table) column(r Row, name string) any { return r[slices.Index(t.Columns
 
 func (t *Table) text(r Row, name string) string { s, _ := t.column(r, name).(string); return s }
 
+// hasSecrets says whether secretOf finds something in the table.
+func (t *Table) hasSecrets() bool { return t.sealed != "" || t.Name == "settings" }
+
 // secretOf is what lies sealed in a row, nil for nothing, and where.
 func (t *Table) secretOf(r Row) (c column, row string, sealed Sealed) {
 	if t.Name == "settings" {
 		switch name := t.text(r, "name"); name {
-		case keyCheckSetting, auditKeySetting: // the column is the same
+		case keyCheckSetting, oldRequestsSetting, auditKeySetting: // the column is the same
 			return columnKeyCheck, name, t.column(r, "value").([]byte)
 		}
 		return c, "", nil

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -102,4 +103,40 @@ func (t *tx) AddRows(tab *server.Table, rows []server.Row) error {
 
 func (t *tx) CountRows(tab *server.Table) (int64, error) {
 	return get(t, scanOne[int64], "SELECT count(*) FROM "+tab.Name)
+}
+
+// SwapBytes changes all rows by one statement.
+func (t *tx) SwapBytes(tab *server.Table, column string, keys []server.Row, old, new [][]byte) error {
+	names := append(slices.Clone(tab.Columns[:tab.Key]), "before", "after")
+	args, arrays := make([]any, 0, len(names)), make([]string, 0, len(names))
+	where := make([]string, tab.Key)
+	array := func(kind string, values any) {
+		args = append(args, values)
+		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", len(args), kind))
+	}
+	for n := range tab.Key {
+		where[n] = fmt.Sprintf("r.%s = v.%[1]s", names[n])
+		switch server.Kind(tab.Kinds[n]) {
+		case server.Text:
+			array("text", keyColumn[string](keys, n))
+		case server.Bytes:
+			array("bytea", keyColumn[[]byte](keys, n))
+		case server.Int:
+			array("bigint", keyColumn[int64](keys, n))
+		}
+	}
+	array("bytea", old)
+	array("bytea", new)
+	_, err := t.exec(fmt.Sprintf("UPDATE %s AS r SET %s = v.after FROM unnest(%s) AS v (%s) WHERE %s AND r.%[2]s = v.before",
+		tab.Name, column, strings.Join(arrays, ", "), strings.Join(names, ", "), strings.Join(where, " AND ")), args...)
+	return err
+}
+
+// keyColumn is one column of keys.
+func keyColumn[T any](keys []server.Row, n int) []T {
+	values := make([]T, len(keys))
+	for i, key := range keys {
+		values[i] = key[n].(T)
+	}
+	return values
 }

@@ -308,9 +308,26 @@ func (t *tx) RemoveSeal(number int64) error {
 
 // Replicas.
 
-func (t *tx) SetReplica(id string, seen time.Time) error {
-	_, err := t.exec("INSERT INTO replicas (id, seen) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen = excluded.seen", id, millis(seen))
+func (t *tx) SetReplica(r server.Replica) error {
+	_, err := t.exec(`INSERT INTO replicas (id, name, seen, keys) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen = excluded.seen, keys = excluded.keys`,
+		r.ID, text(r.Name), millis(r.Seen), server.KeyIDsText(r.Keys))
 	return err
+}
+
+func (t *tx) RemoveReplica(id string) error {
+	return t.change("DELETE FROM replicas WHERE id = $1", id)
+}
+
+func (t *tx) ReplicasSince(since time.Time) ([]server.Replica, error) {
+	scan := func(scan func(...any) error) (r server.Replica, err error) {
+		var seen int64
+		var keys string
+		err = scan(&r.ID, &r.Name, &seen, &keys)
+		r.Seen, r.Keys = timeOf(seen), server.ParseKeyIDs(keys)
+		return r, err
+	}
+	return list(t, scan, "SELECT id, name, seen, keys FROM replicas WHERE seen >= $1 ORDER BY id", millis(since))
 }
 
 func (t *tx) CountReplicas(since time.Time) (int, error) {

@@ -194,6 +194,9 @@ CREATE TABLE seals (
 	entries bytea NOT NULL,
 	mac     bytea NOT NULL
 );
+`, `
+ALTER TABLE replicas ADD COLUMN name text NOT NULL DEFAULT '';
+ALTER TABLE replicas ADD COLUMN keys text NOT NULL DEFAULT '';
 `}
 
 // ErrNoTables says that a database has no tables of a CPNS Server.

@@ -59,3 +59,14 @@ func (t *tx) AddRows(tab *server.Table, rows []server.Row) error {
 func (t *tx) CountRows(tab *server.Table) (int64, error) {
 	return get(t, (*row).int, "SELECT count(*) FROM "+tab.Name)
 }
+
+func (t *tx) SwapBytes(tab *server.Table, column string, keys []server.Row, old, new [][]byte) error {
+	sql := fmt.Sprintf("UPDATE %s SET %s = ? WHERE (%s) = (%s) AND %[2]s = ?", tab.Name, column, strings.Join(tab.Columns[:tab.Key], ", "), placeholders(tab.Key))
+	for n, key := range keys {
+		args := append(append([]any{new[n]}, key...), old[n])
+		if _, err := t.exec(sql, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

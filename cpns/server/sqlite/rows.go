@@ -303,9 +303,18 @@ func (t *tx) RemoveSeal(number int64) error {
 
 // Replicas.
 
-func (t *tx) SetReplica(id string, seen time.Time) error {
-	_, err := t.exec("INSERT INTO replicas (id, seen) VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen", id, seen)
+func (t *tx) SetReplica(r server.Replica) error {
+	_, err := t.exec("INSERT OR REPLACE INTO replicas (id, name, seen, keys) VALUES (?, ?, ?, ?)", r.ID, r.Name, r.Seen, server.KeyIDsText(r.Keys))
 	return err
+}
+
+func (t *tx) RemoveReplica(id string) error { return t.change("DELETE FROM replicas WHERE id = ?", id) }
+
+func (t *tx) ReplicasSince(since time.Time) ([]server.Replica, error) {
+	scan := func(r *row) server.Replica {
+		return server.Replica{ID: r.text(), Name: r.text(), Seen: r.time(), Keys: server.ParseKeyIDs(r.text())}
+	}
+	return list(t, scan, "SELECT id, name, seen, keys FROM replicas WHERE seen >= ? ORDER BY id", since)
 }
 
 func (t *tx) CountReplicas(since time.Time) (int, error) {

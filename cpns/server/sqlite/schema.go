@@ -178,6 +178,9 @@ CREATE TABLE seals (
 	entries BLOB NOT NULL,
 	mac     BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE replicas ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE replicas ADD COLUMN keys TEXT NOT NULL DEFAULT '';
 `}
 
 // check refuses a database that is not a CPNS Server's, or a newer one's. A new

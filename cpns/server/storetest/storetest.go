@@ -50,6 +50,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"credentials", testCredentials},
 		{"answers", testAnswers},
 		{"tables", testTables},
+		{"swapped bytes", testSwapBytes},
 		{"an error writes nothing", testRollback},
 		{"a panic writes nothing", testPanic},
 		{"not found and exists leave the transaction", testErrorsKeepTransaction},
@@ -308,21 +309,34 @@ func testPNEFilter(t *testing.T, r Rig) {
 	})
 }
 
+func replica(id string, seen time.Time) server.Replica {
+	return server.Replica{ID: id, Name: "host of " + id, Seen: seen, Keys: []server.KeyID{{1, 2, 3, 4}, {0xff}}}
+}
+
 func testReplicas(t *testing.T, r Rig) {
+	bare := server.Replica{ID: "d", Seen: start}
 	update(t, r.Store, func(tx server.Tx) error {
-		return errors.Join(tx.SetReplica("a", start), tx.SetReplica("b", start), tx.SetReplica("c", start), tx.SetReplica("a", start.Add(time.Minute)))
+		wantErr(t, "removing an unknown server", tx.RemoveReplica("a"), server.ErrNotFound)
+		return errors.Join(tx.SetReplica(replica("a", start)), tx.SetReplica(replica("b", start)), tx.SetReplica(bare), tx.SetReplica(replica("c", start)),
+			tx.SetReplica(replica("a", start.Add(time.Minute))))
 	})
 	view(t, r.Store, func(tx server.Tx) error {
 		n, err := tx.CountReplicas(start)
-		want(t, "all", n, err, 3)
+		want(t, "all", n, err, 4)
 		n, err = tx.CountReplicas(start.Add(time.Second))
 		want(t, "those of lately", n, err, 1)
+		all, err := tx.ReplicasSince(start)
+		want(t, "who they all are", all, err, []server.Replica{replica("a", start.Add(time.Minute)), replica("b", start), replica("c", start), bare})
+		all, err = tx.ReplicasSince(start.Add(time.Second))
+		want(t, "who those of lately are", all, err, []server.Replica{replica("a", start.Add(time.Minute))})
 		return nil
 	})
-	update(t, r.Store, func(tx server.Tx) error { return tx.PruneReplicas(start.Add(time.Second)) })
+	update(t, r.Store, func(tx server.Tx) error {
+		return errors.Join(tx.SetReplica(server.Replica{ID: "a", Seen: start.Add(time.Minute)}), tx.RemoveReplica("b"), tx.PruneReplicas(start.Add(time.Second)))
+	})
 	view(t, r.Store, func(tx server.Tx) error {
-		n, err := tx.CountReplicas(start.Add(-time.Hour))
-		want(t, "those that are left", n, err, 1)
+		all, err := tx.ReplicasSince(start.Add(-time.Hour))
+		want(t, "those that are left", all, err, []server.Replica{{ID: "a", Seen: start.Add(time.Minute)}})
 		return nil
 	})
 }

@@ -1,9 +1,11 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"cpns.example.net/pngw/cpns"
@@ -86,4 +88,46 @@ func testTables(t *testing.T, r Rig) {
 		}
 		return nil
 	})
+}
+
+// Values are replaced in rows that are there and have not changed, and in no others.
+func testSwapBytes(t *testing.T, r Rig) {
+	update(t, r.Store, fill)
+	for _, tt := range []struct {
+		table, column string
+	}{
+		{"users", "password_hash"}, {"psk1s", "psk1"}, {"psk1s", "tag"}, {"pnes", "tk"},
+		{"invitations", "secret"}, {"assignments", "rand_svr"}, {"enrolments", "key"}, {"credentials", "hash"}, {"answers", "answer"},
+	} {
+		table := server.Tables[slices.IndexFunc(server.Tables, func(t *server.Table) bool { return t.Name == tt.table })]
+		at := slices.Index(table.Columns, tt.column)
+		var before []server.Row
+		view(t, r.Store, func(tx server.Tx) error { before = rowsOf(t, tx, table); return nil })
+		if tt.table == "enrolments" { // whose key is of bytes: swapped and swapped back
+			next := bytes.Repeat([]byte{8}, 32)
+			update(t, r.Store, func(tx server.Tx) error {
+				return errors.Join(tx.SwapBytes(table, "key", []server.Row{before[0][:1]}, [][]byte{before[0][0].([]byte)}, [][]byte{next}),
+					tx.SwapBytes(table, "key", []server.Row{{next}}, [][]byte{next}, [][]byte{before[0][0].([]byte)}))
+			})
+			continue
+		}
+		keys, old, new := []server.Row{slices.Clone(before[0][:table.Key])}, [][]byte{[]byte("another value")}, [][]byte{[]byte("never")}
+		switch k := keys[0][0].(type) {
+		case string:
+			keys = append(keys, append(server.Row{k + "gone"}, before[0][1:table.Key]...))
+		}
+		old, new = append(old, before[0][at].([]byte)), append(new, []byte("never"))
+		wanted := make([]server.Row, len(before))
+		for n, row := range before {
+			wanted[n] = slices.Clone(row)
+			value := bytes.Repeat([]byte{byte(n + 1)}, 32)
+			wanted[n][at] = value
+			keys, old, new = append(keys, row[:table.Key]), append(old, row[at].([]byte)), append(new, value)
+		}
+		update(t, r.Store, func(tx server.Tx) error { return tx.SwapBytes(table, tt.column, keys[:len(old)], old, new) })
+		view(t, r.Store, func(tx server.Tx) error {
+			want(t, tt.table+"."+tt.column, rowsOf(t, tx, table), nil, wanted)
+			return nil
+		})
+	}
 }

@@ -175,7 +175,9 @@ func testContext(t *testing.T, r Rig) {
 }
 
 func testTidy(t *testing.T, r Rig) {
-	update(t, r.Store, func(tx server.Tx) error { return errors.Join(tx.AddSetting("a", nil), tx.SetReplica("r", start)) })
+	update(t, r.Store, func(tx server.Tx) error {
+		return errors.Join(tx.AddSetting("a", nil), tx.SetReplica(server.Replica{ID: "r", Seen: start}))
+	})
 	if err := r.Store.Tidy(t.Context(), func(tx server.Tx) error { return tx.PruneReplicas(start.Add(time.Second)) }); err != nil {
 		t.Fatal(err)
 	}
