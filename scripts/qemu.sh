@@ -35,7 +35,7 @@ usb)
 	shift
 	scripts/qemu-usb.sh "$@"
 	;;
-system) systems '^Test(Malta|Virt|OpenWrtStandIn|FlashWear)$' ;;
+system) systems '^Test(Malta|Virt|Signs|OpenWrtStandIn|FlashWear)$' ;;
 openwrt)
 	if [ -z "${OPENWRT_IMAGE:-}" ]; then
 		echo 'qemu: OPENWRT_IMAGE=FILE names an image of OpenWrt: see docs/testing.md' >&2
@@ -51,7 +51,7 @@ daily) systems '^Test(Malta|Virt|OpenWrtStandIn|FlashWear|PowerCut)$' ;;
 all)
 	scripts/qemu-user.sh
 	scripts/qemu-usb.sh
-	systems '^Test(Malta|Virt|OpenWrtStandIn|FlashWear)$'
+	systems '^Test(Malta|Virt|Signs|OpenWrtStandIn|FlashWear)$'
 	;;
 *)
 	echo "qemu: unknown: $1" >&2

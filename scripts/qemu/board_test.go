@@ -26,6 +26,7 @@ type board struct {
 	line    string   // the second serial line, at the chardev pne; "" for none
 	dtb     string   // the device tree's file name, "" if QEMU brings one
 	modules []string // without those that they depend on, in this order
+	tools   []string // folders of programs of the tests that the image has
 	flash   flash
 }
 

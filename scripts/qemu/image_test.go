@@ -136,6 +136,9 @@ func (b *board) build(t *testing.T, files map[string]string) (kernel, initrd str
 	if b.line != "" && withUSB() {
 		m.copy(t, "usr/bin/usbattach", 0o755, b.helper(t, "./usbattach"))
 	}
+	for _, folder := range b.tools {
+		m.copy(t, "usr/bin/"+filepath.Base(folder), 0o755, b.helper(t, folder))
+	}
 	m.copy(t, "sbin/ujail", 0o755, b.helper(t, "../openwrt/ujail"))
 	b.addModules(t, m, root, strings.TrimPrefix(filepath.Base(kernel), "vmlinuz-"))
 	m.file("etc/board", 0o644, fmt.Appendf(nil, "CONSOLE=%s\nSETUP='%s'\nMOUNT='%s'\n", b.console, b.flash.setup, b.flash.mount))

@@ -100,7 +100,7 @@ var rules = []rule{
 		{"agent/life/record.go", "t.Epoch <= known {", "false {"},
 	}},
 	{"identifies go on until the PNE has proved a key", "delivery", []edit{
-		{"agent/life/repeat.go", "	if p.pending() {\n", "	if false {\n"},
+		{"agent/life/repeat.go", "	if p.pending() && !p.closed(w) {\n", "	if false {\n"},
 	}},
 }
 
