@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 top=$PWD
 work=$top/build/out/web
 mkdir -p "$work"
-cp scripts/web/* "$work/"
+cp scripts/web/* scripts/luci/web/* "$work/"
 # The packages are those of the lock file, by their hashes.
 if ! cmp -s scripts/web/package-lock.json "$work/installed"; then
 	npm ci --prefix "$work" --no-audit --no-fund --ignore-scripts >"$work/npm.log" 2>&1 || { cat "$work/npm.log" >&2; exit 1; }
@@ -30,7 +30,13 @@ if ! [ -x "$CHROMIUM" ]; then
 	exit
 fi
 go build -o "$work/bin/" ./cmd/pngw ./cmd/cpns-server ./cmd/pne
-export CHROMIUM BIN="$work/bin" SHOTS="$top/build/out/screenshots"
+export CHROMIUM BIN="$work/bin" SHOTS="$top/build/out/screenshots" LUCI_APP="$top/build/openwrt/luci-app-pngw"
 rm -rf "$SHOTS"
 cd "$work"
-exec node --test --test-reporter=spec page.test.mjs
+failed=0
+for what in page luci; do
+	case ${1:-$what} in
+	"$what") node --test --test-reporter=spec "$what.test.mjs" || failed=1 ;;
+	esac
+done
+exit $failed

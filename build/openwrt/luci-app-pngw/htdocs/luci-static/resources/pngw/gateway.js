@@ -52,7 +52,7 @@ return baseclass.extend({
 	badge([ sign, level, word ]) {
 		const colour = { success: 'success', warning: 'warn', danger: 'error' }[level];
 		return E('span', { 'class': 'pngw-badge', 'data-level': level,
-			'style': 'white-space:nowrap; border-left:.35em solid var(--%s-color-medium, currentColor); padding-left:.5em'.format(colour ?? 'primary') },
+			'style': 'display:inline-block; white-space:normal; border-left:.35em solid var(--%s-color-medium, currentColor); padding-left:.5em'.format(colour ?? 'primary') },
 		[ '%s %s'.format(sign, word) ]);
 	},
 
@@ -63,7 +63,7 @@ return baseclass.extend({
 	// problem is a box with what is wrong and what to do.
 	problem(title, lines, level) {
 		return E('div', { 'class': 'alert-message ' + (level ?? 'warning'), 'role': 'alert' }, [
-			E('h4', {}, [ title ]),
+			E('strong', { 'style': 'display:block' }, [ title ]),
 			...lines.map(line => E('p', { 'style': 'overflow-wrap:anywhere' }, [ line ]))
 		]);
 	},
@@ -75,9 +75,9 @@ return baseclass.extend({
 	// table is LuCI's, with a row of titles; cells are arrays.
 	table(titles, rows, empty) {
 		return E('table', { 'class': 'table' }, [
-			E('tr', { 'class': 'tr table-titles' }, titles.map(t => E('th', { 'class': 'th' }, [ t ]))),
+			E('tr', { 'class': 'tr table-titles' }, titles.map(t => E(t ? 'th' : 'td', { 'class': 'th' }, [ t ]))),
 			...rows.map(cells => E('tr', { 'class': 'tr' }, cells.map((cell, i) =>
-				E('td', { 'class': 'td', 'data-title': titles[i], 'style': 'overflow-wrap:anywhere' }, cell)))),
+				E('td', { 'class': 'td', 'data-title': cell.length ? titles[i] : null, 'style': 'overflow-wrap:anywhere' }, cell)))),
 			...(rows.length ? [] : [ E('tr', { 'class': 'tr placeholder' }, [ E('td', { 'class': 'td', 'colspan': titles.length }, [ E('em', {}, [ empty ]) ]) ]) ])
 		]);
 	}

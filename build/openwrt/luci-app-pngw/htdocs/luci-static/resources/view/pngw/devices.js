@@ -85,7 +85,7 @@ return view.extend({
 
 	alarm(d) {
 		return E('div', { 'class': 'alert-message error' }, [
-			E('h4', {}, [ _('Alarm: %s').format(d.entity_id) ]),
+			E('strong', { 'style': 'display:block' }, [ _('Alarm: %s').format(d.entity_id) ]),
 			E('p', {}, [ _('The device has shown an older key than it had: it was set back to an old state, or there is a copy of it. It gets no key until a person decides.') ]),
 			E('p', {}, [ _('Look at the device. Is it the real one, the only one, and was it repaired or set back? Then let it in again. If a copy may be about, take it in anew: old keys are of no use to a copy then.') ]),
 			...(d.note ? [ E('p', {}, [ d.note ]) ] : []),

@@ -117,7 +117,7 @@ return view.extend({
 			E('h3', {}, [ _('Asked for') ]),
 			gateway.table([ _('Device'), _('State'), '' ], [ ...this.rows ].map(([ id, r ]) => [
 				[ id ],
-				[ gateway.badge(results[r.result] ?? [ '?', 'notice', r.result ]), ...[ advice[r.status], r.detail ].filter(t => t).map(t => E('div', {}, [ t ])) ],
+				[ gateway.badge(results[r.result] ?? [ '?', 'notice', r.result ]), ...[ advice[r.status] ?? r.detail ].filter(t => t).map(t => E('div', {}, [ t ])) ],
 				this.again(id, r)
 			]))
 		]);
@@ -133,7 +133,8 @@ return view.extend({
 	},
 
 	async begin(ids, again) {
-		if (!Array.isArray(ids))
+		const typed = !Array.isArray(ids);
+		if (typed)
 			ids = [ ...new Set([ ...this.chosen, ...this.more.value.split('\n').map(l => l.trim()).filter(l => l) ]) ];
 		const user = this.user.value.trim();
 		const lacks = [
@@ -156,6 +157,8 @@ return view.extend({
 				if ([ 'waiting', 'asking' ].includes(this.rows.get(id)?.result))
 					this.tell(id, { result: 'failed', detail: failure.message });
 		}
+		if (typed) // what was taken in is not asked for again by the next click
+			this.more.value = this.more.value.split('\n').filter(l => [ 'refused', 'unreachable', 'failed', 'unasked' ].includes(this.rows.get(l.trim())?.result)).join('\n');
 	},
 
 	// ask asks for the devices a few at a time, and for no more of them once the answer
