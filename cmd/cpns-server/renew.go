@@ -51,13 +51,16 @@ func renewCert(c *command.Console, opts *initOptions) error {
 	return nil
 }
 
+// errNotOurs says that another CA than the folder's has signed the certificate.
+var errNotOurs = errors.New("the certificate is your own")
+
 // reissue makes a new certificate of the private CA, for the names and the key of the
 // old one, and for the names that are given. A certificate of the operator's own is not
 // replaced unless that is asked for; the new one then has a new key.
 func reissue(d dataFolder, opts *initOptions, now time.Time) (pair keyPair, ca []byte, err error) {
 	bundle, err := os.ReadFile(d.caKey())
 	if errors.Is(err, fs.ErrNotExist) {
-		return pair, nil, errors.New("the certificate is your own, and the folder has no CA: give the new one by --cert and --key")
+		return pair, nil, fmt.Errorf("%w, and the folder has no CA: give the new one by --cert and --key", errNotOurs)
 	}
 	if err != nil {
 		return pair, nil, err
@@ -73,7 +76,7 @@ func reissue(d dataFolder, opts *initOptions, now time.Time) (pair keyPair, ca [
 	var key *ecdsa.PrivateKey
 	switch isOwn := old.CheckSignatureFrom(issuer.Leaf) != nil; {
 	case isOwn && !opts.privateCA:
-		return pair, nil, fmt.Errorf("the certificate is your own, signed by %q: give the new one by --cert and --key; --private-ca goes back to one of the folder's CA", old.Issuer)
+		return pair, nil, fmt.Errorf("%w, signed by %q: give the new one by --cert and --key; --private-ca goes back to one of the folder's CA", errNotOurs, old.Issuer)
 	case isOwn:
 		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	default:

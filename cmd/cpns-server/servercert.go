@@ -26,6 +26,8 @@ type certificate struct {
 	log     *slog.Logger
 	current atomic.Pointer[tls.Certificate]
 	known   atomic.Pointer[server.Anchors]
+
+	renewal renewal
 }
 
 // loadCertificate reads the server certificate. One that is not valid now is used all
@@ -39,6 +41,7 @@ func loadCertificate(d dataFolder, now func() time.Time, log *slog.Logger) (*cer
 	}
 	c.current.Store(cert)
 	c.known.Store(anchors)
+	c.renewal.look(c, true)
 	c.warn()
 	return c, nil
 }
@@ -123,11 +126,13 @@ func (c *certificate) warn() {
 	}
 }
 
-// watch loads the certificate again on every hangup. It warns every hour of one that is
-// not valid, and once a day of one that ends soon.
+// watch loads the certificate again on every hangup, and renews it when it is time. It
+// warns every hour of one that is not valid, and once a day of one that ends soon.
 func (c *certificate) watch(ctx context.Context, hangup <-chan os.Signal) {
 	hourly := time.NewTicker(time.Hour)
 	defer hourly.Stop()
+	renewal := time.NewTicker(renewEvery)
+	defer renewal.Stop()
 	for hour := 1; ; {
 		select {
 		case <-ctx.Done():
@@ -137,6 +142,8 @@ func (c *certificate) watch(ctx context.Context, hangup <-chan os.Signal) {
 				c.warn()
 			}
 			hour++
+		case <-renewal.C:
+			c.renewal.look(c, false)
 		case <-hangup:
 			if err := c.reload(); err != nil {
 				c.log.Error("the certificate in use stays", "error", err)
