@@ -128,7 +128,7 @@ func approvalOf(names, fields []string, trustSerial bool) (a server.Approval, er
 
 // approveRows takes in the gateways of a list, each for itself, with a verdict on each
 // row. What is taken in already is no failure: a list may be given again.
-func approveRows(ctx context.Context, c *command.Console, op *server.Operator, rows []approvalRow) error {
+func approveRows(ctx context.Context, c *command.Console, op operator, rows []approvalRow) error {
 	approved, failed := 0, 0
 	for _, row := range rows {
 		verdict, err := "", row.err

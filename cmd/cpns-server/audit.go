@@ -61,7 +61,7 @@ With --verify it shows nothing of it, but reads all of it and names what was cha
 				}
 				return show(e)
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				if *follow {
 					return followAudit(ctx, c, op, *since, from, wanted)
 				}
@@ -72,7 +72,7 @@ With --verify it shows nothing of it, but reads all of it and names what was cha
 }
 
 // followAudit shows events until a signal ends it, which is no failure.
-func followAudit(ctx context.Context, c *command.Console, op *server.Operator, since string, from time.Time, show func(server.Event) error) error {
+func followAudit(ctx context.Context, c *command.Console, op operator, since string, from time.Time, show func(server.Event) error) error {
 	ctx, stop := command.Interruptible(ctx)
 	defer stop()
 	if since == "" {

@@ -39,7 +39,7 @@ It asks before, unless --yes is given.`,
 			if err := askBefore(c, *data, *yes, fmt.Sprintf("Replace the Temporary Key of %s? The one that is there is lost.", e)); err != nil {
 				return err
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				if err := op.SetTK(ctx, e, tk); err != nil {
 					return noPNE(err, e)
 				}
@@ -76,7 +76,7 @@ It asks before, unless --yes is given.`,
 			if err := askBefore(c, *data, *yes, fmt.Sprintf("Remove %s with their Temporary Keys?", strings.Join(args, ", "))); err != nil {
 				return err
 			}
-			return eachPNE(ctx, *data, args, func(op *server.Operator, e cpns.EntityID) error {
+			return eachPNE(ctx, c, *data, args, func(op operator, e cpns.EntityID) error {
 				if err := op.RemovePNE(ctx, e); err != nil {
 					return err
 				}
@@ -95,7 +95,7 @@ func askBefore(c *command.Console, data place, yes bool, question string) error 
 	if err := c.CanAsk(yes); err != nil {
 		return err
 	}
-	if _, _, err := openFolder(data); err != nil {
+	if err := data.isThere(); err != nil {
 		return err
 	}
 	if !yes && !c.Confirm(question) {
@@ -105,8 +105,8 @@ func askBefore(c *command.Console, data place, yes bool, question string) error 
 }
 
 // eachPNE does something with each of some PNEs, whatever becomes of the others.
-func eachPNE(ctx context.Context, data place, args []string, do func(*server.Operator, cpns.EntityID) error) error {
-	return withOperator(ctx, data, func(op *server.Operator) error {
+func eachPNE(ctx context.Context, c *command.Console, data place, args []string, do func(operator, cpns.EntityID) error) error {
+	return asOperator(ctx, c, data, func(op operator) error {
 		var errs []error
 		for _, arg := range args {
 			e := cpns.EntityID(arg)

@@ -28,7 +28,7 @@ var gatewayCodesCommand = command.Command{
 				Created time.Time      `json:"created"`
 			}
 			now := time.Now()
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				t := newTable(c.Stdout, *asJSON, "CODE", "USED", "FOR", "CREATED", "UNTIL", "STATE")
 				return t.end(op.Invitations(ctx, func(i server.Invitation) error {
 					state := "open"
@@ -58,7 +58,7 @@ var gatewayRevokeCommand = command.Command{
 					return command.Misused("that is the code itself: give its name, as gateway codes shows it")
 				}
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				var errs []error
 				for _, id := range args {
 					err := op.Revoke(ctx, id)

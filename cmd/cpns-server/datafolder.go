@@ -26,6 +26,9 @@ func (d dataFolder) serverKey() string  { return filepath.Join(string(d), "serve
 // openFolder checks a place and says who owns its folder.
 func openFolder(p place) (dataFolder, owner, error) {
 	path := p.folder
+	if err := p.localOnly(); err != nil {
+		return "", owner{}, err
+	}
 	if path == "" {
 		return "", owner{}, command.Misused("--data DIR is missing")
 	}

@@ -33,7 +33,7 @@ var gatewayPendingCommand = command.Command{
 				Warnings    []string       `json:"warnings"`
 			}
 			var warned bool
-			err := withOperator(ctx, *data, func(op *server.Operator) error {
+			err := asOperator(ctx, c, *data, func(op operator) error {
 				t := newTable(c.Stdout, *asJSON, "FINGERPRINT", "WANTS TO BE", "SERIAL", "MODEL", "FROM", "SINCE", "WARNING")
 				return t.end(op.Pending(ctx, func(e server.Enrolment, conflicts []server.Conflict) error {
 					l := line{e.Key.Fingerprint(), e.Gateway, e.Invitation != "", e.Serial, e.Model, e.MACs, e.From(), e.First, e.Last, []string{}}
@@ -77,7 +77,7 @@ var gatewayApproveCommand = command.Command{
 				if err != nil {
 					return err
 				}
-				return withOperator(ctx, *data, func(op *server.Operator) error { return approveRows(ctx, c, op, rows) })
+				return asOperator(ctx, c, *data, func(op operator) error { return approveRows(ctx, c, op, rows) })
 			}
 			var approvals []server.Approval
 			for _, arg := range args {
@@ -93,7 +93,7 @@ var gatewayApproveCommand = command.Command{
 				}
 				approvals = append(approvals, a)
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				var errs []error
 				for _, a := range approvals {
 					verdict, err := approve(ctx, op, a)
@@ -110,7 +110,7 @@ var gatewayApproveCommand = command.Command{
 }
 
 // approve takes one gateway in and says so.
-func approve(ctx context.Context, op *server.Operator, a server.Approval) (string, error) {
+func approve(ctx context.Context, op operator, a server.Approval) (string, error) {
 	who := a.Fingerprint
 	if who == "" {
 		who = fmt.Sprintf("serial number %q", a.Serial)
@@ -151,7 +151,7 @@ var gatewayRefuseCommand = command.Command{
 				}
 				fingerprints = append(fingerprints, fingerprint)
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				var errs []error
 				for _, f := range fingerprints {
 					err := op.Refuse(ctx, f)

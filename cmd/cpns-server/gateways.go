@@ -62,7 +62,7 @@ func addWithIMPI(ctx context.Context, c *command.Console, data place, id cpns.Ga
 	if err := server.CheckIMPI(impi); err != nil {
 		return command.Misused("--impi: %v", err)
 	}
-	err := withOperator(ctx, data, func(op *server.Operator) error { return op.AddGatewayIMPI(ctx, id, impi) })
+	err := asOperator(ctx, c, data, func(op operator) error { return op.AddGatewayIMPI(ctx, id, impi) })
 	if errors.Is(err, server.ErrExists) {
 		return fmt.Errorf("there is a gateway %s, or one with the IMPI %s, already: cpns-server gateway list --json shows them", id, impi)
 	}
@@ -79,7 +79,7 @@ func addWithPSK(ctx context.Context, c *command.Console, data place, id cpns.Gat
 		return err
 	}
 	defer clear(psk)
-	if err := addGateway(ctx, data, id, pskID, psk); err != nil {
+	if err := addGateway(ctx, c, data, id, pskID, psk); err != nil {
 		return err
 	}
 	c.Printf("gateway %s added\n", id)
@@ -98,7 +98,7 @@ func addWithNewPSK(ctx context.Context, c *command.Console, data place, id cpns.
 		err, _ = adviseDisk(fmt.Errorf("writing the PSK1: %w", err), filepath.Dir(path))
 		return err
 	}
-	if err := addGateway(ctx, data, id, pskID, psk); err != nil {
+	if err := addGateway(ctx, c, data, id, pskID, psk); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	c.Printf("gateway %s added\n", id)
@@ -106,8 +106,8 @@ func addWithNewPSK(ctx context.Context, c *command.Console, data place, id cpns.
 	return nil
 }
 
-func addGateway(ctx context.Context, data place, id cpns.GatewayID, pskID cpns.PSKIdentity, psk cpns.PSK1) error {
-	err := withOperator(ctx, data, func(op *server.Operator) error { return op.AddGateway(ctx, id, pskID, psk) })
+func addGateway(ctx context.Context, c *command.Console, data place, id cpns.GatewayID, pskID cpns.PSKIdentity, psk cpns.PSK1) error {
+	err := asOperator(ctx, c, data, func(op operator) error { return op.AddGateway(ctx, id, pskID, psk) })
 	if errors.Is(err, server.ErrExists) {
 		return fmt.Errorf("there is a gateway %s, or one with the PSK1 identity %s, already: cpns-server gateway list shows them", id, pskID)
 	}
@@ -138,7 +138,7 @@ var gatewayListCommand = command.Command{
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				t := newTable(c.Stdout, *asJSON, "GATEWAY", "PSK IDENTITY", "SOURCE", "FINGERPRINT", "LAST SEEN", "CREATED")
 				return t.end(op.Gateways(ctx, func(g server.Gateway, keys []server.PSK1) error {
 					l := gatewayLineOf(g, keys)
@@ -196,7 +196,7 @@ var gatewaySetIMPICommand = command.Command{
 			if err := server.CheckIMPI(*impi); err != nil {
 				return command.Misused("--impi: %v", err)
 			}
-			err = withOperator(ctx, *data, func(op *server.Operator) error { return op.SetIMPI(ctx, id, *impi) })
+			err = asOperator(ctx, c, *data, func(op operator) error { return op.SetIMPI(ctx, id, *impi) })
 			switch {
 			case errors.Is(err, server.ErrNotFound):
 				return fmt.Errorf("there is no gateway %s", id)
@@ -217,7 +217,7 @@ var gatewayRemoveCommand = command.Command{
 	Setup:   forOne(cpns.ParseGatewayID, removeGateway),
 }
 
-func removeGateway(ctx context.Context, c *command.Console, op *server.Operator, id cpns.GatewayID) error {
+func removeGateway(ctx context.Context, c *command.Console, op operator, id cpns.GatewayID) error {
 	if err := op.RemoveGateway(ctx, id); errors.Is(err, server.ErrNotFound) {
 		return fmt.Errorf("there is no gateway %s", id)
 	} else if err != nil {

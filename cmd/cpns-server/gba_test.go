@@ -27,7 +27,7 @@ type (
 	simsKey struct{}
 )
 
-func operator(ts *testscript.TestScript, neg bool, args []string) {
+func mobileOperator(ts *testscript.TestScript, neg bool, args []string) {
 	sims, err := lab.LoadSubscribers(ts.MkAbs(args[0]))
 	ts.Check(err)
 	bsf := lab.NewBSF("127.0.0.1", time.Hour, sims)

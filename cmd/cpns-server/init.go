@@ -71,6 +71,9 @@ type initOptions struct {
 // verify checks the options and reads the operator's files, with the rights of the one
 // who gives the command.
 func (o *initOptions) verify(renew bool) (err error) {
+	if err := o.localOnly(); err != nil {
+		return err
+	}
 	switch {
 	case o.folder == "":
 		return command.Misused("--data DIR is missing")

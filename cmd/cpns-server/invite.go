@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -23,10 +21,7 @@ import (
 	"cpns.example.net/pngw/internal/qrcode"
 )
 
-const (
-	defaultPort  = "8443" // of run
-	defaultValid = 14 * 24 * time.Hour
-)
+const defaultValid = 14 * 24 * time.Hour
 
 var gatewayInviteCommand = command.Command{
 	Name: "gateway invite", Options: "--data DIR [--id ID] [--valid TIME] [--uses N] [--introduce] [--server HOST:PORT] [--svg FILE] [--json]",
@@ -84,6 +79,11 @@ func (o *inviteOptions) check(c *command.Console) error {
 	case o.valid < time.Minute || o.valid > server.MaxInvitationValid:
 		return command.Misused("--valid: 1 minute to 365 days")
 	}
+	if o.server != "" {
+		if _, _, err := net.SplitHostPort(o.server); err != nil {
+			return command.Misused("--server %q is not HOST:PORT, such as cpns.example.net:8443", o.server)
+		}
+	}
 	if o.svg != "" {
 		if _, err := os.Lstat(o.svg); !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s is there already: nothing was changed", o.svg)
@@ -92,7 +92,7 @@ func (o *inviteOptions) check(c *command.Console) error {
 	return nil
 }
 
-// An invited is a code and what is known of it.
+// An invited is a code and what is known of it, for programs.
 type invited struct {
 	Code      string         `json:"code"`
 	Server    string         `json:"server"`
@@ -101,16 +101,17 @@ type invited struct {
 	Introduce bool           `json:"introduce"`
 	Uses      int            `json:"uses"`        // 0 for any number
 	Until     *time.Time     `json:"valid_until"` // nil for ever
-
-	notes []string
 }
 
 func invite(ctx context.Context, c *command.Console, data place, o *inviteOptions) error {
-	var made *invited
-	err := inOperatorsFolder(ctx, data, func(d dataFolder, op *server.Operator) (err error) {
-		made, err = makeCode(ctx, d, op, o)
+	var made *server.Code
+	err := asOperator(ctx, c, data, func(op operator) (err error) {
+		made, err = op.MakeCode(ctx, server.CodeRequest{Gateway: cpns.GatewayID(o.id), Uses: o.uses, Valid: o.valid, Introduce: o.introduce, Server: o.server})
 		return err
 	})
+	if errors.Is(err, server.ErrNoHost) {
+		return command.Misused("%v", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func invite(ctx context.Context, c *command.Console, data place, o *inviteOption
 	if err := showCode(c, made, *o.json); err != nil {
 		return err
 	}
-	for _, note := range made.notes {
+	for _, note := range made.Notes {
 		display.Fill(c.Stderr, "", note, 0)
 	}
 	if o.svg == "" {
@@ -134,73 +135,11 @@ func invite(ctx context.Context, c *command.Console, data place, o *inviteOption
 	return nil
 }
 
-// makeCode makes a code, and the invitation where it has a secret.
-func makeCode(ctx context.Context, d dataFolder, op *server.Operator, o *inviteOptions) (*invited, error) {
-	leaf, err := readLeaf(d.serverCert())
-	if err != nil {
-		return nil, err
-	}
-	code := cpns.EnrolmentCode{Pin: cpns.PinOf(leaf.RawSubjectPublicKeyInfo), ID: cpns.GatewayID(o.id)}
-	if code.Server, err = serverFor(ctx, op, o.server); err != nil {
-		return nil, err
-	}
-	if _, err := code.Text(); err != nil { // before anything is made
-		return nil, fmt.Errorf("%w: give another --server HOST:PORT", err)
-	}
-	made := &invited{Server: code.Server, Pin: cpns.Base64.EncodeToString(code.Pin[:]), Gateway: code.ID, Introduce: o.introduce}
-	made.notes = notesOn(leaf, code.Server)
-	if code.ID != "" {
-		known, err := op.IsKnown(ctx, code.ID)
-		if err != nil {
-			return nil, err
-		}
-		if known {
-			made.notes = append(made.notes, fmt.Sprintf("Gateway %s is known: who comes with this code waits until gateway approve --replace lets it take that place.", code.ID))
-		}
-	}
-	if !o.introduce {
-		secret, until, err := op.Invite(ctx, code.ID, o.uses, o.valid)
-		if err != nil {
-			return nil, err
-		}
-		code.Secret, made.Uses, made.Until = secret, o.uses, &until
-	}
-	made.Code, err = code.Text()
-	return made, err
-}
-
-// serverFor is the server as the code names it.
-func serverFor(ctx context.Context, op *server.Operator, given string) (string, error) {
-	if given != "" {
-		if _, _, err := net.SplitHostPort(given); err != nil {
-			return "", command.Misused("--server %q is not HOST:PORT, such as cpns.example.net:8443", given)
-		}
-		return given, nil
-	}
-	host, port, err := op.Remembered(ctx)
-	if err != nil {
-		return "", err
-	}
-	if host == "" {
-		return "", command.Misused("init was given no --host: say --server HOST:PORT, by which gateways reach this server")
-	}
-	return net.JoinHostPort(host, cmp.Or(port, defaultPort)), nil
-}
-
-// notesOn says where the server's certificate is not for the host of a code.
-func notesOn(leaf *x509.Certificate, address string) []string {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil || leaf.VerifyHostname(host) == nil {
-		return nil
-	}
-	return []string{fmt.Sprintf("The server's certificate is not for %s: gateways know the server by its key, and are locked out when that changes. init --renew-cert --host %[1]s puts the name in.", host)}
-}
-
 // showCode shows a code: for programs, for a terminal with all that is to be known, or
 // alone.
-func showCode(c *command.Console, made *invited, asJSON bool) error {
+func showCode(c *command.Console, made *server.Code, asJSON bool) error {
 	if asJSON {
-		return newTable(c.Stdout, true).row(made)
+		return newTable(c.Stdout, true).row(invited{made.Code, made.Server, made.Pin, made.Gateway, made.Introduce, made.Uses, orNil(made.Until)})
 	}
 	c.Printf("%s\n", made.Code)
 	if !isTerminal(c.Stdout) {
@@ -217,7 +156,7 @@ func showCode(c *command.Console, made *invited, asJSON bool) error {
 	if made.Introduce {
 		fields += ", and has no secret in it: gateway approve takes each gateway in that comes with it."
 	} else {
-		fields += fmt.Sprintf(", and takes in whoever has it, %d in all, until %s.", made.Uses, minute(*made.Until))
+		fields += fmt.Sprintf(", and takes in whoever has it, %d in all, until %s.", made.Uses, minute(made.Until))
 	}
 	display.Fill(c.Stdout, "", fields, 0)
 	return nil

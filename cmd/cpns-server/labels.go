@@ -45,7 +45,7 @@ var pneLabelsCommand = command.Command{
 				}
 				l.named = append(l.named, e)
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error { return l.make(ctx, op) })
+			return asOperator(ctx, c, *data, func(op operator) error { return l.make(ctx, op) })
 		}
 	},
 }
@@ -62,7 +62,7 @@ type labels struct {
 // pixels of a module in a PNG.
 const pixels = 10
 
-func (l *labels) make(ctx context.Context, op *server.Operator) error {
+func (l *labels) make(ctx context.Context, op operator) error {
 	for _, dir := range []string{l.svg, l.png} {
 		if dir != "" {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -83,7 +83,7 @@ func (l *labels) make(ctx context.Context, op *server.Operator) error {
 }
 
 // each makes everything of each label but the sheet.
-func (l *labels) each(ctx context.Context, op *server.Operator, sheet func(label string) error) error {
+func (l *labels) each(ctx context.Context, op operator, sheet func(label string) error) error {
 	wanted := map[cpns.EntityID]bool{}
 	for _, e := range l.named {
 		wanted[e] = true

@@ -34,6 +34,7 @@ func program(now func() time.Time) *command.Program {
 	return &command.Program{
 		Name:    "cpns-server",
 		Summary: "gives gateways the EUKeys of their users' PNEs",
+		Common:  remoteFlags,
 		Date:    buildinfo.Date(buildTime),
 		Commands: []command.Command{
 			initCommand(now), runCommand(now),
@@ -46,19 +47,19 @@ func program(now func() time.Time) *command.Program {
 		},
 		Notes: "First: init, user add, gateway invite, pne import; then run.",
 		Lists: []command.List{
-			{Name: "users", Word: "USER", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+			{Name: "users", Word: "USER", All: listed(func(ctx context.Context, op operator, tell func(string)) error {
 				return op.Users(ctx, server.UserFilter{}, func(u server.UserStatus) error { tell(string(u.ID)); return nil })
 			})},
-			{Name: "gateways", Word: "GATEWAY", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+			{Name: "gateways", Word: "GATEWAY", All: listed(func(ctx context.Context, op operator, tell func(string)) error {
 				return op.Gateways(ctx, func(g server.Gateway, _ []server.PSK1) error { tell(string(g.ID)); return nil })
 			})},
-			{Name: "fingerprints", Word: "FINGERPRINT", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+			{Name: "fingerprints", Word: "FINGERPRINT", All: listed(func(ctx context.Context, op operator, tell func(string)) error {
 				return op.Pending(ctx, func(e server.Enrolment, _ []server.Conflict) error { tell(e.Key.Fingerprint()); return nil })
 			})},
-			{Name: "tokens", Word: "TOKEN", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+			{Name: "tokens", Word: "TOKEN", All: listed(func(ctx context.Context, op operator, tell func(string)) error {
 				return op.Credentials(ctx, func(k server.Credential) error { tell(k.Name); return nil })
 			})},
-			{Name: "ids", Word: "ENTITY_ID", All: listed(func(ctx context.Context, op *server.Operator, tell func(string)) error {
+			{Name: "ids", Word: "ENTITY_ID", All: listed(func(ctx context.Context, op operator, tell func(string)) error {
 				return op.PNEs(ctx, server.PNEFilter{}, func(p server.PNE) error { tell(string(p.Entity)); return nil })
 			})},
 		},
@@ -66,9 +67,27 @@ func program(now func() time.Time) *command.Program {
 	}
 }
 
-// listed makes a list for a shell of what is in the folder that --data names.
-func listed(each func(context.Context, *server.Operator, func(string)) error) func(context.Context, *command.Console, func(string)) error {
+// listed makes a list for a shell of what is in the folder that --data names, or at the
+// server that --remote names: of that, the first few thousand.
+func listed(each func(context.Context, operator, func(string)) error) func(context.Context, *command.Console, func(string)) error {
+	const most = 5000
 	return func(ctx context.Context, c *command.Console, tell func(string)) error {
-		return withOperator(ctx, place{c.Value("data"), c.Value("store"), c.Value("store-password-file")}, func(op *server.Operator) error { return each(ctx, op, tell) })
+		p := place{folder: c.Value("data"), store: c.Value("store"), passwordFile: c.Value("store-password-file"), flags: c.Flags()}
+		r, err := p.remote()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		told := 0
+		return asOperator(ctx, c, p, func(op operator) error {
+			return each(ctx, op, func(s string) {
+				if told++; r != nil && told > most {
+					cancel()
+					return
+				}
+				tell(s)
+			})
+		})
 	}
 }

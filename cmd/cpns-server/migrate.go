@@ -31,11 +31,11 @@ Stop the server first: while it works nothing can be written to the old database
 			if !postgres.IsURL(*to) {
 				return command.Misused("--to postgres://USER@HOST/DATABASE is missing")
 			}
-			target := place{folder, *to, *passwordFile}
+			target := place{folder: folder, store: *to, passwordFile: *passwordFile}
 			if err := target.check(); err != nil {
 				return err
 			}
-			return inFolder(place{folder: folder}, func(d dataFolder) error { return migrate(ctx, c, d, target) })
+			return inFolder(place{folder: folder, flags: fs}, func(d dataFolder) error { return migrate(ctx, c, d, target) })
 		}
 	},
 }

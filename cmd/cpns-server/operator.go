@@ -11,7 +11,7 @@ import (
 
 // forOne declares the flags of a command that does something with the one whom its
 // argument names, in the folder that --data names.
-func forOne[ID any](parse func(string) (ID, error), do func(context.Context, *command.Console, *server.Operator, ID) error) func(*flag.FlagSet) command.Run {
+func forOne[ID any](parse func(string) (ID, error), do func(context.Context, *command.Console, operator, ID) error) func(*flag.FlagSet) command.Run {
 	return func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
@@ -19,7 +19,7 @@ func forOne[ID any](parse func(string) (ID, error), do func(context.Context, *co
 			if err != nil {
 				return command.Misused("%v", err)
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error { return do(ctx, c, op, id) })
+			return asOperator(ctx, c, *data, func(op operator) error { return do(ctx, c, op, id) })
 		}
 	}
 }

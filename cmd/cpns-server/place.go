@@ -21,6 +21,8 @@ type place struct {
 	folder       string
 	store        string // URL of a PostgreSQL database, "" for the folder's own
 	passwordFile string
+
+	flags *flag.FlagSet // that say whether another server is asked
 }
 
 // storeEnv names the database where --store does not.
@@ -35,6 +37,7 @@ func dataFlag(fs *flag.FlagSet) *place {
 }
 
 func storeFlags(fs *flag.FlagSet, p *place) {
+	p.flags = fs
 	fs.StringVar(&p.store, "store", os.Getenv(storeEnv), "the PostgreSQL database at `URL`, postgres://USER@HOST/DATABASE?sslmode=verify-full, in place of the folder's own; or in the environment as "+storeEnv)
 	fs.StringVar(&p.passwordFile, "store-password-file", "", "the password for --store is in `FILE`; if not given, where libpq looks (PGPASSFILE, ~/.pgpass)")
 }

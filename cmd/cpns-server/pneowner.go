@@ -44,7 +44,7 @@ var pneShowCommand = command.Command{
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			t := newTable(c.Stdout, *asJSON, "ENTITY ID", "OWNER", "STATE", "EPOCH", "ASSIGNED", "CREATED", "GATEWAY")
-			return t.end(eachPNE(ctx, *data, args, func(op *server.Operator, e cpns.EntityID) error {
+			return t.end(eachPNE(ctx, c, *data, args, func(op operator, e cpns.EntityID) error {
 				p, err := op.PNE(ctx, e)
 				if err != nil {
 					return err
@@ -68,12 +68,12 @@ var pneSetOwnerCommand = command.Command{
 			if err != nil {
 				return command.Misused("--owner: %v", err)
 			}
-			return eachPNE(ctx, *data, args, func(op *server.Operator, e cpns.EntityID) error { return giveTo(ctx, c, op, e, to) })
+			return eachPNE(ctx, c, *data, args, func(op operator, e cpns.EntityID) error { return giveTo(ctx, c, op, e, to) })
 		}
 	},
 }
 
-func giveTo(ctx context.Context, c *command.Console, op *server.Operator, e cpns.EntityID, to cpns.UserID) error {
+func giveTo(ctx context.Context, c *command.Console, op operator, e cpns.EntityID, to cpns.UserID) error {
 	changed, err := op.GiveTo(ctx, e, to)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ It asks before, unless --yes is given.`,
 			if err := askBefore(c, *data, *yes, fmt.Sprintf("Give all PNEs of user %s to user %s?", has, gets)); err != nil {
 				return err
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				n := 0
 				err := op.PNEs(ctx, server.PNEFilter{Owner: has}, func(p server.PNE) error {
 					changed, err := op.GiveTo(ctx, p.Entity, gets)

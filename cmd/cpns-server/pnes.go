@@ -16,12 +16,13 @@ import (
 )
 
 var pneImportCommand = command.Command{
-	Name: "pne import", Options: "--data DIR [--partial] [--dry-run]", Args: "FILE|-",
+	Name: "pne import", Options: "--data DIR [--partial] [--resume] [--dry-run]", Args: "FILE|-",
 	Summary: "import PNEs and their Temporary Keys from CSV",
 	About:   "Imports PNEs and their Temporary Keys from CSV: a header line entity_id,tk, then a PNE a line, tk in hex. A column owner, which may stay empty, names the only user who gets the PNE. Commas, semicolons or tabs separate the fields. One bad row, and nothing is imported, unless --partial is given.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		partial := fs.Bool("partial", false, "import the good rows although others are bad")
+		resume := fs.Bool("resume", false, "pass over PNEs that are there already with the same Temporary Key: go on with an import that broke off")
 		dryRun := fs.Bool("dry-run", false, "check everything, import nothing")
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			in, name := io.Reader(c.Stdin), "standard input"
@@ -33,15 +34,15 @@ var pneImportCommand = command.Command{
 				defer f.Close()
 				in, name = f, args[0]
 			}
-			opts := server.ImportOptions{Partial: *partial, DryRun: *dryRun, Bad: func(e *server.RowError) {
+			opts := server.ImportOptions{Partial: *partial, DryRun: *dryRun, Resume: *resume, Bad: func(e *server.RowError) {
 				fmt.Fprintf(c.Stderr, "%s: %v\n", name, e)
 			}}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				opts.Progress = progressOn(c)
 				defer debug.SetGCPercent(debug.SetGCPercent(25)) // a large file is in memory as a whole
 				result, err := op.ImportPNEs(ctx, in, opts)
 				if err != nil && result.Imported > 0 {
-					return fmt.Errorf("%s: %w: PNEs imported before: %d; the same command with --partial imports the others", name, err, result.Imported)
+					return fmt.Errorf("%s: %w: PNEs imported before: %d; the same command with --resume imports the others", name, err, result.Imported)
 				}
 				if err != nil {
 					return fmt.Errorf("%s: %w: nothing was imported", name, err)
@@ -76,6 +77,8 @@ func reportImport(c *command.Console, opts server.ImportOptions, r server.Import
 		return fmt.Errorf("nothing was imported, for there are bad rows (good: %d, bad: %d); --partial imports the good ones", r.Good, r.Bad)
 	case opts.DryRun:
 		c.Printf("nothing was imported, only checked (good: %d, bad: %d)\n", r.Good, r.Bad)
+	case opts.Resume:
+		c.Printf("PNEs imported: %d, there already: %d, bad rows: %d\n", r.Imported, r.There, r.Bad)
 	default:
 		c.Printf("PNEs imported: %d, bad rows: %d\n", r.Imported, r.Bad)
 	}
@@ -99,7 +102,7 @@ var pneListCommand = command.Command{
 				return command.Misused("--state %s: there are %s, %s and %s", *state, server.PNEFree, server.PNEOwned, server.PNEAssigned)
 			}
 			wanted := server.PNEFilter{Owner: cpns.UserID(*owner), Gateway: cpns.GatewayID(*gateway), State: server.PNEState(*state), Prefix: *prefix}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				t := newTable(c.Stdout, *asJSON, "ENTITY ID", "OWNER", "EPOCH", "CREATED", "GATEWAY")
 				return t.end(op.PNEs(ctx, wanted, func(p server.PNE) error {
 					return t.row(pneLineOf(p),
@@ -143,7 +146,7 @@ var pneReleaseCommand = command.Command{
 			if len(args) == 0 {
 				return command.Misused("ENTITY_ID or --list FILE is missing")
 			}
-			return eachPNE(ctx, *data, args, func(op *server.Operator, e cpns.EntityID) error {
+			return eachPNE(ctx, c, *data, args, func(op operator, e cpns.EntityID) error {
 				if err := op.Release(ctx, e); err != nil {
 					return err
 				}

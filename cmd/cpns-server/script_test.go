@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	testscript.Main(m, map[string]func(){
-		"cpns-server": main,
+		"cpns-server": mainOrRemote,
 		"cpns-server-in-1970": func() {
 			os.Exit(execute(func() time.Time { return time.Unix(3600, 0) }))
 		},
@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE COMMAND ARGS...                   runs the command, wants its exit code
 //	serving FILE                                 waits until FILE says where a server listens, puts it into $URL
+//	administered FILE                            waits until FILE says where the admin API is, puts it into $URL
 //	until TEXT FILE                              waits until FILE has the text
 //	assign USER PASSWORDFILE GATEWAY PSKFILE PNE WANT   asks $URL for EUKeys as a gateway, wants a status or an HTTP code
 //	expired DIR                                  puts a server certificate into DIR that has ended
@@ -45,8 +46,13 @@ func TestMain(m *testing.M) {
 //
 // and those of step0_test.go and gba_test.go.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+	p := scriptParams()
+	p.Dir = "testdata"
+	testscript.Run(t, p)
+}
+
+func scriptParams() testscript.Params {
+	return testscript.Params{
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Values[simKey{}] = new(*lab.Subscriber)
@@ -54,11 +60,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TODAY", day(time.Now()))
 			return nil
 		},
+		Condition: func(name string) (bool, error) { return false, nil }, // remote, see remote_test.go
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serving": serving, "until": until, "assign": assign, "expired": expired, "mode": mode,
-			"unit": unit, "enrol": enrol, "psk1": psk1, "operator": operator, "sim": sim, "bootstrap": bootstrap,
+			"exits": exits, "serving": serving, "administered": administered, "until": until, "assign": assign, "expired": expired, "mode": mode,
+			"unit": unit, "enrol": enrol, "psk1": psk1, "operator": mobileOperator, "sim": sim, "bootstrap": bootstrap,
 		},
-	})
+	}
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
@@ -93,10 +100,21 @@ func content(ts *testscript.TestScript, file string) string {
 	return string(b)
 }
 
+func administered(ts *testscript.TestScript, neg bool, args []string) {
+	var url string
+	await(ts, "the admin API", func() bool {
+		_, after, _ := strings.Cut(content(ts, args[0]), "admin API on ")
+		line, _, ended := strings.Cut(after, "\n")
+		url = line
+		return ended
+	})
+	ts.Setenv("URL", url)
+}
+
 func serving(ts *testscript.TestScript, neg bool, args []string) {
 	var url string
 	await(ts, "serving", func() bool {
-		line, ended := strings.CutSuffix(content(ts, args[0]), "\n")
+		line, _, ended := strings.Cut(content(ts, args[0]), "\n")
 		url, _ = strings.CutPrefix(line, "listening on ")
 		return ended
 	})

@@ -55,7 +55,7 @@ func (t *table) end(err error) error {
 	if t.json != nil {
 		return err
 	}
-	if len(t.rows) == 1 && t.parts {
+	if len(t.rows) == 1 && (t.parts || err != nil) {
 		return err
 	}
 	return errors.Join(err, display.Table(t.w, t.rows))

@@ -73,7 +73,7 @@ func addToken(ctx context.Context, c *command.Console, data place, n *newCredent
 	}
 	var token string
 	var made server.Credential
-	err := withOperator(ctx, data, func(op *server.Operator) (err error) {
+	err := asOperator(ctx, c, data, func(op operator) (err error) {
 		if n.certificate {
 			made, err = op.AddCertificate(ctx, n.name, n.role, n.valid)
 		} else {
@@ -92,8 +92,8 @@ func addToken(ctx context.Context, c *command.Console, data place, n *newCredent
 		c.Printf("certificate %s let in as %s, until %s\n", n.name, n.role, minute(made.Ends))
 	case out != "":
 		if err := durable.WriteNew(out, []byte(token+"\n"), 0o600); err != nil {
-			end := func(op *server.Operator) error { return op.RemoveCredential(ctx, n.name) }
-			return errors.Join(fmt.Errorf("writing the token: %w", err), withOperator(ctx, data, end))
+			end := func(op operator) error { return op.RemoveCredential(ctx, n.name) }
+			return errors.Join(fmt.Errorf("writing the token: %w", err), asOperator(ctx, c, data, end))
 		}
 		c.Printf("token %s of role %s is in %s, until %s\n", n.name, n.role, out, minute(made.Ends))
 	default:
@@ -117,7 +117,7 @@ var tokenListCommand = command.Command{
 				Created time.Time             `json:"created"`
 				Until   time.Time             `json:"valid_until"`
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				t := newTable(c.Stdout, *asJSON, "NAME", "KIND", "ROLE", "LAST USED", "CREATED", "UNTIL")
 				return t.end(op.Credentials(ctx, func(k server.Credential) error {
 					return t.row(line{k.Name, k.Kind, k.Role, orNil(k.Used), k.Created, k.Ends},
@@ -135,7 +135,7 @@ var tokenRemoveCommand = command.Command{
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				var errs []error
 				for _, name := range args {
 					err := op.RemoveCredential(ctx, name)

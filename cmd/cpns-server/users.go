@@ -23,7 +23,7 @@ var userAddCommand = command.Command{
 
 // withPassword declares the flags of a command that gives a user a new password. That
 // is read before the data folder is opened, with the rights of who gives the command.
-func withPassword(do func(context.Context, *command.Console, *server.Operator, cpns.UserID, *server.PasswordHashes) error) func(*flag.FlagSet) command.Run {
+func withPassword(do func(context.Context, *command.Console, operator, cpns.UserID, *server.PasswordHashes) error) func(*flag.FlagSet) command.Run {
 	return func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		fs.String("password-file", "", password.Usage)
@@ -32,19 +32,19 @@ func withPassword(do func(context.Context, *command.Console, *server.Operator, c
 			if err != nil {
 				return command.Misused("%v", err)
 			}
-			if _, _, err := openFolder(*data); err != nil {
+			if err := data.isThere(); err != nil {
 				return err
 			}
 			hash, err := readPasswordHash(ctx, c, id)
 			if err != nil {
 				return err
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error { return do(ctx, c, op, id, hash) })
+			return asOperator(ctx, c, *data, func(op operator) error { return do(ctx, c, op, id, hash) })
 		}
 	}
 }
 
-func addUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID, hash *server.PasswordHashes) error {
+func addUser(ctx context.Context, c *command.Console, op operator, id cpns.UserID, hash *server.PasswordHashes) error {
 	if err := op.AddUser(ctx, id, hash); errors.Is(err, server.ErrExists) {
 		return fmt.Errorf("there is a user %s already: cpns-server user passwd changes the password", id)
 	} else if err != nil {
@@ -60,7 +60,7 @@ var userPasswdCommand = command.Command{
 	Setup:   withPassword(changePassword),
 }
 
-func changePassword(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID, hash *server.PasswordHashes) error {
+func changePassword(ctx context.Context, c *command.Console, op operator, id cpns.UserID, hash *server.PasswordHashes) error {
 	if err := op.SetPassword(ctx, id, hash); err != nil {
 		return noUser(err, id)
 	}
@@ -88,7 +88,7 @@ var userListCommand = command.Command{
 				Slowed  bool             `json:"slowed"`
 				Seen    *time.Time       `json:"last_seen"`
 			}
-			return withOperator(ctx, *data, func(op *server.Operator) error {
+			return asOperator(ctx, c, *data, func(op operator) error {
 				t := newTable(c.Stdout, *asJSON, "USER", "STATE", "LAST SEEN", "CREATED", "LOCKED OUT")
 				return t.end(op.Users(ctx, wanted, func(u server.UserStatus) error {
 					return t.row(line{u.ID, u.Created, u.State, u.Locks, u.Slowed, orNil(u.Seen)},
@@ -124,8 +124,8 @@ var userEnableCommand = command.Command{
 	Setup:   forOne(cpns.ParseUserID, disableUser(false)),
 }
 
-func disableUser(disabled bool) func(context.Context, *command.Console, *server.Operator, cpns.UserID) error {
-	return func(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
+func disableUser(disabled bool) func(context.Context, *command.Console, operator, cpns.UserID) error {
+	return func(ctx context.Context, c *command.Console, op operator, id cpns.UserID) error {
 		changed, err := op.SetDisabled(ctx, id, disabled)
 		if err != nil {
 			return noUser(err, id)
@@ -149,7 +149,7 @@ var userRemoveCommand = command.Command{
 	Setup:   forOne(cpns.ParseUserID, removeUser),
 }
 
-func removeUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
+func removeUser(ctx context.Context, c *command.Console, op operator, id cpns.UserID) error {
 	err := op.RemoveUser(ctx, id)
 	if owns, ok := errors.AsType[*server.OwnsError](err); ok {
 		return fmt.Errorf("user %s still owns PNEs, %d in all: cpns-server pne list --owner %s shows them, cpns-server pne release makes them nobody's", id, owns.PNEs, id)
@@ -167,7 +167,7 @@ var userUnlockCommand = command.Command{
 	Setup:   forOne(cpns.ParseUserID, unlockUser),
 }
 
-func unlockUser(ctx context.Context, c *command.Console, op *server.Operator, id cpns.UserID) error {
+func unlockUser(ctx context.Context, c *command.Console, op operator, id cpns.UserID) error {
 	if err := op.Unlock(ctx, id); err != nil {
 		return noUser(err, id)
 	}

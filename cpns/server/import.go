@@ -19,6 +19,10 @@ const importRows = 1_200_000
 type ImportOptions struct {
 	Partial bool // import the good rows although others are bad
 	DryRun  bool // check everything, import nothing
+	// Resume passes over rows whose PNE is there already with the same Temporary Key, and
+	// with the owner that the row names, if it names one: an import that broke off left
+	// them.
+	Resume bool
 	// Bad is told of every bad row, in the order of the lines per check; nil
 	// where nobody listens.
 	Bad func(*RowError)
@@ -33,12 +37,17 @@ type RowError struct {
 	Reason string
 }
 
+func rowErrorf(line int, format string, args ...any) *RowError {
+	return &RowError{line, fmt.Sprintf(format, args...)}
+}
+
 func (e *RowError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
 // ImportResult counts the rows of an import.
 type ImportResult struct {
 	Good, Bad int
 	Imported  int // all good rows, or none; where the import fails, those of the batches before
+	There     int // passed over, for they were there already
 }
 
 // ImportPNEs reads PNEs and their Temporary Keys as CSV (see csvReader), with an
@@ -47,6 +56,15 @@ type ImportResult struct {
 // middle leaves those before, and the same file with Partial imports the others. Its own errors are those that make the whole import fail;
 // a header that is none is a *RowError.
 func (o *Operator) ImportPNEs(ctx context.Context, r io.Reader, opts ImportOptions) (ImportResult, error) {
+	in, err := newCSVReader(r)
+	if err != nil {
+		return ImportResult{}, err
+	}
+	return o.importFrom(ctx, in, opts)
+}
+
+// importFrom imports what a file or a program has.
+func (o *Operator) importFrom(ctx context.Context, in rowReader, opts ImportOptions) (ImportResult, error) {
 	if opts.Bad == nil {
 		opts.Bad = func(*RowError) {}
 	}
@@ -57,21 +75,21 @@ func (o *Operator) ImportPNEs(ctx context.Context, r io.Reader, opts ImportOptio
 	}
 	// All is read before the transaction begins: the input may be slow, and a
 	// running server waits for the store as long as the transaction lasts.
-	rows, err := o.readPNEs(r, bad)
+	rows, err := o.readPNEs(in, bad)
 	if err != nil {
 		return result, err
 	}
 	if rows, err = o.refuseSharedTKs(ctx, rows, bad); err != nil {
 		return result, err
 	}
-	good, refused, err := o.checkPNEs(ctx, rows)
+	good, refused, there, err := o.checkPNEs(ctx, rows, opts.Resume)
 	if err != nil {
 		return result, err
 	}
 	for _, e := range refused {
 		bad(e)
 	}
-	result.Good = len(good)
+	result.Good, result.There = len(good), there
 	if opts.DryRun || len(good) == 0 || result.Bad > 0 && !opts.Partial {
 		return result, nil
 	}
@@ -94,9 +112,10 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 	for at := 0; at < len(rows); {
 		batch := rows[at:min(at+size, len(rows))]
 		var refused []*RowError
+		there := 0
 		begin := time.Now()
 		err := o.store.Update(ctx, func(tx Tx) error {
-			refused = nil
+			refused, there = nil, 0
 			under, err := o.vault.currentIn(tx)
 			if err != nil {
 				return err
@@ -105,7 +124,11 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 				if id, _ := row.pne.TK.idOf(); id != under {
 					return ErrRekeyed
 				}
-				reason, err := addPNE(tx, row)
+				reason, err := o.addPNE(tx, row, opts.Resume)
+				if err == errThere {
+					there++
+					continue
+				}
 				if err != nil {
 					return err
 				}
@@ -113,7 +136,7 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 					refused = append(refused, &RowError{row.line, reason})
 				}
 			}
-			added := len(batch) - len(refused)
+			added := len(batch) - len(refused) - there
 			if added == 0 {
 				return nil
 			}
@@ -125,8 +148,9 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 		for _, e := range refused {
 			bad(e)
 		}
-		result.Good -= len(refused)
-		result.Imported += len(batch) - len(refused)
+		result.Good -= len(refused) + there
+		result.There += there
+		result.Imported += len(batch) - len(refused) - there
 		at += len(batch)
 		if opts.Progress != nil {
 			opts.Progress(at, len(rows))
@@ -139,15 +163,20 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 
 // checkPNEs parts the rows that the store would take now from the others. It only
 // reads: gateways do not wait for a check.
-func (o *Operator) checkPNEs(ctx context.Context, rows []importRow) (good []importRow, refused []*RowError, err error) {
+func (o *Operator) checkPNEs(ctx context.Context, rows []importRow, resume bool) (good []importRow, refused []*RowError, there int, err error) {
 	good = rows[:0] // what was read comes before what is written there
 	for at := 0; at < len(rows); at += pageRows {
 		var taken []importRow
 		var not []*RowError
+		same := 0
 		err := o.store.View(ctx, func(tx Tx) error {
-			taken, not = nil, nil
+			taken, not, same = nil, nil, 0
 			for _, row := range rows[at:min(at+pageRows, len(rows))] {
-				reason, err := refusal(tx, row)
+				reason, err := o.refusal(tx, row, resume)
+				if err == errThere {
+					same++
+					continue
+				}
 				if err != nil {
 					return err
 				}
@@ -160,23 +189,27 @@ func (o *Operator) checkPNEs(ctx context.Context, rows []importRow) (good []impo
 			return nil
 		})
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, 0, err
 		}
-		good, refused = append(good, taken...), append(refused, not...)
+		good, refused, there = append(good, taken...), append(refused, not...), there+same
 	}
-	return good, refused, nil
+	return good, refused, there, nil
 }
 
+// errThere says that a row's PNE is there already, as the row has it.
+var errThere = errors.New("there already")
+
 // addPNE adds one row, or says why the store does not take it.
-func addPNE(tx Tx, row importRow) (refused string, err error) {
-	if refused, err := refusal(tx, row); refused != "" || err != nil {
+func (o *Operator) addPNE(tx Tx, row importRow, resume bool) (refused string, err error) {
+	if refused, err := o.refusal(tx, row, resume); refused != "" || err != nil {
 		return refused, err
 	}
 	return "", tx.AddPNE(row.pne)
 }
 
-// refusal is why the store does not take a row, "" where it does.
-func refusal(tx Tx, row importRow) (string, error) {
+// refusal is why the store does not take a row, "" where it does. Where an import is
+// resumed it fails with errThere where the row is there already.
+func (o *Operator) refusal(tx Tx, row importRow, resume bool) (string, error) {
 	if owner := row.pne.Owner; owner != "" {
 		if _, err := tx.User(owner); errors.Is(err, ErrNotFound) {
 			return fmt.Sprintf("owner: there is no user %s", owner), nil
@@ -184,7 +217,17 @@ func refusal(tx Tx, row importRow) (string, error) {
 			return "", err
 		}
 	}
-	if _, err := tx.PNE(row.pne.Entity); err == nil {
+	if p, err := tx.PNE(row.pne.Entity); err == nil {
+		if resume && (row.pne.Owner == "" || row.pne.Owner == p.Owner) {
+			tk, err := o.vault.open(columnTK, string(p.Entity), p.TK)
+			if err != nil {
+				return "", err
+			}
+			defer clear(tk)
+			if digestOf(tk) == row.digest {
+				return "", errThere
+			}
+		}
 		return fmt.Sprintf("PNE %s is known already", row.pne.Entity), nil
 	} else if !errors.Is(err, ErrNotFound) {
 		return "", err
@@ -264,14 +307,9 @@ func checkTK(tk cpns.TK) error {
 
 // readPNEs reads and seals the rows that are good in themselves and tells bad of
 // the others.
-func (o *Operator) readPNEs(r io.Reader, bad func(*RowError)) ([]importRow, error) {
-	in, err := newCSVReader(r)
-	if err != nil {
-		return nil, err
-	}
+func (o *Operator) readPNEs(in rowReader, bad func(*RowError)) ([]importRow, error) {
 	var rows []importRow
-	lineOf := make(map[cpns.EntityID]int)
-	lineOfTK := make(map[tkDigest]int)
+	var twice doubles
 	created := o.now()
 	for {
 		row, err := in.next()
@@ -286,12 +324,8 @@ func (o *Operator) readPNEs(r io.Reader, bad func(*RowError)) ([]importRow, erro
 			return nil, err
 		}
 		digest := digestOf(row.tk)
-		if first, twice := lineOf[row.entity]; twice {
-			bad(&RowError{row.line, fmt.Sprintf("PNE %s is on line %d already", row.entity, first)})
-			continue
-		}
-		if first, twice := lineOfTK[digest]; twice {
-			bad(&RowError{row.line, fmt.Sprintf("TK: line %d has the same", first)})
+		if e := twice.find(row); e != nil {
+			bad(e)
 			continue
 		}
 		if len(rows) == importRows {
@@ -302,7 +336,6 @@ func (o *Operator) readPNEs(r io.Reader, bad func(*RowError)) ([]importRow, erro
 		if err != nil {
 			return nil, err
 		}
-		lineOf[row.entity], lineOfTK[digest] = row.line, row.line
 		rows = append(rows, importRow{line: row.line, digest: digest,
 			pne: PNE{Entity: row.entity, TK: sealed, Owner: row.owner, Created: created}})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/hex"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func FuzzImport(f *testing.F) {
 		v.rand = zeroNonces{}
 		var bad int
 		lastBad := 1
-		rows, err := o.readPNEs(bytes.NewReader(in), func(e *RowError) {
+		rows, err := readCSV(o, bytes.NewReader(in), func(e *RowError) {
 			bad++
 			if e.Line <= lastBad {
 				t.Errorf("line %d is told after line %d", e.Line, lastBad)
@@ -64,7 +65,7 @@ func FuzzImport(f *testing.F) {
 			w.Write([]string{string(row.pne.Entity), hex.EncodeToString(tk), string(row.pne.Owner)})
 		}
 		w.Flush()
-		second, err := o.readPNEs(&again, func(e *RowError) { t.Errorf("written again: %v", e) })
+		second, err := readCSV(o, &again, func(e *RowError) { t.Errorf("written again: %v", e) })
 		if err != nil || len(second) != len(rows) {
 			t.Fatalf("written again: %d rows of %d, %v", len(second), len(rows), err)
 		}
@@ -74,6 +75,14 @@ func FuzzImport(f *testing.F) {
 			}
 		}
 	})
+}
+
+func readCSV(o *Operator, r io.Reader, bad func(*RowError)) ([]importRow, error) {
+	in, err := newCSVReader(r)
+	if err != nil {
+		return nil, err
+	}
+	return o.readPNEs(in, bad)
 }
 
 // zeroNonces makes sealing the same twice give the same bytes.

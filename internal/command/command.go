@@ -103,6 +103,9 @@ func (c *Console) Printf(format string, args ...any) {
 	fmt.Fprintf(c.Stdout, format, args...)
 }
 
+// Flags are the command's options, with the values that were given.
+func (c *Console) Flags() *flag.FlagSet { return c.flags }
+
 // Value is the value of an option, "" where there is no such option.
 func (c *Console) Value(option string) string {
 	if f := c.flags.Lookup(option); f != nil {

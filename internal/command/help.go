@@ -20,7 +20,10 @@ func (p *Program) help(w io.Writer) {
 		return
 	}
 	display.Fill(w, "", p.Name+" "+p.Summary+".", 0)
-	fmt.Fprintf(w, "\nusage: %s %sCOMMAND ...\n\n", p.Name, p.commonOptions())
+	const label = "usage: "
+	fmt.Fprintln(w)
+	display.Fill(w, label, p.Name+" "+p.commonOptions()+"COMMAND ...", len(label)+len(p.Name)+1)
+	fmt.Fprintln(w)
 	longest := 0
 	for _, cmd := range p.listed() {
 		longest = max(longest, len(cmd.Name))

@@ -14,6 +14,7 @@ func gatewayEndpoints() []*endpoint {
 	return []*endpoint{
 		asks(endpoint{id: "listGateways", method: http.MethodGet, path: "/gateways", role: server.RoleAuditor, summary: "Gateways, in the order of their IDs", query: paged(prefix)}, listGateways),
 		asks(endpoint{id: "addGateway", method: http.MethodPost, path: "/gateways", role: server.RoleOperator, once: true, summary: "Add a gateway by a PSK1 that it has, or by the IMPI of its SIM", success: http.StatusCreated, problems: []int{409}}, addGateway),
+		asks(endpoint{id: "setIMPI", method: http.MethodPut, path: path + "/impi", role: server.RoleOperator, once: true, summary: "Know a gateway by another SIM", problems: []int{404, 409}}, setIMPI),
 		asks(endpoint{id: "removeGateway", method: http.MethodDelete, path: path, role: server.RoleOperator, once: true, summary: "Remove a gateway: its next request is refused", problems: []int{404}}, removeGateway),
 	}
 }
@@ -114,6 +115,21 @@ func addGateway(c *call, in *newGateway) (*nothing, error) {
 		return nil, malformed("psk1: %v", err)
 	}
 	return nil, c.op.AddGateway(c.ctx, id, identity, psk)
+}
+
+type newIMPI struct {
+	IMPI string `json:"impi"`
+}
+
+func setIMPI(c *call, in *newIMPI) (*nothing, error) {
+	id, err := inPath(c, "gateway", cpns.ParseGatewayID)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.CheckIMPI(in.IMPI); err != nil {
+		return nil, malformed("impi: %v", err)
+	}
+	return nil, c.op.SetIMPI(c.ctx, id, in.IMPI)
 }
 
 func removeGateway(c *call, _ *nothing) (*nothing, error) {

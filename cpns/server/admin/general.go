@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"cpns.example.net/pngw/cpns/server"
 )
@@ -25,8 +26,9 @@ type self struct {
 	Kind    server.CredentialKind `json:"kind"`
 	Role    server.Role           `json:"role"`
 	Version string                `json:"version" doc:"of the server's program"`
+	Now     time.Time             `json:"now" doc:"the server's time"`
 }
 
 func whoAmI(c *call, _ *nothing) (*self, error) {
-	return &self{c.who.Name, c.who.Kind, c.who.Role, c.s.version}, nil
+	return &self{c.who.Name, c.who.Kind, c.who.Role, c.s.version, c.op.Now()}, nil
 }

@@ -62,6 +62,7 @@ var examples = map[string]example{
 	"enableUser":    {path: "/users/alice/enable", before: addAlice, refused: map[int]asked{404: {path: "/users/bob/enable"}}},
 	"listGateways":  {path: "/gateways"},
 	"addGateway":    {path: "/gateways", body: `{"gateway":"gw-1","psk1":"` + aTK + `"}`, refused: map[int]asked{409: {path: "/gateways", body: `{"gateway":"gw-2","psk1":"` + aTK + `"}`}}},
+	"setIMPI":       {path: "/gateways/gw-1/impi", body: `{"impi":"a@example"}`, before: addGW, refused: map[int]asked{404: {path: "/gateways/gw-2/impi", body: `{"impi":"b@example"}`}, 409: {path: "/gateways/gw-1/impi", body: `{"impi":"a@example"}`}}},
 	"removeGateway": {path: "/gateways/gw-1", before: addGW, refused: map[int]asked{404: {path: "/gateways/gw-2"}}},
 
 	"listPending": {path: "/enrolments"},
@@ -70,6 +71,9 @@ var examples = map[string]example{
 
 	"listInvitations": {path: "/invitations"},
 	"revoke":          {path: "/invitations/INVITATION", before: addInvitation, refused: map[int]asked{404: {path: "/invitations/none"}}},
+
+	"invite":     {path: "/invitations", body: `{"valid_seconds":3600,"server":"cpns.example.net:8443"}`},
+	"importPNEs": {path: "/pnes/import", body: `{"rows":[{"line":2,"entity_id":"pne-1","tk":"` + aTK + `"},{"line":3,"entity_id":"pne 2","tk":"` + anotherTK + `"}]}`},
 
 	"listPNEs":  {path: "/pnes"},
 	"showPNE":   {path: "/pnes/pne-1", before: addPNE, refused: map[int]asked{404: {path: "/pnes/none"}}},

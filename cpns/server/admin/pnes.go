@@ -19,6 +19,7 @@ func pneEndpoints() []*endpoint {
 		asks(endpoint{id: "removePNE", method: http.MethodDelete, path: path, role: server.RoleOperator, once: true, summary: "Remove a PNE with its Temporary Key and sets", problems: []int{404}}, removePNE),
 		asks(endpoint{id: "setOwner", method: http.MethodPut, path: path + "/owner", role: server.RoleOperator, once: true, summary: "Give a PNE to a user, whoever owned it", problems: []int{404}}, setOwner),
 		asks(endpoint{id: "release", method: http.MethodDelete, path: path + "/owner", role: server.RoleOperator, once: true, summary: "Make a PNE nobody's", problems: []int{404}}, release),
+		asks(endpoint{id: "importPNEs", method: http.MethodPost, path: "/pnes/import", role: server.RoleOperator, slow: true, summary: "Import PNEs and their Temporary Keys, with a verdict on each row that is bad; the good ones are imported"}, importPNEs),
 		asks(endpoint{id: "setTK", method: http.MethodPut, path: path + "/tk", role: server.RoleOperator, slow: true, summary: "Replace a PNE's Temporary Key", problems: []int{404, 422}}, setTK),
 	}
 }

@@ -43,6 +43,7 @@ const (
 	kindSeveral  = "several"
 	kindNoUser   = "no-user"
 	kindRefused  = "refused"
+	kindNoHost   = "no-host"
 )
 
 // A problem is an answer that says why not: problem details as JSON (RFC 9457).
@@ -139,6 +140,8 @@ func problemOf(err error) *problem {
 	switch {
 	case errors.Is(err, server.ErrKeyReused):
 		return &problem{status: http.StatusUnprocessableEntity, kind: kindKeyReused, detail: err.Error()}
+	case errors.Is(err, server.ErrNoHost):
+		return &problem{status: http.StatusUnprocessableEntity, kind: kindNoHost, detail: err.Error()}
 	case errors.Is(err, server.ErrSeveral):
 		return &problem{status: http.StatusConflict, kind: kindSeveral, detail: err.Error()}
 	case errors.Is(err, server.ErrExists):
@@ -172,6 +175,8 @@ func (p *problemBody) errorOf() error {
 		return &server.KnownKeyError{Gateway: p.Gateway}
 	case kindSeveral:
 		return server.ErrSeveral
+	case kindNoHost:
+		return server.ErrNoHost
 	case kindNoUser:
 		return &server.NoUserError{User: p.User}
 	case kindRefused:
