@@ -95,7 +95,7 @@ func restore(ctx context.Context, c *command.Console, data place, f *os.File) er
 	rows := 0
 	err = owns.do(data.folder, func() (err error) {
 		d := dataFolder(data.folder)
-		key, err := d.readMasterKey()
+		key, more, err := d.readMasterKeys()
 		if err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func restore(ctx context.Context, c *command.Console, data place, f *os.File) er
 		if err != nil {
 			return err
 		}
-		rows, err = server.Restore(ctx, store, key, f)
+		rows, err = server.Restore(ctx, store, key, f, more...)
 		if err = errors.Join(data.explainMasterKey(err), store.Close()); err != nil && data.store == "" {
 			for _, suffix := range []string{"", "-wal", "-shm"} {
 				if rm := os.Remove(d.database() + suffix); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
@@ -147,6 +147,7 @@ var checkCommand = command.Command{
 				n, err := op.CheckStore(ctx, func(text string) { fmt.Fprintln(c.Stderr, text) })
 				if err == nil {
 					c.Printf("%d sealed values, and all of them open\n", n)
+					err = sayMasterKeys(ctx, c, op)
 				}
 				return errors.Join(err, verifyAudit(ctx, c, op, server.Head{}))
 			})

@@ -18,10 +18,14 @@ type dataFolder string
 
 func (d dataFolder) database() string   { return filepath.Join(string(d), "cpns.db") }
 func (d dataFolder) masterKey() string  { return filepath.Join(string(d), "master.key") }
+func (d dataFolder) nextKey() string    { return filepath.Join(string(d), "master.key.new") }
 func (d dataFolder) caCert() string     { return filepath.Join(string(d), "ca.pem") }
 func (d dataFolder) caKey() string      { return filepath.Join(string(d), "ca.key") }
 func (d dataFolder) serverCert() string { return filepath.Join(string(d), "server.pem") }
 func (d dataFolder) serverKey() string  { return filepath.Join(string(d), "server.key") }
+
+// oldKey is where a master key is kept that was changed for another.
+func (d dataFolder) oldKey(id server.KeyID) string { return d.masterKey() + ".old-" + id.String() }
 
 // openFolder checks a place and says who owns its folder.
 func openFolder(p place) (dataFolder, owner, error) {
@@ -65,14 +69,44 @@ func inFolder(p place, f func(d dataFolder) error) error {
 	return advise(owns.do(p.folder, func() error { return f(d) }), p.folder)
 }
 
-// readMasterKey reads the master key: 64 hex digits in a file that is the owner's
-// alone.
-func (d dataFolder) readMasterKey() (*server.MasterKey, error) {
-	path := d.masterKey()
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is missing, and nothing else opens the database: put back the copy that was made after init", path)
+// readMasterKeys reads the master key and, while it is being changed, the other one:
+// which of the two counts says the database.
+func (d dataFolder) readMasterKeys() (key *server.MasterKey, more []*server.MasterKey, err error) {
+	if key, err = d.readKeyInPlace(); err != nil {
+		return nil, nil, err
 	}
+	next, err := d.readNextKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	if next != nil {
+		more = append(more, next)
+	}
+	return key, more, nil
+}
+
+// readKeyInPlace reads the master key.
+func (d dataFolder) readKeyInPlace() (*server.MasterKey, error) {
+	key, err := readMasterKey(d.masterKey())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing, and nothing else opens the database: put back the copy that was made after init", d.masterKey())
+	}
+	return key, err
+}
+
+// readNextKey reads the master key that is going to be the next one, nil where there is
+// none.
+func (d dataFolder) readNextKey() (*server.MasterKey, error) {
+	key, err := readMasterKey(d.nextKey())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return key, err
+}
+
+// readMasterKey reads a master key: 64 hex digits in a file that is the owner's alone.
+func readMasterKey(path string) (*server.MasterKey, error) {
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +117,18 @@ func (d dataFolder) readMasterKey() (*server.MasterKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(text)
 	key := new(server.MasterKey)
 	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(raw) != len(key) {
-		return nil, fmt.Errorf("%s is not a master key, %d hex digits: put back the copy that was made after init", path, 2*len(key))
+		return nil, fmt.Errorf("%s is not a master key, %d hex digits: put back the copy that was made of it", path, 2*len(key))
 	}
 	copy(key[:], raw)
+	clear(raw)
 	return key, nil
+}
+
+// writeMasterKey writes a master key to a file.
+func writeMasterKey(path string, key *server.MasterKey, write func(string, []byte, fs.FileMode) error) error {
+	return write(path, []byte(hex.EncodeToString(key[:])+"\n"), 0o400)
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -194,7 +193,7 @@ func fillFolder(ctx context.Context, d dataFolder, opts *initOptions) (tls.Certi
 	}
 	var key server.MasterKey
 	rand.Read(key[:])
-	if err := durable.WriteNew(d.masterKey(), []byte(hex.EncodeToString(key[:])+"\n"), 0o400); err != nil {
+	if err := writeMasterKey(d.masterKey(), &key, durable.WriteNew); err != nil {
 		return cert, err
 	}
 	store, err := opts.createStore(ctx, d)

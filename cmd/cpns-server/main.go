@@ -43,7 +43,7 @@ func program(now func() time.Time) *command.Program {
 			gatewayAddCommand, gatewayListCommand, gatewaySetIMPICommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneShowCommand, pneLabelsCommand, pneSetOwnerCommand, pneTransferCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
 			tokenAddCommand, tokenListCommand, tokenRemoveCommand,
-			auditCommand, backupCommand, restoreCommand, checkCommand, migrateCommand, versionCommand,
+			auditCommand, backupCommand, restoreCommand, checkCommand, rekeyCommand, migrateCommand, versionCommand,
 		},
 		Notes: "First: init, user add, gateway invite, pne import; then run.",
 		Lists: []command.List{

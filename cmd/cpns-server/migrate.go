@@ -41,7 +41,7 @@ Stop the server first: while it works nothing can be written to the old database
 }
 
 func migrate(ctx context.Context, c *command.Console, d dataFolder, target place) (err error) {
-	key, err := d.readMasterKey()
+	key, more, err := d.readMasterKeys()
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func migrate(ctx context.Context, c *command.Console, d dataFolder, target place
 	defer func() { err = errors.Join(err, to.Close()) }()
 	err = server.Move(ctx, from, to, key, target.database(), func(m server.Moved) {
 		c.Printf("%s: %d of %d\n", m.Table, m.Rows, m.Of)
-	})
+	}, more...)
 	if moved, ok := errors.AsType[*server.MovedError](err); ok {
 		return fmt.Errorf("nothing was done: %w", moved)
 	}

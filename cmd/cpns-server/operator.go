@@ -33,7 +33,7 @@ func withOperator(ctx context.Context, p place, f func(*server.Operator) error) 
 // inOperatorsFolder is withOperator for what needs the folder's other files as well.
 func inOperatorsFolder(ctx context.Context, p place, f func(dataFolder, *server.Operator) error) error {
 	return inFolder(p, func(d dataFolder) (err error) {
-		key, err := d.readMasterKey()
+		key, more, err := d.readMasterKeys()
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func inOperatorsFolder(ctx context.Context, p place, f func(dataFolder, *server.
 			return err
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
-		op, err := server.NewOperator(ctx, store, key, operatorName())
+		op, err := server.NewOperator(ctx, store, key, operatorName(), more...)
 		if err != nil {
 			return p.explainMasterKey(err)
 		}

@@ -111,7 +111,7 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 			return fmt.Errorf("reading the secret of session tickets (--ticket-key-file): %w", err)
 		}
 	}
-	key, err := d.readMasterKey()
+	key, err := d.readKeyInPlace()
 	if err != nil {
 		return err
 	}
@@ -121,6 +121,10 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	config.Store, config.MasterKey, config.Log, config.Anchors = store, key, log, cert.anchors
+	config.NextKey = d.readNextKey
+	if config.Name, err = os.Hostname(); err != nil {
+		return err
+	}
 	if exporter != nil {
 		config.Sealed = exporter.Sealed
 	}

@@ -82,3 +82,6 @@ const RekeyGrace = rekeyGrace
 func (s *Server) Forget() { s.store.last.Store(nil) }
 
 func (s *Server) Leave(ctx context.Context) error { s.leave(ctx); return nil }
+
+// Serving makes the server be as if Serve had been called.
+func (s *Server) Serving() { s.serving.Store(true) }

@@ -28,10 +28,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc(cpns.AssignmentPath, s.serveAssignment)
+	mux.HandleFunc(cpns.AssignmentPath, s.afterEntering(s.serveAssignment))
 	if s.anchors != nil {
-		mux.HandleFunc(cpns.PSK1Path, s.servePSK1)
-		mux.HandleFunc(cpns.EnrolmentPath, s.serveEnrolment)
+		mux.HandleFunc(cpns.PSK1Path, s.afterEntering(s.servePSK1))
+		mux.HandleFunc(cpns.EnrolmentPath, s.afterEntering(s.serveEnrolment))
 	}
 	mux.HandleFunc("/healthz", serveAlive)
 	mux.HandleFunc("/readyz", s.serveReady)

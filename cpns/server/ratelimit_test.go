@@ -145,6 +145,7 @@ func TestLogNoise(t *testing.T) {
 		log:   slog.New(slog.NewTextHandler(&log, nil)),
 		now:   func() time.Time { return now },
 		noise: newLimiter[string](noiseRate, noiseBurst, len(noises)),
+		tally: new(tally),
 	}
 	for range 1000 {
 		s.logNoise(noiseRefused)

@@ -355,3 +355,22 @@ func TestServerLearnsKey(t *testing.T) {
 		return err
 	}))
 }
+
+// A server is among those of its store before it answers its first request.
+func TestServerEnters(t *testing.T) {
+	r := newRig(t)
+	r.server.Serving()
+	next := newKey(t)
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
+	var keys []server.KeyID
+	must(t, r.store.View(t.Context(), func(tx server.Tx) error {
+		all, err := tx.ReplicasSince(time.Time{})
+		for _, one := range all {
+			keys = append(keys, one.Keys...)
+		}
+		return err
+	}))
+	if len(keys) != 1 || keys[0] != r.key.ID() || keys[0] == next.ID() {
+		t.Errorf("the servers know %v", keys)
+	}
+}

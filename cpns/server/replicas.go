@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 )
 
@@ -33,6 +34,35 @@ func (s *Server) countUntil(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+	}
+}
+
+// enter is done before a server answers its first request: it has to be among those of
+// its store, or a change of the master key would not wait for it, and to know how that
+// stands after.
+func (s *Server) enter(ctx context.Context) error {
+	if s.entered.Load() || !s.serving.Load() {
+		return nil
+	}
+	if err := s.countReplicas(ctx); err != nil {
+		return err
+	}
+	s.store.last.Store(nil)
+	if err := s.store.bind(ctx); err != nil {
+		return err
+	}
+	s.entered.Store(true)
+	return nil
+}
+
+// afterEntering is a handler that answers once the server has entered.
+func (s *Server) afterEntering(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := s.enter(r.Context()); err != nil {
+			s.fail(w, s.visitOf(r), err)
+			return
+		}
+		h(w, r)
 	}
 }
 
@@ -68,6 +98,8 @@ func (s *Server) learnNext() {
 func (s *Server) countReplicas(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	s.learnNext()
 	n := 0
 	err := s.store.Update(ctx, func(tx Tx) (err error) {

@@ -49,6 +49,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert func(*tls.Clie
 	ln = limited
 
 	ctx, cancel := context.WithCancel(ctx)
+	s.serving.Store(true)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.pruneUntil(ctx) })
 	wg.Go(func() { s.countUntil(ctx) })

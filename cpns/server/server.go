@@ -46,6 +46,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -147,7 +148,11 @@ type Server struct {
 
 	replica Replica // by which the servers of a store count each other
 	nextKey func() (*MasterKey, error)
-	keyErr  string // what nextKey has failed with last
+
+	counting sync.Mutex  // held while this server counts them
+	keyErr   string      // what nextKey has failed with last
+	serving  atomic.Bool // by Serve
+	entered  atomic.Bool // this server is among those of its store
 
 	ready *look
 	tally *tally
