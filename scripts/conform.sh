@@ -5,4 +5,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-go test -count=1 -run TestFaults ./cmd/cpns-conform/internal/againstserver -matrix
+go test -count=1 -run TestFaults ./cmd/cpns-conform/internal/againstserver ./cmd/cpns-conform/internal/againstgateway -matrix

@@ -8,6 +8,7 @@
 //   - internal/wire makes messages by hand, byte for byte
 //   - internal/device has the cases for a PNE, pne.go its command
 //   - internal/againstserver has the cases for a CPNS Server, server.go its command
+//   - internal/againstgateway has the cases for a gateway, gateway.go its command
 package main
 
 import (
@@ -43,6 +44,6 @@ func commandLine() *command.Program {
 What is tried is left with keys that only the kit knew: try a device, a server or a gateway that nobody relies on.`,
 		Notes:    conform.ExitCodes,
 		Date:     buildinfo.Date(buildTime),
-		Commands: []command.Command{pneCommand, serverCommand, buildinfo.Command("cpns-conform", version, buildTime)},
+		Commands: []command.Command{pneCommand, serverCommand, gatewayCommand, buildinfo.Command("cpns-conform", version, buildTime)},
 	}
 }

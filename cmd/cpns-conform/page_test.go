@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"cpns.example.net/pngw/cmd/cpns-conform/internal/againstgateway"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/againstserver"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 )
@@ -26,6 +27,7 @@ func TestPage(t *testing.T) {
 	want := string(page)
 	for _, table := range []struct{ heading, rows string }{
 		{"## A CPNS Server", rows(againstserver.Suite.Cases)},
+		{"## A gateway", rows(againstgateway.Suite.Cases)},
 	} {
 		before, section, found := strings.Cut(want, table.heading+"\n")
 		if !found {

@@ -34,7 +34,7 @@ var serverCommand = command.Command{
 
 The device is assigned some forty sets of keys, none of which reaches it; the user fails to authenticate three times, and strangers a few times more; with a code, one key that nobody knows waits for approval, and may be refused. --lock-out locks the user at this gateway, and --flood has this machine's address be refused for some seconds; neither is done unless it is asked for.`,
 	Notes:   conform.ExitCodes,
-	Example: "cpns-conform server https://cpns.example.net:8443 --ca ca.pem --gateway-id gw-0001 --psk-file psk1 --user alice --password-file pw --entity-id meter-0001 --tk-file meter-0001.tk",
+	Example: "cpns-conform server https://cpns.example.net --gateway-id gw-1 --psk-file psk1",
 	Setup: func(f *flag.FlagSet) command.Run {
 		var report conform.Options
 		report.Declare(f)

@@ -535,7 +535,7 @@ var faultyHTTP = []fault{
 	})},
 	{of: "http-problem", wrong: by(func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if req.Method == "GET" {
-			http.Error(w, "no", 405)
+			http.Error(w, "no", http.StatusMethodNotAllowed)
 			return
 		}
 		next.ServeHTTP(w, req)

@@ -112,7 +112,7 @@ func (s *Server) compareClocks(ctx context.Context) error {
 		return fmt.Errorf("the server does not know the PSK1 of identity %q: %s", s.psk.Identity, a)
 	}
 	if got, err := a.open(s.psk); err == nil && got.status == statusTime {
-		s.offset = time.Unix(int64(min(got.serverTime, 1<<37)), 0).Sub(time.Now()).Round(time.Second)
+		s.offset = time.Until(time.Unix(int64(min(got.serverTime, 1<<37)), 0)).Round(time.Second)
 	}
 	return nil // what else is wrong with it is for the cases
 }

@@ -1,0 +1,58 @@
+package againstgateway
+
+import (
+	"flag"
+	"slices"
+	"testing"
+)
+
+var matrix = flag.Bool("matrix", false, "try every case on every faulty gateway, and not only the case that is there for it")
+
+// TestToy: a gateway without a fault passes every case.
+func TestToy(t *testing.T) {
+	tryToy(t, "", nil, func(t *testing.T, r *report) {
+		for _, c := range r.Cases {
+			if c.Verdict != "pass" {
+				t.Errorf("%s: %s; expected %s, seen %s%s", c.Name, c.Verdict, c.Expected, c.Seen, c.Reason)
+			}
+		}
+		t.Logf("%d cases in %.0f s", len(r.Cases), r.Seconds)
+	})
+}
+
+// also are faults that other cases find too, and why.
+var also = map[string]struct {
+	cases []string
+	why   string
+}{
+	"notification-key": {[]string{"notification-x25519", "hello-another"}, "they open what they get, too"},
+	"hello-another":    {[]string{"link-noise"}, "it waits for the answer to its own hello, too"},
+	"ack-mac":          {[]string{"ack-hello", "ack-gateway", "ack-type"}, "without its MAC an acknowledgement is bound to nothing"},
+}
+
+// TestFaults: for each case there is a gateway that it alone finds fault with.
+func TestFaults(t *testing.T) {
+	for _, of := range Suite.Cases {
+		t.Run(of.Name, func(t *testing.T) {
+			var args []string
+			if !*matrix {
+				args = []string{"--only", of.Name}
+			}
+			tryToy(t, of.Name, nil, func(t *testing.T, r *report) {
+				caught := false
+				for _, c := range r.Cases {
+					switch {
+					case c.Name == of.Name:
+						caught = c.Verdict == "fail"
+						t.Logf("%s: %s; expected %s, seen %s%s", c.Name, c.Verdict, c.Expected, c.Seen, c.Reason)
+					case c.Verdict != "pass" && !slices.Contains(also[of.Name].cases, c.Name):
+						t.Errorf("is caught by %s too: %s; expected %s, seen %s%s", c.Name, c.Verdict, c.Expected, c.Seen, c.Reason)
+					}
+				}
+				if !caught {
+					t.Error("is not caught")
+				}
+			}, args...)
+		})
+	}
+}
