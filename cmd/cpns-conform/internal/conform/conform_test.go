@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,10 +61,11 @@ func runFake(t *testing.T, args ...string) (stdout string, err error) {
 	}
 	var out bytes.Buffer
 	left := false
-	err = suite.Run(t.Context(), &o, &command.Console{Stdout: &out, Stderr: &out}, Party[*fake]{
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	err = suite.Run(ctx, &o, &command.Console{Stdout: &out, Stderr: &out}, Party[*fake]{
 		Name: "a fake",
 		Reach: func(ctx context.Context) (*fake, func(), error) {
-			stop := func() { syscall.Kill(os.Getpid(), syscall.SIGINT) }
 			return &fake{stop}, func() { left = true }, nil
 		},
 	})
@@ -136,7 +136,7 @@ func TestPanic(t *testing.T) {
 			t.Error("a panic became a verdict")
 		}
 	}()
-	try(t.Context(), &Case[*fake]{Run: func(context.Context, *T, *fake) { var m map[string]int; m["x"] = 1 }}, nil, false)
+	try(t.Context(), &Case[*fake]{Run: func(context.Context, *T, *fake) { panic("a fault") }}, nil, false)
 }
 
 func TestSelection(t *testing.T) {

@@ -3,8 +3,6 @@ package conform
 import (
 	"context"
 	"errors"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"cpns.example.net/pngw/internal/command"
@@ -29,7 +27,7 @@ type Party[P any] struct {
 }
 
 // Run tries the cases that o names on the party, writes the report, and returns nil
-// only where no case failed. SIGINT and SIGTERM end it; there is a report of what was
+// only where no case failed. The end of ctx ends it, and there is a report of what was
 // done until then.
 func (s *Suite[P]) Run(ctx context.Context, o *Options, c *command.Console, party Party[P]) error {
 	cases, err := s.chosen(o)
@@ -44,8 +42,6 @@ func (s *Suite[P]) Run(ctx context.Context, o *Options, c *command.Console, part
 		return err
 	}
 	defer out.close()
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	p, leave, err := party.Reach(ctx)
 	if err != nil {
 		return err

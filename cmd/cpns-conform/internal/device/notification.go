@@ -257,7 +257,7 @@ var refusalCases = []conform.Case[*Bench]{
 		Says: "a notification of the epoch held with an index not above the one held is refused with status 2",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.ready(ctx, t)
-			b.deliver(ctx, t, b.set.index+2)
+			b.deliver(ctx, t, b.set.index+1)
 			b.ask(ctx, t)
 			for _, index := range []uint64{b.set.index, b.set.index - 1} {
 				b.refused(ctx, t, fmt.Sprintf("a notification of index %d, where %d is held", index, b.set.index), b.sealed(t, index).Bytes(), 2)

@@ -22,7 +22,7 @@ func prepared(cases []conform.Case[*Bench]) []conform.Case[*Bench] {
 	for i := range cases {
 		run := cases[i].Run
 		cases[i].Run = func(ctx context.Context, t *conform.T, b *Bench) {
-			b.begin(t)
+			b.begin(ctx, t)
 			run(ctx, t, b)
 			b.clean = true
 		}
