@@ -53,7 +53,7 @@ func (s *Store) again(ctx context.Context, reads bool, transact func() error) er
 			return err
 		}
 		switch code := codeOf(err); {
-		case code == "40001":
+		case code == "40001" || errors.Is(err, errConflict):
 			s.conflicts[serialization].Add(1)
 		case code == "40P01":
 			s.conflicts[deadlock].Add(1)

@@ -3,12 +3,15 @@
 //
 // Updates are SERIALIZABLE transactions: the database itself sees to it that they
 // come out as if one ran after the other, and ends one of two that do not (SQLSTATE
-// 40001, 40P01); that one is run again, after a while drawn at random. Assignments are
-// REPEATABLE READ, where two conflict only if they write the same row: serializable
-// ones that have nothing to do with each other would, by reading the same page of an
-// index for a RAND_PNGW that is not there. What Assign promises beyond rows is made
-// a row of its own (table turns), a unique index or a foreign key. Durable is
-// what the database calls so: whoever wants a commit to survive the loss of a
+// 40001, 40P01); that one is run again, after a while drawn at random.
+//
+// Assignments, many at once, go in groups (group.go): one query finds what all of them
+// depend on, one READ COMMITTED transaction writes what follows, on the condition that what
+// was found is still there: a PNE's owner, epoch and TK, the turn of a user at a gateway
+// who fails or claims (table turns), that nobody has the RAND_PNGW, and by a foreign
+// key that an owner is a user. Otherwise they are found anew.
+//
+// Durable is what the database calls so: whoever wants a commit to survive the loss of a
 // machine sets synchronous_standby_names and leaves synchronous_commit on.
 //
 // It uses nothing that CockroachDB and YugabyteDB lack, but for the advisory lock of
@@ -39,6 +42,7 @@ type Store struct {
 	preparing sync.Mutex
 	prepared  atomic.Bool // the schema is this program's
 
+	groups    groups // of assignments
 	clock     clock
 	conflicts [2]atomic.Uint64 // transactions run again, by conflict
 
@@ -65,7 +69,7 @@ func New(c Config) (*Store, error) {
 		stop()
 		return nil, err
 	}
-	s := &Store{pool: pool, log: c.Log, stop: stop}
+	s := &Store{pool: pool, log: c.Log, stop: stop, groups: groups{busy: make(map[string]bool)}}
 	s.running.Go(func() { s.keepTime(ctx) })
 	return s, nil
 }
@@ -119,7 +123,6 @@ func (s *Store) Close() error {
 const (
 	beginView   = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 	beginUpdate = "BEGIN ISOLATION LEVEL SERIALIZABLE"
-	beginAssign = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 	beginTidy   = "BEGIN ISOLATION LEVEL READ COMMITTED"
 )
 
@@ -131,13 +134,6 @@ func (s *Store) View(ctx context.Context, f func(server.Tx) error) error {
 // Update runs f as a serializable transaction.
 func (s *Store) Update(ctx context.Context, f func(server.Tx) error) error {
 	return s.again(ctx, false, func() error { return s.transact(ctx, beginUpdate, f) })
-}
-
-// Assign runs f on a snapshot, which fails to write what others have written since.
-func (s *Store) Assign(ctx context.Context, q *server.Inquiry, decide func(*server.Findings) (*server.Outcome, error)) error {
-	return s.again(ctx, false, func() error {
-		return s.transact(ctx, beginAssign, func(tx server.Tx) error { return q.Answer(tx, decide) })
-	})
 }
 
 // Tidy runs f at READ COMMITTED, so that it makes no update run again, and at one
@@ -197,8 +193,8 @@ func (s *Store) withConn(ctx context.Context, f func(context.Context, *pgx.Conn)
 	case err == nil:
 	case s.closed.Load():
 		return fs.ErrClosed
-	case errors.Is(err, context.DeadlineExceeded) && s.pool.Stat().AcquiredConns() == s.pool.Config().MaxConns:
-		return fmt.Errorf("all %d connections to the database are in use (pool_max_conns in --store is their number): %w: %w", s.pool.Config().MaxConns, server.ErrUnavailable, err)
+	case errors.Is(err, context.DeadlineExceeded) && s.exhausted():
+		return s.errExhausted(err)
 	default:
 		if err = explain(err); errors.Is(err, server.ErrUnavailable) {
 			return err
@@ -211,6 +207,13 @@ func (s *Store) withConn(ctx context.Context, f func(context.Context, *pgx.Conn)
 		c.Conn().Close(ctx)
 	}
 	return explain(err)
+}
+
+// exhausted says whether all connections are in use.
+func (s *Store) exhausted() bool { return s.pool.Stat().AcquiredConns() == s.pool.Config().MaxConns }
+
+func (s *Store) errExhausted(err error) error {
+	return fmt.Errorf("all %d connections to the database are in use (pool_max_conns in --store is their number): %w: %w", s.pool.Config().MaxConns, server.ErrUnavailable, err)
 }
 
 // Stats counts what the store had to do again.

@@ -185,8 +185,8 @@ func (t *tx) ClaimsAt(u cpns.UserID, g cpns.GatewayID, since, until time.Time, l
 
 // takeTurn makes two conflict that add something of a user at a gateway at once.
 func (t *tx) takeTurn(u cpns.UserID, g cpns.GatewayID, at time.Time) error {
-	_, err := t.exec("INSERT INTO turns (user_id, gateway, at) VALUES ($1, $2, $3) ON CONFLICT (user_id, gateway) DO UPDATE SET at = excluded.at",
-		string(u), string(g), millis(at))
+	_, err := t.exec("INSERT INTO turns (user_id, gateway, at, mark) VALUES ($1, $2, $3, $4) ON CONFLICT (user_id, gateway) DO UPDATE SET at = excluded.at, mark = excluded.mark",
+		string(u), string(g), millis(at), newMark())
 	return err
 }
 

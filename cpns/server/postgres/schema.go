@@ -197,6 +197,10 @@ CREATE TABLE seals (
 `, `
 ALTER TABLE replicas ADD COLUMN name text NOT NULL DEFAULT '';
 ALTER TABLE replicas ADD COLUMN keys text NOT NULL DEFAULT '';
+`, `
+-- Each turn has a mark of its own, and names the mark of the one before it.
+ALTER TABLE turns ADD COLUMN mark bigint NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN was bigint NOT NULL DEFAULT 0;
 `}
 
 // ErrNoTables says that a database has no tables of a CPNS Server.
