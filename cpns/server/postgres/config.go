@@ -105,10 +105,11 @@ func (c Config) parse() (*pgxpool.Config, error) {
 	}
 	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// A scan of a whole table would conflict with every write to it, so that
-		// small tables need their indexes too. Where there is no such setting,
-		// nothing is lost.
-		for _, scan := range []string{"seqscan", "bitmapscan"} {
-			if _, err := conn.Exec(ctx, "SET enable_"+scan+" = off"); err != nil && conn.IsClosed() {
+		// small tables need their indexes too. And there is one good plan for each
+		// statement, whatever its values: making it takes longer than what it does.
+		// Where there is no such setting, nothing is lost.
+		for _, setting := range []string{"enable_seqscan = off", "enable_bitmapscan = off", "plan_cache_mode = force_generic_plan"} {
+			if _, err := conn.Exec(ctx, "SET "+setting); err != nil && conn.IsClosed() {
 				return err
 			}
 		}

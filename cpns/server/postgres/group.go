@@ -18,9 +18,13 @@ import (
 // a gateway, a PNE or a RAND_PNGW in common are never in one group, nor in two that are
 // under way at this server. What another server, or an operator, has changed meanwhile
 // shows when it is written: then nothing is, and all are found and decided on anew.
+//
+// One group is under way at a time, the larger for it is the next; another one only
+// where it takes long: a lock of somebody's, or a connection that is gone.
 const (
 	groupMost    = 128
-	groupsAtOnce = 2 // one on its way to the database while another is committed
+	groupsAtOnce = 4
+	groupLong    = 50 * time.Millisecond
 	groupTime    = 10 * time.Second
 	groupReruns  = 3 // of a group, before each of it goes on alone
 )
@@ -101,7 +105,17 @@ func (s *Store) enter(m *member) {
 	s.groups.mu.Lock()
 	defer s.groups.mu.Unlock()
 	s.groups.waiting = append(s.groups.waiting, m)
-	if s.groups.running < groupsAtOnce {
+	if s.groups.running == 0 {
+		s.groups.running++
+		go s.runGroups()
+	}
+}
+
+// another has one more group run beside those that take long.
+func (s *Store) another() {
+	s.groups.mu.Lock()
+	defer s.groups.mu.Unlock()
+	if len(s.groups.waiting) > 0 && s.groups.running < groupsAtOnce {
 		s.groups.running++
 		go s.runGroups()
 	}
@@ -115,7 +129,9 @@ func (s *Store) runGroups() {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), groupTime)
+		long := time.AfterFunc(groupLong, s.another)
 		s.answer(ctx, group)
+		long.Stop()
 		cancel()
 		s.groups.end(group)
 	}
