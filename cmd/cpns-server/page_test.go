@@ -152,3 +152,58 @@ func TestJournal(t *testing.T) {
 		}
 	}
 }
+
+// The drill of docs/operating.md restores a backup into a folder of its own, which serves.
+func TestOperatingPageDrill(t *testing.T) {
+	all := blocks(t, "operating.md", "Drills")
+	if len(all) != 1 {
+		t.Fatalf("%d blocks of commands, want 1: %q", len(all), all)
+	}
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	output(t, exec.Command("cpns-server", "init", "--data", data), false, "")
+	output(t, exec.Command("cpns-server", "user", "add", "--password-file", "-", "--data", data, "alice"), false, "correct horse\n")
+	output(t, exec.Command("cpns-server", "backup", "--data", data, filepath.Join(dir, "newest")), false, "")
+
+	commands := strings.NewReplacer("/keys/", data+"/", "/backup/", dir+"/").Replace(all[0])
+	lines := strings.Split(commands, "\n")
+	setUp, run := lines[:len(lines)-1], strings.Fields(lines[len(lines)-1])
+	cmd := exec.Command("sh", "-euc", strings.Join(setUp, "\n"))
+	cmd.Dir = dir
+	said := output(t, cmd, false, "")
+	wantSays(t, said, "every sealed value opens")
+	wantSays(t, said, "verified")
+	server := exec.Command(run[0], run[1:]...)
+	server.Dir = dir
+	whileServing(t, server, func(*os.Process, string) {})
+}
+
+// What docs/operating.md says of the status pages and the audit log is so.
+func TestOperatingPageWatch(t *testing.T) {
+	tool(t, "curl")
+	watch, log := blocks(t, "operating.md", "What to watch"), blocks(t, "operating.md", "The audit log")
+	if len(watch) != 2 || len(log) != 3 {
+		t.Fatalf("blocks of commands: %q, %q", watch, log)
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	output(t, exec.Command("cpns-server", "init", "--data", data), false, "")
+	fill := strings.NewReplacer("run …", "run --listen 127.0.0.1:0 --data "+data, "127.0.0.1:9441", "127.0.0.1:0", "--data DIR", "--data "+data)
+	words := strings.Fields(fill.Replace(watch[0]))
+	whileServing(t, exec.Command(words[0], words[1:]...), func(*os.Process, string) {
+		output(t, exec.Command("cpns-server", "user", "add", "--password-file", "-", "--data", data, "alice"), false, "correct horse\n")
+	})
+	wantSays(t, output(t, exec.Command("sh", "-euc", fill.Replace(log[0])), false, ""), "verified")
+	wantSays(t, output(t, exec.Command("sh", "-euc", fill.Replace(log[1])), true, ""), "was noted: it was cut off, or is an older copy")
+	words = strings.Fields(strings.Replace(fill.Replace(log[2]), "logs-ca.pem", filepath.Join(data, "ca.pem"), 1))
+	words = append(words, "--syslog", "tls:127.0.0.1:1") // nobody asks for the page's host here
+	whileServing(t, exec.Command(words[0], words[1:]...), func(*os.Process, string) {})
+
+	rules := write(t, filepath.Join(t.TempDir(), "prometheus.yml"), watch[1], 0o644)
+	tool(t, "promtool")
+	text, err := os.ReadFile("../../build/prometheus/cpns-server.rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(filepath.Dir(rules), "cpns-server.rules.yml"), string(text), 0o644)
+	wantSays(t, output(t, exec.Command("promtool", "check", "config", rules), false, ""), "SUCCESS")
+}

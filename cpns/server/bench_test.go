@@ -120,8 +120,9 @@ func atOnce(b *testing.B, goroutines int, prepare, f func(worker int)) {
 	b.ReportMetric(float64(took[len(took)*99/100])/1e6, "ms-p99")
 }
 
-// benchAssignments has gateways ask for the EUKeys of their PNEs.
-func benchAssignments(b *testing.B, open func() server.Store, servers, parallel int) {
+// benchAssignments has gateways ask for the EUKeys of their PNEs. What runs beside is given
+// the servers and the number of requests so far, and returns how it ends.
+func benchAssignments(b *testing.B, open func() server.Store, servers, parallel int, beside ...func([]*server.Server, *atomic.Int64) func()) {
 	const gateways, pnes = 64, 2048 // each PNE has one gateway
 	start := time.Now()
 	var requests atomic.Int64 // 4 ms of the clock each: no gateway's budget is ever spent
@@ -130,6 +131,7 @@ func benchAssignments(b *testing.B, open func() server.Store, servers, parallel 
 	first := open()
 	fleet := servertest.Fill(b, first, gateways, pnes)
 	var webs []*httptest.Server
+	var made []*server.Server
 	for n := range servers {
 		store := first
 		if n > 0 {
@@ -137,6 +139,7 @@ func benchAssignments(b *testing.B, open func() server.Store, servers, parallel 
 		}
 		s, err := server.New(b.Context(), server.Config{Store: store, MasterKey: fleet.Key, Log: slog.New(slog.DiscardHandler), Now: now, DailyClaims: 1 << 20})
 		must(b, err)
+		made = append(made, s)
 		web := httptest.NewTLSServer(s)
 		b.Cleanup(web.Close)
 		webs = append(webs, web)
@@ -149,6 +152,9 @@ func benchAssignments(b *testing.B, open func() server.Store, servers, parallel 
 	}
 	for _, web := range webs {
 		web.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
+	}
+	for _, f := range beside {
+		defer f(made, &requests)()
 	}
 	atOnce(b, parallel, func(worker int) { connect(b, webs[worker%servers]) }, func(worker int) {
 		n := requests.Add(1)
