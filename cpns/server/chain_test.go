@@ -322,3 +322,19 @@ func TestReplicasSeal(t *testing.T) {
 		t.Errorf("found %+v, %v", found, broken)
 	}
 }
+
+// A new master key leaves the log as it is: what was sealed before verifies, and what
+// comes after.
+func TestRekeyKeepsTheChain(t *testing.T) {
+	r := newRig(t)
+	r.fillLog(12)
+	next := newKey(t)
+	_, err := operatorOf(t, r.store, r.key).Rekey(t.Context(), next, func(server.RekeyProgress) {})
+	must(t, err)
+	r.serve(func(c *server.Config) { c.MasterKey = next })
+	r.op = operatorOf(t, r.store, next)
+	r.fillLog(20)
+	if found, broken := r.verify(server.Head{}); broken != nil || found.Events < 20 || found.Unsealed != 0 || found.Unsigned != 0 {
+		t.Errorf("found %+v, %v", found, broken)
+	}
+}
