@@ -2,7 +2,7 @@
 # The pages for browsers: holds what is embedded against its sources, and tries them in a
 # real Chromium against a real gateway, server, broker and devices. Screenshots go to
 # build/out/screenshots.
-#   scripts/web.sh          both
+#   scripts/web.sh          all of it, or page, admin or luci alone
 #   scripts/web.sh build    makes what is embedded anew out of its sources
 # CHROMIUM names the browser, /usr/bin/chromium if not given.
 set -eu
@@ -34,7 +34,7 @@ export CHROMIUM BIN="$work/bin" SHOTS="$top/build/out/screenshots" LUCI_APP="$to
 rm -rf "$SHOTS"
 cd "$work"
 failed=0
-for what in page luci; do
+for what in page admin luci; do
 	case ${1:-$what} in
 	"$what") node --test --test-reporter=spec "$what.test.mjs" || failed=1 ;;
 	esac

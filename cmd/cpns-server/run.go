@@ -24,7 +24,7 @@ import (
 // runCommand serves; now is the clock by which requests and certificates are judged.
 func runCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]... [--admin-listen ADDRESS [--admin-client-ca FILE]] [--status-listen ADDRESS] [--log FORMAT] [--syslog ADDRESS [--syslog-ca FILE] [--syslog-cert FILE --syslog-key FILE]]",
+		Name: "run", Options: "--data DIR [--listen ADDRESS] [--keys N] [--first-claim WHO] [--daily-claims N] [--psk1-lifetime TIME] [--ticket-key-file FILE] [--bsf-url URL --ua HEX --naf-host HOST [--bsf-ca FILE] [--bsf-cert FILE --bsf-key FILE] [--bsf-token-file FILE]] [--proxy-protocol NETWORK]... [--forwarded-for NETWORK]... [--admin-listen ADDRESS [--admin-client-ca FILE] [--admin-page]] [--status-listen ADDRESS] [--log FORMAT] [--syslog ADDRESS [--syslog-ca FILE] [--syslog-cert FILE --syslog-key FILE]]",
 		Summary: "answer gateways",
 		About:   "Answers gateways until SIGTERM or SIGINT; requests under way are finished first. SIGHUP takes a renewed certificate. The other commands work meanwhile, and what they change holds at once.",
 		Setup: func(fs *flag.FlagSet) command.Run {
@@ -142,6 +142,9 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 			return err
 		}
 		c.Printf("admin API on https://%s\n", adminLn.Addr())
+		if admin.page {
+			c.Printf("operators' page at https://%s/\n", adminLn.Addr())
+		}
 	}
 	if statusLn != nil {
 		c.Printf("status on http://%s\n", statusLn.Addr())
@@ -164,7 +167,7 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	if adminLn != nil {
 		wg.Go(func() {
 			defer stop()
-			adminErr = serveAdmin(ctx, adminLn, s, cert, operatorCAs, log)
+			adminErr = serveAdmin(ctx, admin, adminLn, s, cert, operatorCAs, log)
 		})
 	}
 	var statusErr error

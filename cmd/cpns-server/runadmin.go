@@ -20,17 +20,21 @@ import (
 // adminOptions are the flags of run for the admin API.
 type adminOptions struct {
 	listen, clientCA string
+	page             bool
 }
 
 func adminFlags(fs *flag.FlagSet) *adminOptions {
 	o := new(adminOptions)
 	fs.StringVar(&o.listen, "admin-listen", "", "answer the admin API at `ADDRESS`, a port of its own: for --remote of the other commands, and for programs (docs/admin-api.md); if not given, there is none")
 	fs.StringVar(&o.clientCA, "admin-client-ca", "", "believe client certificates of the CAs in a PEM `FILE` too, beside those of the folder's CA")
+	fs.BoolVar(&o.page, "admin-page", false, "show the operators' page too, at https://ADDRESS/ of --admin-listen (docs/admin-api.md)")
 	return o
 }
 
 func (o *adminOptions) check() error {
 	switch {
+	case o.listen == "" && o.page:
+		return command.Misused("--admin-page goes with --admin-listen")
 	case o.listen == "" && o.clientCA != "":
 		return command.Misused("--admin-client-ca goes with --admin-listen")
 	case o.listen != "" && !isAddress(o.listen):
@@ -90,8 +94,8 @@ func trustOwnCA(d dataFolder, pool *x509.CertPool) error {
 }
 
 // serveAdmin answers the admin API until ctx ends.
-func serveAdmin(ctx context.Context, ln net.Listener, s *server.Server, cert *certificate, pool *x509.CertPool, log *slog.Logger) error {
-	a, err := admin.New(admin.Config{Operator: s.Operator(), Log: log, Now: cert.now, Certificate: cert.get, ClientCAs: pool, Version: version})
+func serveAdmin(ctx context.Context, o *adminOptions, ln net.Listener, s *server.Server, cert *certificate, pool *x509.CertPool, log *slog.Logger) error {
+	a, err := admin.New(admin.Config{Operator: s.Operator(), Log: log, Now: cert.now, Certificate: cert.get, ClientCAs: pool, Version: version, Ready: s.Ready, Page: o.page})
 	if err != nil {
 		return err
 	}

@@ -57,9 +57,13 @@ func (s *Server) isReady(ctx context.Context) error {
 	})
 }
 
+// Ready says why the store cannot be written to, nil where it can. It looks at most every
+// five seconds, however often it is asked.
+func (s *Server) Ready(ctx context.Context) error { return s.ready.result(ctx, s.now) }
+
 // serveReady answers with what a look shows.
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
-	if err := s.ready.result(r.Context(), s.now); err != nil {
+	if err := s.Ready(r.Context()); err != nil {
 		s.logNoise(noiseHealth, "error", err, "path", r.URL.Path)
 		errUnavailable.write(w)
 		return

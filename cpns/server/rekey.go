@@ -213,11 +213,7 @@ func (o *Operator) awaitGrace(ctx context.Context, change *rekeying, tell func(R
 	if change.Table != "" {
 		return nil // values were sealed anew before
 	}
-	var running int
-	err := o.store.View(ctx, func(tx Tx) (err error) {
-		running, err = tx.CountReplicas(o.now().Add(-replicaKept))
-		return err
-	})
+	running, err := o.Replicas(ctx)
 	if err != nil || running == 0 {
 		return err
 	}

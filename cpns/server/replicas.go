@@ -119,6 +119,16 @@ func (s *Server) countReplicas(ctx context.Context) error {
 	return nil
 }
 
+// Replicas counts the servers that answer from the store: those that were there in the
+// last while.
+func (o *Operator) Replicas(ctx context.Context) (n int, err error) {
+	err = o.store.View(ctx, func(tx Tx) (err error) {
+		n, err = tx.CountReplicas(o.now().Add(-replicaKept))
+		return err
+	})
+	return n, err
+}
+
 // divide gives this server its share of the budgets that n servers have together.
 func (s *Server) divide(n int) {
 	n = max(n, 1)

@@ -24,6 +24,7 @@ var rules = []struct {
 	// The protocol is pure: no I/O, and nothing that brings some.
 	{"cpns", []string{"golang.org/x/crypto/...", "cpns/cbor"}},
 	{"cpns/cbor", nil},
+	{"cpns/server/admin/page", []string{"internal/webpage"}},
 	{"cpns/server/...", []string{"cpns", "cpns/server/...", "golang.org/x/...", "github.com/ncruces/go-sqlite3/...", "github.com/jackc/pgx/v5/..."}},
 	// The device's half must fit a device: the protocol and nothing else.
 	{"cpns/pne/...", []string{"cpns", "cpns/pne/..."}},

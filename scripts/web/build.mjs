@@ -15,6 +15,7 @@ const top = process.env.TOP || here + '../..';
 const most = 60000; // bytes of a page, compressed
 const pages = [
   { folder: 'agent/api/page', parts: ['argon2.js', 'scan.js', 'de.js'] },
+  { folder: 'cpns/server/admin/page', parts: ['de.js'] },
 ];
 
 const stale = [];

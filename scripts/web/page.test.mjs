@@ -3,26 +3,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
-import { chromium, devices } from 'playwright-core';
 import encodeQR from 'qr';
+import { accessible, desktop, figures, launch, phone, shot, visitor } from './browser.mjs';
 import { PASSWORD, PIN, Rig, USER, until } from './rig.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const shots = process.env.SHOTS;
-mkdirSync(shots, { recursive: true });
-const figures = {};
-
-let rig, browser;
-const phone = { ...devices['Pixel 7'], ignoreHTTPSErrors: true, locale: 'en-GB', reducedMotion: 'reduce' };
-const desktop = { viewport: { width: 1280, height: 860 }, ignoreHTTPSErrors: true, locale: 'en-GB', reducedMotion: 'reduce' };
+let rig, browser, visiting;
 
 before(async () => {
   rig = await Rig.start();
   rig.know('meter-0001', 'meter-0002', 'pump-0001', 'pump-0002', 'pump-0003', 'valve-0001', 'valve-0002', 'fan-0001', 'lamp-0001', 'lamp-0002', ...many(0, 70));
   browser = await launch();
+  visiting = visitor(browser, rig.url, open);
 });
 after(async () => {
   await browser?.close();
@@ -38,31 +31,7 @@ afterEach(async () => {
 
 const many = (from, to) => Array.from({ length: to - from }, (_, i) => `unit-${String(from + i).padStart(4, '0')}`);
 
-const launch = (...args) => chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', ...args.filter((a) => typeof a === 'string')],
-  env: { ...process.env, ...args.find((a) => typeof a === 'object') },
-});
-
-// visit opens the page, as one phone; whatever the browser complains of is a fault.
-async function visit(options = phone, { from = browser, allow = [] } = {}) {
-  const context = await from.newContext(options);
-  context.setDefaultTimeout(25000);
-  open.add(context);
-  const page = await context.newPage();
-  page.faults = [];
-  page.on('pageerror', (e) => page.faults.push(String(e)));
-  page.on('console', (m) => {
-    if (['error', 'warning'].includes(m.type()) && !/status of 4\d\d|net::ERR_/.test(m.text()) && !allow.some((a) => m.text().includes(a))) page.faults.push(m.text());
-  });
-  page.done = async () => {
-    await context.close();
-    assert.deepEqual(page.faults, []);
-  };
-  await page.goto(rig.url);
-  await page.waitForSelector('#app:not([hidden])');
-  return page;
-}
+const visit = (options = phone, more) => visiting(options, more);
 
 async function login(page, pin = PIN) {
   await page.fill('#pin', pin);
@@ -74,21 +43,6 @@ async function enter(options, more) {
   await login(page);
   await page.getByRole('heading', { level: 1, name: /Add a device|Gerät aufnehmen/ }).waitFor();
   return page;
-}
-
-async function shot(page, name) {
-  await page.waitForTimeout(60);
-  await page.screenshot({ path: path.join(shots, name + '.png'), scale: 'css' });
-}
-
-// accessible holds what is on the screen to axe: nothing that is serious.
-async function accessible(page, what) {
-  // Evaluated by the debugger, which the page's policy does not bind.
-  const { violations } = await page.evaluate(axe + `;axe.run(document, { resultTypes: ['violations'] })`);
-  figures.axe ??= {};
-  figures.axe[what] = violations.map((v) => `${v.impact}: ${v.id}`);
-  const bad = violations.filter((v) => ['serious', 'critical', 'moderate'].includes(v.impact));
-  assert.deepEqual(bad.map((v) => [v.id, v.impact, v.nodes.map((n) => n.html)]), [], what);
 }
 
 async function add(page, id, user = USER, password = PASSWORD) {

@@ -1,41 +1,16 @@
 // A gateway with its page, as it is in the field: the real pngw, a real cpns-server, a
 // real broker and real devices, all on this machine's loopback.
-import { spawn, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, writeFileSync, rmSync, existsSync, readFileSync, openSync } from 'node:fs';
-import net from 'node:net';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { answers, bin, freePort, Stage, until } from './stage.mjs';
 
+export { until } from './stage.mjs';
 export const PIN = '483920', USER = 'alice', PASSWORD = 'correct horse — Bäckerei';
-const bin = process.env.BIN;
 
-const freePort = () => new Promise((found) => {
-  const s = net.createServer().listen(0, '127.0.0.1', () => {
-    const { port } = s.address();
-    s.close(() => found(port));
-  });
-});
-
-// until waits for what is going to be true; what it is comes in the error.
-export async function until(what, f, ms = 15000) {
-  for (const end = Date.now() + ms; ; await new Promise((r) => setTimeout(r, 50))) {
-    const v = await f();
-    if (v) return v;
-    if (Date.now() > end) throw new Error('waited in vain for ' + what);
-  }
-}
-
-const answers = (port) => new Promise((f) => {
-  const s = net.connect(port, '127.0.0.1', () => { s.destroy(); f(true); }).on('error', () => f(false));
-});
-
-export class Rig {
-  children = new Map();
-
+export class Rig extends Stage {
   static async start() {
     const r = new Rig();
-    r.dir = mkdtempSync(path.join(tmpdir(), 'pngw-web-'));
     [r.serverPort, r.brokerPort, r.pagePort] = [await freePort(), await freePort(), await freePort()];
     r.url = `https://127.0.0.1:${r.pagePort}`;
     r.write('password', PASSWORD + '\n');
@@ -68,37 +43,8 @@ config link 'hall'
     return r;
   }
 
-  write(name, text) {
-    writeFileSync(path.join(this.dir, name), text, { mode: 0o600 });
-    return path.join(this.dir, name);
-  }
-
-  run(program, args) {
-    return execFileSync(path.join(bin, program), args, { cwd: this.dir, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60000 });
-  }
-
   pngw(...args) {
     return this.run('pngw', ['--config', 'pngw.conf', ...args]);
-  }
-
-  spawn(name, program, args) {
-    const log = openSync(path.join(this.dir, name + '.log'), 'a', 0o600);
-    const c = spawn(program, args, { cwd: this.dir, stdio: ['ignore', log, log] });
-    c.over = new Promise((f) => c.on('exit', (code, signal) => f(code ?? signal)));
-    this.children.set(name, c);
-    return c;
-  }
-
-  log(name) {
-    return readFileSync(path.join(this.dir, name + '.log'), 'utf8');
-  }
-
-  async end(name, signal = 'SIGTERM') {
-    const c = this.children.get(name);
-    if (!c) return;
-    this.children.delete(name);
-    c.kill(signal);
-    await c.over;
   }
 
   async server() {
@@ -132,9 +78,4 @@ config link 'hall'
     return JSON.parse(this.pngw('list', '--json'));
   }
 
-  async stop() {
-    for (const name of [...this.children.keys()].reverse()) await this.end(name);
-    if (process.env.KEEP) console.log('kept', this.dir);
-    else rmSync(this.dir, { recursive: true, force: true });
-  }
 }

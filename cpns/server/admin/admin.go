@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/admin/page"
 )
 
 // Prefix is what the paths of all endpoints begin with.
@@ -65,6 +66,11 @@ type Config struct {
 	ClientCAs *x509.CertPool
 	// Version is that of the program.
 	Version string
+	// Ready says why the store cannot be written to, nil where it can; nil where nobody
+	// can tell.
+	Ready func(context.Context) error
+	// Page has the operators' page served at the root.
+	Page bool
 }
 
 // Server answers the admin API.
@@ -74,6 +80,7 @@ type Server struct {
 	log     *slog.Logger
 	now     func() time.Time
 	version string
+	ready   func(context.Context) error
 	tls     *tls.Config
 	mux     *http.ServeMux
 	origin  *http.CrossOriginProtection
@@ -101,8 +108,11 @@ func New(c Config) (*Server, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Ready == nil {
+		c.Ready = func(context.Context) error { return nil }
+	}
 	s := &Server{
-		op: c.Operator, keeper: c.Operator.Gatekeeper(), log: c.Log, now: c.Now, version: c.Version,
+		op: c.Operator, keeper: c.Operator.Gatekeeper(), log: c.Log, now: c.Now, version: c.Version, ready: c.Ready,
 		origin:    http.NewCrossOriginProtection(),
 		hashing:   make(chan struct{}, passwordsAtOnce),
 		strangers: server.NewBudget[netip.Prefix](strangerRate, strangerBurst, sourcesKept),
@@ -118,6 +128,9 @@ func New(c Config) (*Server, error) {
 		s.tls.ClientCAs, s.tls.ClientAuth, s.tls.Time = c.ClientCAs, tls.VerifyClientCertIfGiven, c.Now
 	}
 	s.mux = s.routes()
+	if c.Page {
+		page.Register(s.mux)
+	}
 	return s, nil
 }
 

@@ -65,7 +65,7 @@ func asks[In, Out any](e endpoint, do func(*call, *In) (*Out, error)) *endpoint 
 
 // endpoints are all that there are.
 func endpoints() (all []*endpoint) {
-	for _, part := range [][]*endpoint{generalEndpoints(), userEndpoints(), gatewayEndpoints(), enrolmentEndpoints(), invitationEndpoints(), pneEndpoints(), auditEndpoints(), tokenEndpoints()} {
+	for _, part := range [][]*endpoint{generalEndpoints(), healthEndpoints(), userEndpoints(), gatewayEndpoints(), enrolmentEndpoints(), invitationEndpoints(), pneEndpoints(), auditEndpoints(), tokenEndpoints()} {
 		all = append(all, part...)
 	}
 	return all

@@ -52,6 +52,7 @@ func (r *rig) post(path, body string) {
 var examples = map[string]example{
 	"openAPI":       {path: "/openapi.json"},
 	"whoAmI":        {path: "/whoami"},
+	"health":        {path: "/health"},
 	"listUsers":     {path: "/users"},
 	"showUser":      {path: "/users/alice", before: addAlice, refused: map[int]asked{404: {path: "/users/bob"}}},
 	"addUser":       {path: "/users", body: `{"user":"alice","password":"correct horse"}`, refused: map[int]asked{409: {path: "/users", body: `{"user":"alice","password":"x"}`}}},

@@ -1,0 +1,6 @@
+// The page's words: en.js and its translations.
+import { use } from 'webpage/words.js';
+import en from './en.js';
+
+use(en, { de: ['Deutsch', () => import('/de.js')] });
+export { languages, sentence, span, speak, t, when } from 'webpage/words.js';
