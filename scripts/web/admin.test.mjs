@@ -95,6 +95,7 @@ test('a code with its picture takes a gateway in', async () => {
   assert.match(code, /^CPNS1-/);
   await page.getByRole('button', { name: 'Close' }).click();
   fleet.enrol('gw-code', code);
+  await fleet.served('gw-code');
   await go(page, 'Gateways');
   await card(page, 'gw-code').waitFor();
   await page.done();
