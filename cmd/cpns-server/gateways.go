@@ -89,15 +89,11 @@ func addWithPSK(ctx context.Context, c *command.Console, data place, id cpns.Gat
 // addWithNewPSK writes the file first: a gateway whose PSK1 was lost would have to
 // be removed again.
 func addWithNewPSK(ctx context.Context, c *command.Console, data place, id cpns.GatewayID, pskID cpns.PSKIdentity, path string) error {
-	psk := make(cpns.PSK1, 32)
-	rand.Read(psk)
-	defer clear(psk)
-	if err := durable.WriteNew(path, []byte(hex.EncodeToString(psk)+"\n"), 0o600); errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already: nothing was changed", path)
-	} else if err != nil {
-		err, _ = adviseDisk(fmt.Errorf("writing the PSK1: %w", err), filepath.Dir(path))
+	psk, err := makePSK(path)
+	if err != nil {
 		return err
 	}
+	defer clear(psk)
 	if err := addGateway(ctx, c, data, id, pskID, psk); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
@@ -115,6 +111,19 @@ func addGateway(ctx context.Context, c *command.Console, data place, id cpns.Gat
 		return fmt.Errorf("gateway %s has this PSK1 already: each gateway needs one of its own, which --psk-out makes", same.Gateway)
 	}
 	return err
+}
+
+// makePSK makes a PSK1 and writes it to a new file.
+func makePSK(path string) (cpns.PSK1, error) {
+	psk := make(cpns.PSK1, 32)
+	rand.Read(psk)
+	if err := durable.WriteNew(path, []byte(hex.EncodeToString(psk)+"\n"), 0o600); errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s is there already: nothing was changed", path)
+	} else if err != nil {
+		err, _ = adviseDisk(fmt.Errorf("writing the PSK1: %w", err), filepath.Dir(path))
+		return nil, err
+	}
+	return psk, nil
 }
 
 // readPSK reads a PSK1 in hex.
@@ -142,7 +151,11 @@ var gatewayListCommand = command.Command{
 				t := newTable(c.Stdout, *asJSON, "GATEWAY", "PSK IDENTITY", "SOURCE", "FINGERPRINT", "LAST SEEN", "CREATED")
 				return t.end(op.Gateways(ctx, func(g server.Gateway, keys []server.PSK1) error {
 					l := gatewayLineOf(g, keys)
-					return t.row(l, string(l.Gateway), string(l.Identity), string(l.Source), l.Fingerprint, minute(g.Seen), day(g.Created))
+					source := string(l.Source)
+					if l.NextSince != nil {
+						source += ", another waits"
+					}
+					return t.row(l, string(l.Gateway), string(l.Identity), source, l.Fingerprint, minute(g.Seen), day(g.Created))
 				}))
 			})
 		}
@@ -161,6 +174,7 @@ type gatewayLine struct {
 	Serial      string           `json:"serial"`
 	Seen        *time.Time       `json:"last_seen"`
 	Created     time.Time        `json:"created"`
+	NextSince   *time.Time       `json:"next_psk_since"` // when it was given another PSK1 that it has not used
 }
 
 // gatewayLineOf shows the PSK1 that the gateway used last, or else the newest; keys
@@ -177,8 +191,82 @@ func gatewayLineOf(g server.Gateway, keys []server.PSK1) gatewayLine {
 		return l
 	}
 	shown := slices.MaxFunc(keys, func(a, b server.PSK1) int { return a.Used.Compare(b.Used) })
-	l.Identity, l.Source, l.GoodUntil = shown.Identity, shown.Source, orNil(shown.Ends)
+	l.Identity, l.Source, l.GoodUntil = shown.Named(), shown.Source, orNil(shown.Ends)
+	for _, k := range keys {
+		if k.IsBeside() && k.Used.IsZero() {
+			l.NextSince = &k.Created
+		}
+	}
 	return l
+}
+
+var gatewayRekeyCommand = command.Command{
+	Name: "gateway rekey", Options: "--data DIR [--psk-out FILE|--psk-in FILE] [--overlap TIME]", Args: "GATEWAY",
+	Summary: "give a gateway another PSK1, and let it use either for a while",
+	About: `Gives a gateway that is known by a PSK1 from a file another one, under the same identity: bring the file to the gateway, in place of the one there, at any time within the overlap. Until then the gateway goes on with the one before, which ends 10 minutes after the new one was first used, or when the overlap is over. Given again, a new one that was not used yet is replaced.
+
+A gateway that agrees on its PSK1s by itself, by TLS or its SIM, gets no file: what it has ends when the overlap is over, and it agrees on the next one with its next request.`,
+	Setup: func(fs *flag.FlagSet) command.Run {
+		data := dataFlag(fs)
+		out := fs.String("psk-out", "", "make a PSK1 and write it to a new `FILE` as hex, to be brought to the gateway")
+		in := fs.String("psk-in", "", "take the PSK1 from `FILE`: 16 to 64 bytes as hex")
+		overlap := server.DefaultOverlap
+		fs.Func("overlap", "what the gateway has goes on for `TIME`, such as 30d, 12h or 0s (7d)", func(value string) (err error) {
+			if overlap, err = parseDays(value); err != nil {
+				return err
+			}
+			return server.CheckOverlap(overlap)
+		})
+		return func(ctx context.Context, c *command.Console, args []string) error {
+			id, err := cpns.ParseGatewayID(args[0])
+			if err != nil {
+				return command.Misused("%v", err)
+			}
+			if *out != "" && *in != "" {
+				return command.Misused("--psk-out and --psk-in exclude each other")
+			}
+			return rekeyGateway(ctx, c, *data, id, *in, *out, overlap)
+		}
+	},
+}
+
+func rekeyGateway(ctx context.Context, c *command.Console, data place, id cpns.GatewayID, in, out string, overlap time.Duration) (err error) {
+	var psk cpns.PSK1
+	switch {
+	case in != "":
+		if psk, err = readPSK(in); err != nil {
+			return err
+		}
+	case out != "":
+		if psk, err = makePSK(out); err != nil {
+			return err
+		}
+	}
+	defer clear(psk)
+	err = asOperator(ctx, c, data, func(op operator) error { return op.RekeyGateway(ctx, id, psk, overlap) })
+	if err != nil && out != "" {
+		err = errors.Join(err, os.Remove(out))
+	}
+	same, isSame := errors.AsType[*server.SamePSK1Error](err)
+	switch {
+	case errors.Is(err, server.ErrNotFound):
+		return fmt.Errorf("there is no gateway %s", id)
+	case isSame:
+		return fmt.Errorf("gateway %s has this PSK1 already: each gateway needs one of its own, which --psk-out makes", same.Gateway)
+	case err != nil:
+		return err
+	}
+	until := minute(time.Now().Add(overlap))
+	switch {
+	case psk == nil:
+		c.Printf("gateway %s agrees on another PSK1 after %s, if not before\n", id, until)
+	case out != "":
+		c.Printf("gateway %s has another PSK1, and may use the one before until %s\n", id, until)
+		display.Fill(c.Stdout, "", fmt.Sprintf("It is in %s: bring it to the gateway by a way that nobody else reads, in place of the file there (option psk_file), then delete it here.", out), 0)
+	default:
+		c.Printf("gateway %s has another PSK1, and may use the one before until %s\n", id, until)
+	}
+	return nil
 }
 
 var gatewaySetIMPICommand = command.Command{

@@ -40,7 +40,7 @@ func program(now func() time.Time) *command.Program {
 			initCommand(now), runCommand(now),
 			userAddCommand, userPasswdCommand, userListCommand, userUnlockCommand, userDisableCommand, userEnableCommand, userRemoveCommand,
 			gatewayInviteCommand, gatewayCodesCommand, gatewayRevokeCommand, gatewayPendingCommand, gatewayApproveCommand, gatewayRefuseCommand,
-			gatewayAddCommand, gatewayListCommand, gatewaySetIMPICommand, gatewayRemoveCommand,
+			gatewayAddCommand, gatewayListCommand, gatewayRekeyCommand, gatewaySetIMPICommand, gatewayRemoveCommand,
 			pneImportCommand, pneListCommand, pneShowCommand, pneLabelsCommand, pneSetOwnerCommand, pneTransferCommand, pneReleaseCommand, pneSetTKCommand, pneRemoveCommand,
 			tokenAddCommand, tokenListCommand, tokenRemoveCommand,
 			auditCommand, backupCommand, restoreCommand, checkCommand, rekeyCommand, migrateCommand, versionCommand,

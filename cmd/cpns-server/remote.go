@@ -37,6 +37,7 @@ type operator interface {
 	AddGateway(context.Context, cpns.GatewayID, cpns.PSKIdentity, cpns.PSK1) error
 	AddGatewayIMPI(context.Context, cpns.GatewayID, string) error
 	SetIMPI(context.Context, cpns.GatewayID, string) error
+	RekeyGateway(context.Context, cpns.GatewayID, cpns.PSK1, time.Duration) error
 	RemoveGateway(context.Context, cpns.GatewayID) error
 	Gateways(context.Context, func(server.Gateway, []server.PSK1) error) error
 

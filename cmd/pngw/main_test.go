@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -40,6 +43,7 @@ var alicesHash = sync.OnceValue(func() [32]byte { return cpns.HashPassword("alic
 //	plugin ENTITY_ID [STATE]  puts a device at the far end of the serial line $TTY,
 //	                          which holds what was saved under STATE
 //	clone STATE COPY          copies what a device has saved
+//	rekey FILE                gives gw-0002 another PSK1, in FILE
 //	until TEXT COMMAND...     repeats the command until its output has the text
 func TestScripts(t *testing.T) {
 	server := startServer(t)
@@ -61,7 +65,7 @@ func TestScripts(t *testing.T) {
 			return server.configure(env.WorkDir, line.tty)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "plugin": plugIn, "clone": clone, "until": until,
+			"exits": exits, "plugin": plugIn, "clone": clone, "until": until, "rekey": server.rekey,
 		},
 	})
 }
@@ -107,6 +111,13 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	for again := true; again; again = !strings.Contains(ts.ReadFile("stdout"), args[0]) {
 		ts.Exec(args[1], args[2:]...) // fails while the agent is not there yet
 	}
+}
+
+func (s *testServer) rekey(ts *testscript.TestScript, neg bool, args []string) {
+	psk := make(cpns.PSK1, 32)
+	rand.Read(psk)
+	ts.Check(s.op.RekeyGateway(context.Background(), "gw-0002", psk, time.Hour))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), fmt.Appendf(nil, "%x\n", []byte(psk)), 0o600))
 }
 
 // configure writes what a gateway named gw-0001 needs into a script's folder:

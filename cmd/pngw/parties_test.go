@@ -38,13 +38,14 @@ func tkOf(device string) cpns.TK {
 	return sum[:]
 }
 
-var devices = []string{"urn:dev:lamp-1", "urn:dev:lamp-2", "PNE/7+#%~:A", "urn:dev:bobs", "urn:dev:lock-1", "urn:dev:fan-1", "urn:dev:lamp-3", "urn:dev:later", "urn:dev:bulb-1", "urn:dev:bulb-2", "urn:dev:bulb-3"}
+var devices = []string{"urn:dev:lamp-1", "urn:dev:lamp-2", "PNE/7+#%~:A", "urn:dev:bobs", "urn:dev:lock-1", "urn:dev:fan-1", "urn:dev:lamp-3", "urn:dev:later", "urn:dev:bulb-1", "urn:dev:bulb-2", "urn:dev:bulb-3", "urn:dev:key-1", "urn:dev:key-2", "urn:dev:key-3", "urn:dev:key-4"}
 
 // testServer is a CPNS Server on SQLite behind HTTPS on the loopback.
 type testServer struct {
 	url   string
 	small string // the same server's, where sets have 2 keys
 	ca    []byte // PEM
+	op    *server.Operator
 }
 
 func startServer(t *testing.T) *testServer {
@@ -70,6 +71,7 @@ func startServer(t *testing.T) *testServer {
 	psk, err := hex.DecodeString(pskHex)
 	check(err)
 	check(op.AddGateway(ctx, "gw-0001", "gw-0001", psk))
+	check(op.AddGateway(ctx, "gw-0002", "gw-0002", psk[:16]))
 	csv := "entity_id,tk\n"
 	for _, d := range devices {
 		csv += d + "," + hex.EncodeToString(tkOf(d)) + "\n"
@@ -86,6 +88,7 @@ func startServer(t *testing.T) *testServer {
 	small := httptest.NewTLSServer(s)
 	t.Cleanup(small.Close)
 	return &testServer{
+		op:    op,
 		url:   https.URL,
 		small: small.URL,
 		ca:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw}),

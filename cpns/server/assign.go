@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -41,17 +42,25 @@ type answer struct {
 // at once makes one assignment, and ownership, epoch, chain, replay record and audit
 // event become durable together or not at all. What a store makes others wait for is
 // kept short: the chain is computed after it.
-func (s *Server) assign(ctx context.Context, under PSK1, source string, req *cpns.EUKeyAssignmentRequest) (*answer, error) {
+func (s *Server) assign(ctx context.Context, under PSK1, psk cpns.PSK1, source string, req *cpns.EUKeyAssignmentRequest) (*answer, error) {
 	if under.Used.IsZero() {
-		if err := s.usePSK1(ctx, under); err != nil {
+		var err error
+		if under, err = s.usePSK1(ctx, under, psk); err != nil {
 			return nil, fmt.Errorf("recording the first use of a PSK1: %w", err)
 		}
-		under.Used = s.now()
 		s.remembered.add(under)
 	}
+	again := false
 	content := requestContent(under.Gateway, req)
 	for waited := false; ; waited = true {
 		ans, slow, err := s.decide(ctx, under, source, req, content, waited)
+		if errors.Is(err, errUnauthorized) && !again {
+			// It may be elsewhere now, where it was beside another, or have been sealed anew.
+			again = true
+			if under, err = s.foundAgain(ctx, under, psk); err == nil {
+				continue
+			}
+		}
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("assigning EUKeys: %w", err)

@@ -29,6 +29,7 @@ const (
 	EventGatewayEnrolled EventKind = "gateway_enrolled" // by the secret of an invitation
 	EventPSK1Given       EventKind = "psk1_given"       // a PSK1 from TLS or GBA
 	EventPSK1Ended       EventKind = "psk1_file_ended"  // the first PSK1 from TLS was used
+	EventPSK1Replaced    EventKind = "psk1_replaced"    // another one of a file was used for the first time
 )
 
 // What the operator did.
@@ -42,6 +43,7 @@ const (
 	EventGatewayAdded    EventKind = "gateway_added"
 	EventGatewayRemoved  EventKind = "gateway_removed"
 	EventIMPISet         EventKind = "impi_set"
+	EventGatewayRekeyed  EventKind = "gateway_rekeyed" // gets another PSK1
 	EventGatewayInvited  EventKind = "gateway_invited"
 	EventCodeRevoked     EventKind = "code_revoked" // an invitation ended before its time
 	EventGatewayApproved EventKind = "gateway_approved"

@@ -115,7 +115,7 @@ func (s *Server) assignWithin(ctx context.Context, v *visit, in *received) (*ans
 	}
 	price := 1.0
 	defer func() { budget.settle(s.now(), price) }()
-	out, err := s.assign(ctx, in.under, v.from.String(), in.request)
+	out, err := s.assign(ctx, in.under, in.psk, v.from.String(), in.request)
 	if err != nil {
 		return nil, err
 	}
@@ -156,11 +156,21 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (*rec
 	if err == nil && under.Identity != "" && inWindow(request.Time, s.now()) {
 		return &received{under: under, psk: psk, body: body, request: request}, nil // assign looks whether it is still so
 	}
-	under, psk, err = s.psk1Of(r.Context(), v, sealed.Identity)
+	all, err := s.psk1sOf(r.Context(), v, sealed.Identity)
 	if err != nil {
 		return nil, err
 	}
-	request, err = sealed.Open(psk)
+	// The second is tried only where the first does not open, and always then, whether
+	// there are two, one or none.
+	for _, p := range all {
+		under = p
+		if psk, err = s.vault.open(columnPSK1, psk1Row(p.Gateway, p.Identity), p.Key); err != nil {
+			return nil, err
+		}
+		if request, err = sealed.Open(psk); !errors.Is(err, cpns.ErrNotAuthentic) {
+			break
+		}
+	}
 	if errors.Is(err, cpns.ErrMalformed) {
 		// Whoever sealed this holds PSK1.
 		return nil, &problem{status: http.StatusBadRequest, detail: "what is sealed in the body is not an EUKey Assignment Request"}
@@ -172,35 +182,37 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (*rec
 	return &received{under: under, psk: psk, body: body, request: request}, nil
 }
 
-// psk1Of finds the PSK1 that an identity names. One that is not known, or is over,
-// is replaced by one that nobody has, so that all are refused alike. The operator's
-// bootstrapping server, where there is one, is asked for what may be its own.
-func (s *Server) psk1Of(ctx context.Context, v *visit, id cpns.PSKIdentity) (PSK1, cpns.PSK1, error) {
-	var p PSK1
-	err := s.store.View(ctx, func(tx Tx) (err error) {
-		p, err = tx.PSK1(id)
+// psk1sOf finds the PSK1s that an identity names, the one in use and the one beside it.
+// One that is not known, or is over, is replaced by one that nobody has, so that all are
+// refused alike. The operator's bootstrapping server, where there is one, is asked for
+// what may be its own.
+func (s *Server) psk1sOf(ctx context.Context, v *visit, id cpns.PSKIdentity) (all [2]PSK1, err error) {
+	known := false
+	err = s.store.View(ctx, func(tx Tx) (err error) {
+		all, known, err = lookUp(tx, id, s.now())
 		return err
 	})
-	if errors.Is(err, ErrNotFound) && s.bsf != nil && isBTID(id) {
-		p, err = s.bootstrapped(ctx, v, id)
-	}
-	if errors.Is(err, ErrNotFound) || err == nil && !p.good(s.now()) {
-		var in *standIns
-		if in, err = s.standIns(); err == nil {
-			p = in.nowhere
+	if err == nil && !known && s.bsf != nil && isBTID(id) {
+		if all[0], err = s.bootstrapped(ctx, v, id); errors.Is(err, ErrNotFound) {
+			all[0], err = PSK1{}, nil
 		}
 	}
 	if err != nil {
 		if _, isProblem := errors.AsType[*problem](err); isProblem {
-			return PSK1{}, nil, err
+			return all, err
 		}
-		return PSK1{}, nil, fmt.Errorf("finding the PSK1: %w", err)
+		return all, fmt.Errorf("finding the PSK1: %w", err)
 	}
-	psk, err := s.vault.open(columnPSK1, psk1Row(p.Gateway, p.Identity), p.Key)
+	in, err := s.standIns()
 	if err != nil {
-		return PSK1{}, nil, err
+		return all, err
 	}
-	return p, psk, nil
+	for n := range all {
+		if all[n].Identity == "" || !all[n].good(s.now()) {
+			all[n] = in.nowhere
+		}
+	}
+	return all, nil
 }
 
 // respond seals and sends the answer to in.
@@ -211,7 +223,7 @@ func (s *Server) respond(w http.ResponseWriter, in *received, out *answer) error
 	if _, err := io.ReadFull(s.rand, iv[:]); err != nil {
 		return fmt.Errorf("drawing an initialisation vector: %w", err)
 	}
-	body, err := cpns.SealResponse(in.psk, in.under.Identity, in.body, iv, &out.response)
+	body, err := cpns.SealResponse(in.psk, in.under.Named(), in.body, iv, &out.response)
 	if err != nil {
 		return fmt.Errorf("sealing the response: %w", err)
 	}

@@ -23,23 +23,29 @@ func (p *PSK1) good(now time.Time) bool { return p.Ends.IsZero() || now.Before(p
 func psk1Row(g cpns.GatewayID, id cpns.PSKIdentity) string { return string(g) + " " + string(id) }
 
 // same says whether a PSK1 that the store has now is the one that a request opened
-// under: the gateway may have been removed since, or have lost it.
+// under: the gateway may have been removed since, or have lost it. One that was sealed
+// anew since is not the same: see foundAgain.
 func (p *PSK1) same(has PSK1, now time.Time) bool {
-	return has.Identity == p.Identity && has.Gateway == p.Gateway && (bytes.Equal(has.Key, p.Key) || p.sealedAnew(has)) && has.good(now)
+	return has.Identity == p.Identity && has.Gateway == p.Gateway && bytes.Equal(has.Key, p.Key) && has.good(now)
 }
 
-// sealedAnew says whether a PSK1 that the store has now is the same but that the master
-// key has been changed meanwhile.
-func (p *PSK1) sealedAnew(has PSK1) bool {
-	before, _ := p.Key.idOf()
-	after, _ := has.Key.idOf()
-	return before != after && has.Created.UnixMilli() == p.Created.UnixMilli()
+// usePSK1 records that a first request opened under a PSK1, which has the key psk, and
+// returns it as it is then, unless the gateway was removed or has lost that PSK1 since:
+// then it fails with errUnauthorized.
+func (s *Server) usePSK1(ctx context.Context, p PSK1, psk cpns.PSK1) (PSK1, error) {
+	p, err := s.firstUseOf(ctx, p)
+	if !errors.Is(err, errUnauthorized) {
+		return p, err
+	}
+	if p, err = s.foundAgain(ctx, p, psk); err != nil || !p.Used.IsZero() {
+		return p, err
+	}
+	return s.firstUseOf(ctx, p)
 }
 
-// usePSK1 records that a first request opened under a PSK1, unless the gateway was
-// removed or has lost that PSK1 since: then it fails with errUnauthorized.
-func (s *Server) usePSK1(ctx context.Context, p PSK1) error {
-	return s.store.Update(ctx, func(tx Tx) error {
+func (s *Server) firstUseOf(ctx context.Context, p PSK1) (used PSK1, err error) {
+	err = s.store.Update(ctx, func(tx Tx) error {
+		used = p
 		has, err := tx.PSK1(p.Identity)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
@@ -49,10 +55,17 @@ func (s *Server) usePSK1(ctx context.Context, p PSK1) error {
 			return errUnauthorized
 		}
 		if !has.Used.IsZero() {
+			used = has
 			return nil
 		}
+		if has.IsBeside() {
+			used, err = s.changePlaces(tx, has, now)
+			return err
+		}
+		used.Used = now
 		return s.firstUse(tx, has, now)
 	})
+	return used, err
 }
 
 // isSeen says whether a gateway that was seen last at a time is to be recorded as seen

@@ -59,6 +59,10 @@ func (c *Client) SetIMPI(ctx context.Context, id cpns.GatewayID, impi string) er
 	return c.change(ctx, http.MethodPut, pathOf("/gateways/", string(id), "/impi"), &newIMPI{impi})
 }
 
+func (c *Client) RekeyGateway(ctx context.Context, id cpns.GatewayID, psk cpns.PSK1, overlap time.Duration) error {
+	return c.change(ctx, http.MethodPut, pathOf("/gateways/", string(id), "/psk1"), &newPSK1{hexOf(psk), int64(overlap / time.Second)})
+}
+
 func (c *Client) RemoveGateway(ctx context.Context, id cpns.GatewayID) error {
 	return c.change(ctx, http.MethodDelete, pathOf("/gateways/", string(id)), nil)
 }

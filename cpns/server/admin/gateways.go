@@ -15,6 +15,7 @@ func gatewayEndpoints() []*endpoint {
 		asks(endpoint{id: "listGateways", method: http.MethodGet, path: "/gateways", role: server.RoleAuditor, summary: "Gateways, in the order of their IDs", query: paged(prefix)}, listGateways),
 		asks(endpoint{id: "addGateway", method: http.MethodPost, path: "/gateways", role: server.RoleOperator, once: true, summary: "Add a gateway by a PSK1 that it has, or by the IMPI of its SIM", success: http.StatusCreated, problems: []int{409}}, addGateway),
 		asks(endpoint{id: "setIMPI", method: http.MethodPut, path: path + "/impi", role: server.RoleOperator, once: true, summary: "Know a gateway by another SIM", problems: []int{404, 409}}, setIMPI),
+		asks(endpoint{id: "rekeyGateway", method: http.MethodPut, path: path + "/psk1", role: server.RoleOperator, once: true, summary: "Give a gateway another PSK1, and let it use either for a while; without one, have it agree on another by itself", problems: []int{404, 409}}, rekeyGateway),
 		asks(endpoint{id: "removeGateway", method: http.MethodDelete, path: path, role: server.RoleOperator, once: true, summary: "Remove a gateway: its next request is refused", problems: []int{404}}, removeGateway),
 	}
 }
@@ -41,6 +42,7 @@ type psk1 struct {
 	Created  time.Time        `json:"created"`
 	Used     *time.Time       `json:"used" doc:"when a request first opened under it"`
 	Ends     *time.Time       `json:"ends"`
+	Beside   bool             `json:"beside" doc:"it has not been used yet, or is not used any more, while another goes by the same identity"`
 }
 
 func gatewayOf(g server.GatewayWithKeys) gateway {
@@ -50,7 +52,7 @@ func gatewayOf(g server.GatewayWithKeys) gateway {
 		out.Key, out.Fingerprint = hex.EncodeToString(g.Key[:]), g.Key.Fingerprint()
 	}
 	for _, k := range g.PSK1s {
-		out.PSK1s = append(out.PSK1s, psk1{k.Identity, k.Source, k.Created, orNil(k.Used), orNil(k.Ends)})
+		out.PSK1s = append(out.PSK1s, psk1{k.Named(), k.Source, k.Created, orNil(k.Used), orNil(k.Ends), k.IsBeside()})
 	}
 	return out
 }
@@ -63,7 +65,11 @@ func (g *gateway) gateway() (server.Gateway, []server.PSK1, error) {
 	}
 	var keys []server.PSK1
 	for _, k := range g.PSK1s {
-		keys = append(keys, server.PSK1{Identity: k.Identity, Gateway: g.Gateway, Source: k.Source, Created: k.Created, Used: orZero(k.Used), Ends: orZero(k.Ends)})
+		identity := k.Identity
+		if k.Beside {
+			identity = server.Beside(identity)
+		}
+		keys = append(keys, server.PSK1{Identity: identity, Gateway: g.Gateway, Source: k.Source, Created: k.Created, Used: orZero(k.Used), Ends: orZero(k.Ends)})
 	}
 	return out, keys, nil
 }
@@ -105,7 +111,16 @@ func addGateway(c *call, in *newGateway) (*nothing, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := hex.DecodeString(in.PSK1)
+	psk, err := parsePSK1(in.PSK1)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(psk)
+	return nil, c.op.AddGateway(c.ctx, id, identity, psk)
+}
+
+func parsePSK1(text string) (cpns.PSK1, error) {
+	raw, err := hex.DecodeString(text)
 	if err != nil {
 		return nil, malformed("psk1: not hex")
 	}
@@ -114,7 +129,30 @@ func addGateway(c *call, in *newGateway) (*nothing, error) {
 	if err != nil {
 		return nil, malformed("psk1: %v", err)
 	}
-	return nil, c.op.AddGateway(c.ctx, id, identity, psk)
+	return psk, nil
+}
+
+type newPSK1 struct {
+	PSK1    string `json:"psk1,omitempty" doc:"16 to 64 bytes as hex; none for a gateway that agrees on its PSK1s by TLS or its SIM"`
+	Overlap int64  `json:"overlap" doc:"seconds that the one before goes on"`
+}
+
+func rekeyGateway(c *call, in *newPSK1) (*nothing, error) {
+	id, err := inPath(c, "gateway", cpns.ParseGatewayID)
+	if err != nil {
+		return nil, err
+	}
+	if in.Overlap < 0 || in.Overlap > int64(server.MaxOverlap/time.Second) {
+		return nil, malformed("overlap: %v", server.CheckOverlap(-1))
+	}
+	var psk cpns.PSK1
+	if in.PSK1 != "" {
+		if psk, err = parsePSK1(in.PSK1); err != nil {
+			return nil, err
+		}
+		defer clear(psk)
+	}
+	return nil, c.op.RekeyGateway(c.ctx, id, psk, time.Duration(in.Overlap)*time.Second)
 }
 
 type newIMPI struct {

@@ -40,6 +40,8 @@ func addPNE(r *rig) {
 
 func addAliceAndPNE(r *rig) { addAlice(r); addPNE(r) }
 
+const anotherPSK1 = "ffeeddccbbaa99887766554433221100"
+
 func addGW(r *rig) { r.post("/gateways", `{"gateway":"gw-1","psk1":"`+aTK+`"}`) }
 
 func (r *rig) post(path, body string) {
@@ -64,6 +66,7 @@ var examples = map[string]example{
 	"listGateways":  {path: "/gateways"},
 	"addGateway":    {path: "/gateways", body: `{"gateway":"gw-1","psk1":"` + aTK + `"}`, refused: map[int]asked{409: {path: "/gateways", body: `{"gateway":"gw-2","psk1":"` + aTK + `"}`}}},
 	"setIMPI":       {path: "/gateways/gw-1/impi", body: `{"impi":"a@example"}`, before: addGW, refused: map[int]asked{404: {path: "/gateways/gw-2/impi", body: `{"impi":"b@example"}`}, 409: {path: "/gateways/gw-1/impi", body: `{"impi":"a@example"}`}}},
+	"rekeyGateway":  {path: "/gateways/gw-1/psk1", body: `{"psk1":"` + anotherPSK1 + `","overlap":60}`, before: addGW, refused: map[int]asked{404: {path: "/gateways/gw-2/psk1", body: `{"overlap":60}`}, 409: {path: "/gateways/gw-1/psk1", body: `{"psk1":"` + aTK + `","overlap":60}`}}},
 	"removeGateway": {path: "/gateways/gw-1", before: addGW, refused: map[int]asked{404: {path: "/gateways/gw-2"}}},
 
 	"listPending": {path: "/enrolments"},
