@@ -27,7 +27,7 @@ var metricHelp = map[string]string{
 	"cpns_connections":                          "Connections of gateways and strangers.",
 	"cpns_connections_refused_total":            "Connections that were closed because too many were open.",
 	"cpns_store_seconds":                        "How long transactions took, tries that were run again included.",
-	"cpns_store_up":                             "1 where the last transaction reached the database.",
+	"cpns_store_up":                             "1 where the database could be reached, and written to, the last time.",
 	"cpns_store_failures_total":                 "Transactions that failed: the database was away, or something else is wrong with it.",
 	"cpns_store_retries_total":                  "Transactions that were run again after a conflict, by PostgreSQL's reason.",
 	"cpns_store_connections":                    "Connections to PostgreSQL, all and those in use.",

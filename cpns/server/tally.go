@@ -26,7 +26,7 @@ type tally struct {
 	operations [len(operationNames)]histogram
 	away       atomic.Uint64 // transactions that the store was away for
 	failed     atomic.Uint64 // those that failed otherwise, by the store's fault
-	reached    atomic.Bool   // by the last transaction
+	reached    atomic.Bool   // and written to, by the last transaction that does
 
 	sealedAt atomic.Int64 // milliseconds since 1970, when this server last looked at the audit log
 	sealed   atomic.Uint64
@@ -127,7 +127,9 @@ func (s tallyingStore) count(operation int, run func() error) error {
 	_, isProblem := errors.AsType[*problem](err)
 	switch {
 	case err == nil || isProblem || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists):
-		s.reached.Store(true)
+		if operation == opUpdate || operation == opAssign { // which write: a standby can be read
+			s.reached.Store(true)
+		}
 	case isAway(err):
 		s.away.Add(1)
 		s.reached.Store(false)

@@ -108,7 +108,7 @@ func isLost(err error) bool {
 		return false // it has been tried just now
 	}
 	switch code := codeOf(err); {
-	case code == "57P01", code == "57P02", code == "25006", strings.HasPrefix(code, "08"):
+	case code == "57P01", code == "57P02", readOnly(err), strings.HasPrefix(code, "08"):
 		return true
 	case code != "":
 		return false
@@ -117,7 +117,13 @@ func isLost(err error) bool {
 	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err)
 }
 
-func readOnly(err error) bool { return codeOf(err) == "25006" }
+// readOnly is whether the database takes no writes. One that has been a standby since its
+// start knows no serializable transactions (0A000), which updates are, and does not come to
+// refuse a write (25006).
+func readOnly(err error) bool {
+	code := codeOf(err)
+	return code == "25006" || code == "0A000"
+}
 
 // explained is an error that explain has put into words. It wraps no error of the
 // file system's: that there is no socket, or no file with a password, must not look
@@ -170,7 +176,7 @@ func explain(err error) error {
 		return say(nil, "there is no such database: createdb makes one")
 	case code == "42501":
 		return say(nil, "the database forbids it: the user has to own the database, or its schema")
-	case code == "25006":
+	case readOnly(err):
 		return say(server.ErrUnavailable, "the database can only be read: it is a standby, or set read-only")
 	case code == "53100":
 		return say(errors.Join(server.ErrUnavailable, syscall.ENOSPC), "the database's disk is full")

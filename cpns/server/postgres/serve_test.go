@@ -94,6 +94,54 @@ func TestServerWithoutDatabase(t *testing.T) {
 	}
 }
 
+// A server on a standby is alive and not ready, refuses requests until somebody promotes
+// it, and says in its metrics that it does not get on. Then it goes on by itself.
+func TestServerOnStandby(t *testing.T) {
+	primary := pgtest.Start(t, pgtest.Settings{"wal_level": "replica", "fsync": "off"})
+	fleet := servertest.Fill(t, createAt(t, primary.URL("postgres")), 1, 1)
+	standby := pgtest.New(t)
+	standby.CopyOf(primary, "standby")
+	standby.Configure(nil)
+	standby.Run()
+
+	// As whoever names one host only; the default looks for one that can be written to.
+	srv, web := serve(t, openAt(t, standby.URL("postgres")+"&target_session_attrs=any"), fleet.Key)
+	ask := func() (*cpns.EUKeyAssignmentResponse, error) {
+		req, err := fleet.Request(0, fleet.PNEs[0], time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fleet.Send(t.Context(), web.Client(), web.URL, req)
+	}
+	if got := ready(t, web); got != http.StatusServiceUnavailable {
+		t.Errorf("/readyz: %d", got)
+	}
+	res, err := web.Client().Get(web.URL + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("/healthz: %s", res.Status)
+	}
+	if _, err := ask(); servertest.Status(err) != http.StatusServiceUnavailable {
+		t.Errorf("a request: %v", err)
+	}
+	var text strings.Builder
+	if err := srv.WriteMetrics(&text, server.Watched{}); err != nil || !strings.Contains(text.String(), "\ncpns_store_up 0\n") || strings.Contains(text.String(), `failures_total{reason="away"} 0`) {
+		t.Errorf("metrics: %v\n%s", err, text.String())
+	}
+	primary.Kill()
+	standby.Promote()
+	if got, err := ask(); err != nil || got.Status != cpns.Success {
+		t.Errorf("after it was promoted: %v, %v", got, err)
+	}
+	// The last look holds for five seconds.
+	if _, web := serve(t, openAt(t, standby.URL("postgres")), fleet.Key); ready(t, web) != http.StatusOK {
+		t.Error("/readyz after it was promoted")
+	}
+}
+
 // Another installation's database is not answered from, also when it comes late.
 func TestAnotherMasterKey(t *testing.T) {
 	db := pgtest.Start(t, pgtest.Fast)
