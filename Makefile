@@ -29,7 +29,7 @@ web: ## the technicians' page in a real browser; screenshots into build/out/scre
 search: ## the attacker's search, through STATES states of each scenario (default 200000)
 	@scripts/search.sh
 
-conform: ## each case of the conformance kit on each faulty party, not only its own; a minute
+conform: ## each case of the conformance kit on each faulty party, not only its own, and all on ours; eight minutes
 	@scripts/conform.sh
 
 man: ## the programs' manual pages, into build/out/man
