@@ -11,6 +11,7 @@ import (
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/againstgateway"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/againstserver"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
+	"cpns.example.net/pngw/cmd/cpns-conform/internal/device"
 )
 
 var update = flag.Bool("update", false, "write the tables of cases into docs/conformance.md")
@@ -26,6 +27,7 @@ func TestPage(t *testing.T) {
 	}
 	want := string(page)
 	for _, table := range []struct{ heading, rows string }{
+		{"## A device", rows(device.Suite.Cases)},
 		{"## A CPNS Server", rows(againstserver.Suite.Cases)},
 		{"## A gateway", rows(againstgateway.Suite.Cases)},
 	} {

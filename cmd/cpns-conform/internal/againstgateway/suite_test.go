@@ -2,7 +2,10 @@ package againstgateway
 
 import (
 	"flag"
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -33,6 +36,7 @@ var also = map[string]struct {
 // TestFaults: for each case there is a gateway that it alone finds fault with.
 func TestFaults(t *testing.T) {
 	for _, of := range Suite.Cases {
+		inPage(t, of.Name, also[of.Name].cases, also[of.Name].why)
 		t.Run(of.Name, func(t *testing.T) {
 			var args []string
 			if !*matrix {
@@ -54,5 +58,20 @@ func TestFaults(t *testing.T) {
 				}
 			}, args...)
 		})
+	}
+}
+
+// inPage wants the page to say that a fault is found by other cases too, and why.
+func inPage(t *testing.T, of string, also []string, why string) {
+	t.Helper()
+	if len(also) == 0 {
+		return
+	}
+	page, err := os.ReadFile("../../../../docs/conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := fmt.Sprintf("| `%s` | `%s` | %s |\n", of, strings.Join(also, "`, `"), why); !strings.Contains(string(page), row) {
+		t.Errorf("docs/conformance.md has no row %s", row)
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +39,7 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	for _, f := range all {
+		inPage(t, f.of, f.also, f.why)
 		t.Run(f.of, func(t *testing.T) {
 			serve(t, &f.wrong, func(t *testing.T, r *rig) {
 				var args []string
@@ -61,6 +64,21 @@ func TestFaults(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// inPage wants the page to say that a fault is found by other cases too, and why.
+func inPage(t *testing.T, of string, also []string, why string) {
+	t.Helper()
+	if len(also) == 0 {
+		return
+	}
+	page, err := os.ReadFile("../../../../docs/conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := fmt.Sprintf("| `%s` | `%s` | %s |\n", of, strings.Join(also, "`, `"), why); !strings.Contains(string(page), row) {
+		t.Errorf("docs/conformance.md has no row %s", row)
 	}
 }
 
