@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test web demo demo-gba bench fuzz search conform man cross package release repro size device qemu powercut renewal failover setup clean
+.PHONY: help build test web demo demo-gba bench fuzz search conform man cross package package-linux release repro size device qemu powercut renewal failover setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -40,6 +40,9 @@ cross: ## static pngw for six kinds of router, into build/out; USB=0 without USB
 
 package: ## .ipk and .apk of what make cross has built, into build/out/packages
 	@scripts/package.sh
+
+package-linux: ## .deb and .rpm of cpns-server, and of pngw as make cross has built it
+	@scripts/package-linux.sh
 
 release: ## archives, packages, notes and checksums of the tag TAG
 	@scripts/release.sh $(TAG)

@@ -2,7 +2,7 @@
 # Makes what a release consists of, into build/out/release/VERSION, from the
 # tag vVERSION in a folder of its own, so that nothing uncommitted gets in:
 # archives of pngw for each router and of cpns-server and pne for servers,
-# OpenWrt packages, the notes of CHANGELOG.md, and the SHA-256 sums of all.
+# OpenWrt packages, .deb and .rpm, the notes of CHANGELOG.md, and the SHA-256 sums of all.
 #   scripts/release.sh vVERSION       USB=0 leaves the builds with USB out
 set -eu
 cd "$(dirname "$0")/.."
@@ -69,12 +69,13 @@ for arch in amd64 arm64; do
 done
 
 scripts/package.sh
+scripts/package-linux.sh
 # A folder for each architecture: apk's packages do not have it in their names.
 for folder in build/out/packages/*/; do
 	cp -R "$folder" "$out/$(basename "$folder")"
 done
 cd "$out"
 # shellcheck disable=SC2035 # the names are ours
-sha256sum -- *.tar.gz */*.ipk */*.apk NOTES.md >SHA256SUMS
+sha256sum -- *.tar.gz */*.ipk */*.apk */*.deb */*.rpm NOTES.md >SHA256SUMS
 echo "released into $out:"
 ls -l

@@ -88,6 +88,7 @@ need busybox-static "the shell of the router that the package's tests make" test
 need python3 'reads and writes a key store, as its format is written down' have python3
 need bash 'Ctrl-Z and completion are tried in it' have bash
 need zsh 'completion is tried in it, too' have zsh
+need rpm 'installs the packages for machines with systemd into a folder' have rpm
 need mandoc 'has nothing to say against the manual pages' have mandoc
 need shellcheck 'checks the scripts' have shellcheck
 need xz-utils 'the size budget counts compressed bytes' have xz

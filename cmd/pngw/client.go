@@ -21,6 +21,9 @@ import (
 // initScript starts the agent where it was installed from a package.
 const initScript = "/etc/init.d/pngw"
 
+// systemdUnit does, where that was a package for a machine with systemd.
+const systemdUnit = "/usr/lib/systemd/system/pngw.service"
+
 // newClient is a client of the agent that the configuration's socket belongs to.
 func newClient(c *command.Console) (*api.Client, error) {
 	cfg, err := loadConfig(c)
@@ -58,6 +61,9 @@ func explain(c *command.Console, err error) error {
 func startCommand(c *command.Console) string {
 	if _, err := os.Stat(initScript); err == nil {
 		return initScript + " start"
+	}
+	if _, err := os.Stat(systemdUnit); err == nil && c.Value("config") == config.DefaultFile {
+		return "systemctl start pngw"
 	}
 	return "pngw run --config " + command.Quote(c.Value("config"))
 }
