@@ -50,13 +50,13 @@ func (s *Server) assign(ctx context.Context, under PSK1, psk cpns.PSK1, source s
 		}
 		s.remembered.add(under)
 	}
-	again := false
+	moved := 0
 	content := requestContent(under.Gateway, req)
 	for waited := false; ; waited = true {
 		ans, slow, err := s.decide(ctx, under, source, req, content, waited)
-		if errors.Is(err, errUnauthorized) && !again {
+		if errors.Is(err, errUnauthorized) && moved < psk1Moves {
 			// It may be elsewhere now, where it was beside another, or have been sealed anew.
-			again = true
+			moved++
 			if under, err = s.foundAgain(ctx, under, psk); err == nil {
 				continue
 			}
