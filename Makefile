@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test web demo demo-gba bench fuzz search conform man cross package package-linux release repro size device qemu powercut renewal failover setup clean
+.PHONY: help build test web demo demo-gba bench fuzz search conform man cross package package-linux release repro size device qemu powercut renewal failover million setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -67,6 +67,9 @@ renewal: ## a gateway that renews PSK1 of the shortest life, by itself; minutes
 
 failover: ## kill databases and servers under 200 gateways, ROUNDS times (default 5): nothing is lost
 	@scripts/failover.sh
+
+million: ## import, list and serve DEVICES (default a million), from a file and from PostgreSQL
+	@scripts/million.sh
 
 setup: ## install what the tests need, by apt-get
 	@scripts/setup.sh

@@ -134,7 +134,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // A replica is a cpns-server that is killed and started.
 type replica struct {
 	t           *testing.T
-	data, store string
+	data, store string // "" for the folder's own
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -142,7 +142,11 @@ type replica struct {
 }
 
 func (r *replica) start() {
-	cmd := exec.Command("cpns-server", "run", "--data", r.data, "--store", r.store, "--listen", "127.0.0.1:0")
+	args := []string{"run", "--data", r.data, "--listen", "127.0.0.1:0"}
+	if r.store != "" {
+		args = append(args, "--store", r.store)
+	}
+	cmd := exec.Command("cpns-server", args...)
 	cmd.Stderr = io.Discard
 	out, err := cmd.StdoutPipe()
 	if err == nil {

@@ -124,17 +124,20 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 				if id, _ := row.pne.TK.idOf(); id != under {
 					return ErrRekeyed
 				}
-				reason, err := o.addPNE(tx, row, opts.Resume)
-				if err == errThere {
-					there++
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				if reason != "" {
-					refused = append(refused, &RowError{row.line, reason})
-				}
+			}
+			taken, not, same, err := o.verdicts(tx, batch, opts.Resume)
+			if err != nil {
+				return err
+			}
+			refused, there = not, same
+			pnes := make([]PNE, len(taken))
+			for n, row := range taken {
+				pnes[n] = row.pne
+			}
+			if known, err := tx.AddPNEs(pnes); err != nil {
+				return err
+			} else if len(known) > 0 {
+				return fmt.Errorf("adding PNE %s: %w", known[0], ErrExists)
 			}
 			added := len(batch) - len(refused) - there
 			if added == 0 {
@@ -169,24 +172,9 @@ func (o *Operator) checkPNEs(ctx context.Context, rows []importRow, resume bool)
 		var taken []importRow
 		var not []*RowError
 		same := 0
-		err := o.store.View(ctx, func(tx Tx) error {
-			taken, not, same = nil, nil, 0
-			for _, row := range rows[at:min(at+pageRows, len(rows))] {
-				reason, err := o.refusal(tx, row, resume)
-				if err == errThere {
-					same++
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				if reason != "" {
-					not = append(not, &RowError{row.line, reason})
-				} else {
-					taken = append(taken, row)
-				}
-			}
-			return nil
+		err := o.store.View(ctx, func(tx Tx) (err error) {
+			taken, not, same, err = o.verdicts(tx, rows[at:min(at+pageRows, len(rows))], resume)
+			return err
 		})
 		if err != nil {
 			return nil, nil, 0, err
@@ -196,43 +184,60 @@ func (o *Operator) checkPNEs(ctx context.Context, rows []importRow, resume bool)
 	return good, refused, there, nil
 }
 
-// errThere says that a row's PNE is there already, as the row has it.
-var errThere = errors.New("there already")
-
-// addPNE adds one row, or says why the store does not take it.
-func (o *Operator) addPNE(tx Tx, row importRow, resume bool) (refused string, err error) {
-	if refused, err := o.refusal(tx, row, resume); refused != "" || err != nil {
-		return refused, err
+// verdicts parts rows by what the store has: those that it takes, those that it does
+// not, and how many, where an import is resumed, are there already as the row has them.
+func (o *Operator) verdicts(tx Tx, rows []importRow, resume bool) (taken []importRow, refused []*RowError, there int, err error) {
+	entities := make([]cpns.EntityID, len(rows))
+	for n, row := range rows {
+		entities[n] = row.pne.Entity
 	}
-	return "", tx.AddPNE(row.pne)
+	found, err := tx.PNEsAmong(entities)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	known := make(map[cpns.EntityID]PNE, len(found))
+	for _, p := range found {
+		known[p.Entity] = p
+	}
+	users := map[cpns.UserID]bool{"": true}
+	for _, row := range rows {
+		owner := row.pne.Owner
+		if _, asked := users[owner]; !asked {
+			_, err := tx.User(owner)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return nil, nil, 0, err
+			}
+			users[owner] = err == nil
+		}
+		p, isKnown := known[row.pne.Entity]
+		same := false
+		if isKnown && resume && (owner == "" || owner == p.Owner) {
+			if same, err = o.hasTK(&p, row.digest); err != nil {
+				return nil, nil, 0, err
+			}
+		}
+		switch {
+		case !users[owner]:
+			refused = append(refused, &RowError{row.line, fmt.Sprintf("owner: there is no user %s", owner)})
+		case same:
+			there++
+		case isKnown:
+			refused = append(refused, &RowError{row.line, fmt.Sprintf("PNE %s is known already", row.pne.Entity)})
+		default:
+			taken = append(taken, row)
+		}
+	}
+	return taken, refused, there, nil
 }
 
-// refusal is why the store does not take a row, "" where it does. Where an import is
-// resumed it fails with errThere where the row is there already.
-func (o *Operator) refusal(tx Tx, row importRow, resume bool) (string, error) {
-	if owner := row.pne.Owner; owner != "" {
-		if _, err := tx.User(owner); errors.Is(err, ErrNotFound) {
-			return fmt.Sprintf("owner: there is no user %s", owner), nil
-		} else if err != nil {
-			return "", err
-		}
+// hasTK says whether a PNE has the TK of a digest.
+func (o *Operator) hasTK(p *PNE, digest tkDigest) (bool, error) {
+	tk, err := o.vault.open(columnTK, string(p.Entity), p.TK)
+	if err != nil {
+		return false, err
 	}
-	if p, err := tx.PNE(row.pne.Entity); err == nil {
-		if resume && (row.pne.Owner == "" || row.pne.Owner == p.Owner) {
-			tk, err := o.vault.open(columnTK, string(p.Entity), p.TK)
-			if err != nil {
-				return "", err
-			}
-			defer clear(tk)
-			if digestOf(tk) == row.digest {
-				return "", errThere
-			}
-		}
-		return fmt.Sprintf("PNE %s is known already", row.pne.Entity), nil
-	} else if !errors.Is(err, ErrNotFound) {
-		return "", err
-	}
-	return "", nil
+	defer clear(tk)
+	return digestOf(tk) == digest, nil
 }
 
 // refuseSharedTKs returns the rows whose TK no other PNE in the store has, and tells

@@ -255,6 +255,11 @@ type PNEs interface {
 	// SetOwner replaces all that is known of a PNE but its TK and Created: who owns
 	// it, and what its newest assignment was.
 	SetOwner(PNE) error
+	// PNEsAmong are those of a list that there are, in no order.
+	PNEsAmong([]cpns.EntityID) ([]PNE, error)
+	// AddPNEs adds each of a list, in which none is twice, as AddPNE does, and gives those
+	// that it has not added, for they are there.
+	AddPNEs([]PNE) ([]cpns.EntityID, error)
 	// PNEsAfter are those that a filter wants, in the order of their Entity IDs.
 	PNEsAfter(f PNEFilter, e cpns.EntityID, limit int) ([]PNE, error)
 	CountPNEsOf(cpns.UserID) (int, error)

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,6 +90,37 @@ func (t *tx) AddPNE(p server.PNE) error {
 		ON CONFLICT (entity) DO UPDATE SET tk = excluded.tk, owner = excluded.owner, created = excluded.created,
 			gateway = excluded.gateway, assigned = excluded.assigned, state = excluded.state WHERE pnes.tk = ''`,
 		string(p.Entity), bytea(p.TK), string(p.Owner), int64(p.Epoch), millis(p.Created), string(p.Gateway), millis(p.Assigned), string(p.State()))
+}
+
+func (t *tx) PNEsAmong(entities []cpns.EntityID) ([]server.PNE, error) {
+	ids := make([]string, len(entities))
+	for n, e := range entities {
+		ids[n] = string(e)
+	}
+	return list(t, scanPNE, pneColumns+"WHERE entity = ANY ($1::text[]) AND tk <> ''", ids)
+}
+
+func (t *tx) AddPNEs(pnes []server.PNE) ([]cpns.EntityID, error) {
+	if len(pnes) == 0 {
+		return nil, nil
+	}
+	var rows columns
+	left := make(map[cpns.EntityID]bool, len(pnes))
+	for _, p := range pnes {
+		rows.row(string(p.Entity), []byte(p.TK), string(p.Owner), int64(p.Epoch), millis(p.Created), string(p.Gateway), millis(p.Assigned), string(p.State()))
+		left[p.Entity] = true
+	}
+	added, err := list(t, scanOne[cpns.EntityID], `INSERT INTO pnes (entity, tk, owner, epoch, created, gateway, assigned, state)
+		SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::text[])
+		ON CONFLICT (entity) DO UPDATE SET tk = excluded.tk, owner = excluded.owner, created = excluded.created,
+			gateway = excluded.gateway, assigned = excluded.assigned, state = excluded.state WHERE pnes.tk = '' RETURNING entity`, rows.args()...)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range added {
+		delete(left, e)
+	}
+	return slices.Collect(maps.Keys(left)), nil
 }
 
 func (t *tx) SetTK(e cpns.EntityID, tk server.Sealed) error {

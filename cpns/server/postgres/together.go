@@ -215,15 +215,8 @@ func (c *columns) row(values ...any) {
 	}
 }
 
-// queue puts a statement on these rows into a batch, if there are any.
-func (c *columns) queue(b *pgx.Batch, sql string, counted bool) {
-	if c.n == 0 {
-		return
-	}
-	var args []any
-	if counted {
-		args = append(args, int64(c.n))
-	}
+// args are the columns.
+func (c *columns) args() (args []any) {
 	for _, column := range c.order {
 		switch column := column.(type) {
 		case *[]string:
@@ -234,7 +227,18 @@ func (c *columns) queue(b *pgx.Batch, sql string, counted bool) {
 			args = append(args, *column)
 		}
 	}
-	b.Queue(sql, args...)
+	return args
+}
+
+// queue puts a statement on these rows into a batch, if there are any.
+func (c *columns) queue(b *pgx.Batch, sql string, counted bool) {
+	switch {
+	case c.n == 0:
+	case counted:
+		b.Queue(sql, append([]any{int64(c.n)}, c.args()...)...)
+	default:
+		b.Queue(sql, c.args()...)
+	}
 }
 
 // write writes all of it in one transaction, on one journey. It fails with errConflict where

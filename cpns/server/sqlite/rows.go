@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -90,6 +91,32 @@ func (t *tx) AddPNE(p server.PNE) error {
 		ON CONFLICT DO UPDATE SET tk = excluded.tk, owner = excluded.owner, created = excluded.created,
 			gateway = excluded.gateway, assigned = excluded.assigned, state = excluded.state WHERE tk = x''`,
 		string(p.Entity), []byte(p.TK), string(p.Owner), int64(p.Epoch), p.Created, string(p.Gateway), p.Assigned, string(p.State()))
+}
+
+func (t *tx) PNEsAmong(entities []cpns.EntityID) ([]server.PNE, error) {
+	var all []server.PNE
+	for _, e := range entities {
+		p, err := t.PNE(e)
+		if errors.Is(err, server.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func (t *tx) AddPNEs(pnes []server.PNE) (known []cpns.EntityID, err error) {
+	for _, p := range pnes {
+		if err := t.AddPNE(p); errors.Is(err, server.ErrExists) {
+			known = append(known, p.Entity)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
 }
 
 func (t *tx) SetTK(e cpns.EntityID, tk server.Sealed) error {

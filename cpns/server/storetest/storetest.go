@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +39,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"displaced enrolments", testDisplacePending},
 		{"invitations", testInvitations},
 		{"PNEs", testPNEs},
+		{"many PNEs", testManyPNEs},
 		{"wanted PNEs", testPNEFilter},
 		{"removed PNEs", testRemovePNE},
 		{"assignments", testAssignments},
@@ -337,6 +340,39 @@ func testReplicas(t *testing.T, r Rig) {
 	view(t, r.Store, func(tx server.Tx) error {
 		all, err := tx.ReplicasSince(start.Add(-time.Hour))
 		want(t, "those that are left", all, err, []server.Replica{{ID: "a", Seen: start.Add(time.Minute)}})
+		return nil
+	})
+}
+
+// What is done with many PNEs at once is what is done with each.
+func testManyPNEs(t *testing.T, r Rig) {
+	update(t, r.Store, func(tx server.Tx) error {
+		return errors.Join(addUsers(tx, "alice"), addPNE(tx, "there"), addPNE(tx, "removed"),
+			tx.SetOwner(server.PNE{Entity: "removed", Owner: "alice", Epoch: 9}), tx.RemovePNE("removed"))
+	})
+	var pnes []server.PNE
+	for _, e := range []cpns.EntityID{"z", "there", "a", "removed"} {
+		pnes = append(pnes, server.PNE{Entity: e, TK: server.Sealed{7}, Owner: "alice", Epoch: 1, Created: start.Add(time.Hour)})
+	}
+	update(t, r.Store, func(tx server.Tx) error {
+		known, err := tx.AddPNEs(pnes)
+		want(t, "known", known, err, []cpns.EntityID{"there"})
+		known, err = tx.AddPNEs(nil)
+		want(t, "known of none", len(known), err, 0)
+		return nil
+	})
+	view(t, r.Store, func(tx server.Tx) error {
+		found, err := tx.PNEsAmong([]cpns.EntityID{"nothing", "removed", "there", "z", "a"})
+		slices.SortFunc(found, func(a, b server.PNE) int { return strings.Compare(string(a.Entity), string(b.Entity)) })
+		want(t, "among them", found, err, allPNEs(t, tx))
+		want(t, "how many", len(found), nil, 4)
+		for _, p := range found {
+			if p.Entity == "there" && p.Owner != "" || p.Entity == "removed" && p.Epoch != 9 || p.Entity == "z" && (p.Epoch != 1 || p.Owner != "alice") {
+				t.Errorf("%+v", p)
+			}
+		}
+		found, err = tx.PNEsAmong(nil)
+		want(t, "among none", len(found), err, 0)
 		return nil
 	})
 }
