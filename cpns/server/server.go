@@ -20,7 +20,14 @@
 //
 // replicas.go says what several servers on one store share.
 //
-// serve.go puts it on a listener, with tickets.go, noise.go, health.go and prune.go beside it.
+// serve.go puts it on a listener, with tickets.go, noise.go, health.go and prune.go beside it;
+// status.go is the listener of those who watch, for whom tally.go counts and metrics.go
+// writes.
+//
+// What is in the audit log is chained: auditkey.go gives each event its MAC, sealer.go puts
+// seals on them (chain.go, and tail.go, which finds every event once), verifychain.go looks
+// whether all is there. follow.go reads on, package syslog sends it elsewhere.
+//
 // Server answers gateways. Operator is what the server's operator does: users,
 // gateways, PNEs and the audit log. Both work on one Store, at the same time and
 // in different processes if need be: nothing that a decision rests on is cached, so
