@@ -71,7 +71,28 @@ func (s *Server) Health(ctx context.Context) (faults, waits []string) {
 			waits = append(waits, "link "+l.Name+": "+l.Detail)
 		}
 	}
+	if s.Page != nil {
+		if p := s.Page.Page(); p.Detail != "" {
+			waits = append(waits, "the page "+p.URL+" is not served: "+p.Detail)
+		}
+	}
+	if s.Signs != nil {
+		waits = append(waits, s.Signs().faults()...)
+	}
 	return faults, waits
+}
+
+// faults are what is in the way of lights and button: devices get their keys all the same.
+func (s *Signs) faults() (all []string) {
+	for _, l := range s.Lights {
+		if l.Fault != "" {
+			all = append(all, "light "+l.Name+": "+l.Fault)
+		}
+	}
+	if b := s.Button; b != nil && b.Fault {
+		all = append(all, "button "+b.Name+": "+b.Detail)
+	}
+	return all
 }
 
 // health answers 200 where nothing is at fault, and 503 where something is, with a line

@@ -208,6 +208,13 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: %d", path, status)
 		}
 	}
+	r.server.Page = downPage{}
+	r.server.Signs = func() *Signs {
+		return &Signs{Lights: []Light{{"a", ""}, {"b", "gone"}}, Button: &Button{Name: "wps", Detail: "no permission", Fault: true}}
+	}
+	if status, text := get("/healthz"); status != 200 || !strings.HasSuffix(text, "waits: the page https://a is not served: in use\nwaits: light b: gone\nwaits: button wps: no permission\n") {
+		t.Errorf("health with a page that is not served, a light and a button: %d %q", status, text)
+	}
 	r.store.fail.Store(true)
 	r.provision(t.Context(), request(0, "lamp"), func(agent.Step) {})
 	if status, text := get("/healthz"); status != 503 || !strings.HasPrefix(text, "fault: the store cannot be written: lamp") {
@@ -218,6 +225,10 @@ func TestExport(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+type downPage struct{ Pager }
+
+func (downPage) Page() Page { return Page{URL: "https://a", Detail: "in use"} }
 
 // What happens is told to all who watch, and a reader that is slow holds nobody up.
 func TestWatch(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -96,6 +97,7 @@ func (d *doctor) examine(ctx context.Context) {
 	d.settings(err)
 	d.client = api.NewClient(cfg.Gateway.Socket)
 	d.agent(ctx)
+	d.page(ctx)
 	d.flash()
 	d.hooks()
 	if p == nil || p.serverURL == "" {
@@ -180,6 +182,42 @@ func (d *doctor) signs(s *api.Signs) {
 	}
 	if b := s.Button; b != nil {
 		d.say(verdict[b.Fault], "button", b.Name+": "+buttonText(b), "")
+	}
+}
+
+// page looks at the technicians' page as a phone does that trusts its CA.
+func (d *doctor) page(ctx context.Context) {
+	at := d.cfg.Gateway.Web
+	if !at.IsValid() || d.status == nil {
+		return
+	}
+	p := d.status.Page
+	switch {
+	case p == nil:
+		d.say(wrong, "page", "the agent serves none", "service pngw reload; the agent's log says why not")
+		return
+	case p.Detail != "":
+		d.say(wrong, "page", p.URL+" is not served: "+p.Detail, "give option web an address that the router has, and a port that is free")
+		return
+	}
+	roots := x509.NewCertPool()
+	if ca, err := x509.ParseCertificate(p.CA); err == nil {
+		roots.AddCert(ca)
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: roots}}).DialContext(ctx, "tcp", at.String())
+	if err != nil {
+		d.say(wrong, "page", p.URL+": "+err.Error(), "where the certificate is not good yet, or any more, it is the router's clock")
+		return
+	}
+	end := conn.(*tls.Conn).ConnectionState().PeerCertificates[0].NotAfter
+	conn.Close()
+	text := fmt.Sprintf("%s answers, its certificate is good until %s", p.URL, end.UTC().Format("2006-01-02"))
+	if p.PIN {
+		d.say(well, "page", text, "")
+	} else {
+		d.say(note, "page", text+"; nobody can log in", "pngw web set-pin")
 	}
 }
 
