@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test web demo demo-gba bench fuzz search conform man cross package package-linux release repro size device qemu powercut renewal failover million setup clean
+.PHONY: help build test web pictures demo demo-gba bench fuzz search conform man cross package package-linux release repro size device qemu powercut renewal failover million setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -25,6 +25,9 @@ fuzz: ## every fuzz target for FUZZTIME seconds (default 300)
 
 web: ## the technicians' page in a real browser; screenshots into build/out/screenshots
 	@scripts/web.sh
+
+pictures: ## those of docs/provisioning.md, out of what make web has shot
+	@scripts/web.sh pictures
 
 search: ## the attacker's search, through STATES states of each scenario (default 200000)
 	@scripts/search.sh

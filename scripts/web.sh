@@ -4,6 +4,7 @@
 # build/out/screenshots.
 #   scripts/web.sh          all of it, or page, admin or luci alone
 #   scripts/web.sh build    makes what is embedded anew out of its sources
+#   scripts/web.sh pictures makes those of the guides anew out of the screenshots
 # CHROMIUM names the browser, /usr/bin/chromium if not given.
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,6 +22,10 @@ export TOP="$top"
 if [ "${1:-}" = build ]; then
 	exec node "$work/build.mjs"
 fi
+export SHOTS="$top/build/out/screenshots"
+if [ "${1:-}" = pictures ]; then
+	exec node "$work/pictures.mjs"
+fi
 node "$work/build.mjs" --check
 
 CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
@@ -30,7 +35,7 @@ if ! [ -x "$CHROMIUM" ]; then
 	exit
 fi
 go build -o "$work/bin/" ./cmd/pngw ./cmd/cpns-server ./cmd/pne
-export CHROMIUM BIN="$work/bin" SHOTS="$top/build/out/screenshots" LUCI_APP="$top/build/openwrt/luci-app-pngw"
+export CHROMIUM BIN="$work/bin" LUCI_APP="$top/build/openwrt/luci-app-pngw"
 rm -rf "$SHOTS"
 cd "$work"
 failed=0

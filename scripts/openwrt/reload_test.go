@@ -223,3 +223,26 @@ func TestOddPaths(t *testing.T) {
 		t.Errorf("two that differ only there:\n%s", out)
 	}
 }
+
+// TestOneAtATime: who waits for another start or reload to end sees the configuration as
+// it is then, and not as it was when he came.
+func TestOneAtATime(t *testing.T) {
+	r := newGateway(t, "rootfs-openwrt-mips")
+	r.starts()
+	check(t, os.Mkdir(r.path("tmp/procd.lock"), 0o755)) // another is at it
+	type answer struct {
+		says, tells string
+		err         error
+	}
+	ended := make(chan answer, 1)
+	go func() {
+		says, tells, err := r.service("reload")
+		ended <- answer{says, tells, err}
+	}()
+	r.soon("tmp/procd.waits")
+	r.write("etc/config/pngw", strings.Replace(configured, "gogc '50'", "gogc '77'", 1), 0o600)
+	check(t, os.Remove(r.path("tmp/procd.lock")))
+	if a := <-ended; a.err != nil || !strings.Contains(a.tells, "GOGC=77") {
+		t.Errorf("reload: %v\n%s\ntells\n%s", a.err, a.says, a.tells)
+	}
+}

@@ -26,17 +26,21 @@ func TestSigns(t *testing.T) {
 	g.ready()
 	g.setClock()
 
-	g.sh("mkfifo /tmp/keys /tmp/board; panel keys 0x19 0x211 </tmp/keys >/tmp/panel 2>&1 & exec 3>/tmp/keys")
+	g.sh("mkfifo /tmp/keys /tmp/board; panel keys 0x19 0x211 </tmp/keys >/tmp/panel 2>&1 & echo $! >/tmp/panel.pid; exec 3>/tmp/keys")
 	g.until("ls /sys/class/leds | grep numlock")
 	name := strings.TrimSpace(g.sh("ls /sys/class/leds | grep numlock"))
 	light := "/sys/class/leds/" + name
 	before := strings.TrimSpace(g.sh("sed 's/.*\\[\\(.*\\)\\].*/\\1/' %s/trigger", light))
 	g.put("etc/config/pngw", strings.Replace(files["etc/config/pngw"], "config gateway 'main'\n", "config gateway 'main'\n\toption led '"+name+"'\n\toption button 'wps'\n", 1))
 	g.sh("/etc/init.d/pngw reload")
+	says := func(what string) {
+		t.Helper()
+		g.until("pngw status >/tmp/status; grep '%s' /tmp/status || { cat /tmp/status; ls -l %s/ /dev/input /var/run/pngw-leds; cat %s/trigger; false; }", what, light, light)
+	}
 	heard := func() {
 		t.Helper()
-		g.until("pngw status | grep 'Light %s  shows what the agent does'", name)
-		g.until("pngw status | grep 'heard by keys (/dev/input/event'")
+		says("Light " + name + "  shows what the agent does")
+		says("heard by keys (/dev/input/event")
 	}
 	heard()
 
@@ -70,7 +74,7 @@ func TestSigns(t *testing.T) {
 	g.until("tail -n 1 /tmp/looks | grep -x '500 500'") // it waits again
 	looks := g.sh("cat /tmp/looks")
 	at := 0
-	for _, look := range []string{"50 2950\n", "500 500\n", "1000 0\n"} { // idle, waiting, done
+	for _, look := range []string{"50 2950\n", "1000 0\n", "500 500\n"} { // idle, done, and waiting for more
 		i := strings.Index(looks[at:], look)
 		if i < 0 {
 			t.Fatalf("the light did not look like %s after that:\n%s", look, looks)
@@ -85,15 +89,15 @@ func TestSigns(t *testing.T) {
 	heard()
 
 	// Unplugged, and plugged in again, when the light has another name.
-	g.sh("exec 3>&-")
-	g.until("pngw status | grep 'no light %s'", name)
-	g.until("pngw status | grep 'no input device has it'")
+	g.sh("exec 3>&-; kill $(cat /tmp/panel.pid)")
+	says("no light " + name)
+	says("no input device has it")
 	text, code := g.run("pngw doctor")
 	if said := strings.Join(strings.Fields(text), " "); code != 1 || !strings.Contains(said, "BAD light "+name+": no light") || !strings.Contains(said, "BAD button wps: not heard") {
 		t.Errorf("the doctor, exit code %d:\n%s", code, text)
 	}
 	g.sh("panel keys 0x19 0x211 </tmp/keys >/tmp/panel 2>&1 & exec 3>/tmp/keys")
-	g.until("pngw status | grep 'heard by keys (/dev/input/event'")
+	says("heard by keys (/dev/input/event")
 	g.exits(0, "%s --hold third", provision)
 	h.pne("third", h.overMQTT()...)
 	g.sh("echo press >&3")

@@ -89,6 +89,8 @@ echo "$told" | while read -r word path; do
 	esac
 done
 
+# What it was told may be old by now, where it is not the init script that calls.
+[ $# = 1 ] || exit 0
 for keep in "$saved"/*; do
 	[ -f "$keep" ] || continue
 	read -r dir <"$keep"
