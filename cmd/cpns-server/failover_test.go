@@ -340,6 +340,12 @@ func (c *cutting) inFrontOf(t *testing.T, db *pgtest.Server) string {
 	return dir
 }
 
+// commits says whether a COMMIT is in what is sent: by its name, or, where it was prepared
+// and is sent with what a group of assignments writes, with their events.
+func commits(b []byte) bool {
+	return bytes.Contains(b, []byte("COMMIT")) || bytes.Contains(b, []byte(server.EventAssigned))
+}
+
 func (c *cutting) pass(client net.Conn, socket string) {
 	defer client.Close()
 	db, err := net.Dial("unix", socket)
@@ -358,12 +364,15 @@ func (c *cutting) pass(client net.Conn, socket string) {
 		if err != nil {
 			return
 		}
-		if c.on.Load() && bytes.Contains(buf[:n], []byte("COMMIT")) && rand.N(15) == 0 {
+		if c.on.Load() && commits(buf[:n]) && rand.N(15) == 0 {
 			c.cut.Add(1)
-			if rand.N(2) == 0 {
+			switch rand.N(3) {
+			case 0:
 				db.Write(buf[:n])
 				client.Close() // the answer is lost
 				time.Sleep(10 * time.Millisecond)
+			case 1:
+				db.Write(buf[:n/2])
 			}
 			return
 		}
