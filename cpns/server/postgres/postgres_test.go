@@ -6,6 +6,7 @@ import (
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
+	"cpns.example.net/pngw/cpns/server/servertest"
 	"cpns.example.net/pngw/cpns/server/storetest"
 )
 
@@ -42,4 +43,9 @@ func TestConformance(t *testing.T) {
 		return storetest.Rig{Store: createAt(t, url), Reopen: func() server.Store { return openAt(t, url) },
 			New: func() server.Store { return createAt(t, db.NewDatabase()) }}
 	})
+}
+
+func TestBackup(t *testing.T) {
+	db := pgtest.Shared(t)
+	servertest.TestBackup(t, func(t *testing.T) server.Store { return createAt(t, db.NewDatabase()) })
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/servertest"
 	"cpns.example.net/pngw/cpns/server/storetest"
 )
 
@@ -39,5 +40,13 @@ func TestConformance(t *testing.T) {
 			opened = append(opened, s)
 			return s
 		}}
+	})
+}
+
+func TestBackup(t *testing.T) {
+	servertest.TestBackup(t, func(t *testing.T) server.Store {
+		s := create(t, filepath.Join(t.TempDir(), "cpns.db"))
+		t.Cleanup(func() { s.Close() })
+		return s
 	})
 }
