@@ -65,18 +65,27 @@ func readTK(path string) (cpns.TK, error) {
 }
 
 var pneRemoveCommand = command.Command{
-	Name: "pne remove", Options: "--data DIR [--yes]", Args: "ENTITY_ID...",
+	Name: "pne remove", Options: "--data DIR [--list FILE] [--yes]", Args: "[ENTITY_ID...]",
 	Summary: "remove PNEs",
 	About: `Removes PNEs from the server with their Temporary Keys and sets, whoever owns them. A gateway that has one goes on with what it has. Imported again, it is nobody's.
 
 It asks before, unless --yes is given.`,
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data, yes := dataFlag(fs), yesFlag(fs)
+		wanted := wantedFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			if err := askBefore(c, *data, *yes, fmt.Sprintf("Remove %s with their Temporary Keys?", strings.Join(args, ", "))); err != nil {
+			all, err := wanted.all(args)
+			if err != nil {
 				return err
 			}
-			return eachPNE(ctx, c, *data, args, func(op operator, e cpns.EntityID) error {
+			who := strings.Join(args, ", ")
+			if wanted.file != "" {
+				who = fmt.Sprintf("the PNEs of %s, %d in all,", wanted.file, len(all))
+			}
+			if err := askBefore(c, *data, *yes, fmt.Sprintf("Remove %s with their Temporary Keys?", who)); err != nil {
+				return err
+			}
+			return eachPNE(ctx, c, *data, all, func(op operator, e cpns.EntityID) error {
 				if err := op.RemovePNE(ctx, e); err != nil {
 					return err
 				}
@@ -104,21 +113,15 @@ func askBefore(c *command.Console, data place, yes bool, question string) error 
 	return nil
 }
 
-// eachPNE does something with each of some PNEs, whatever becomes of the others.
-func eachPNE(ctx context.Context, c *command.Console, data place, args []string, do func(operator, cpns.EntityID) error) error {
-	return asOperator(ctx, c, data, func(op operator) error {
-		var errs []error
-		for _, arg := range args {
-			e := cpns.EntityID(arg)
-			errs = append(errs, noPNE(do(op, e), e))
-		}
-		return errors.Join(errs...)
-	})
-}
-
 func noPNE(err error, e cpns.EntityID) error {
 	if errors.Is(err, server.ErrNotFound) {
-		return fmt.Errorf("there is no PNE %q", e)
+		return &noPNEError{e}
 	}
 	return err
 }
+
+// A noPNEError says that the server does not know a PNE.
+type noPNEError struct{ id cpns.EntityID }
+
+func (e *noPNEError) Error() string        { return fmt.Sprintf("there is no PNE %q", e.id) }
+func (e *noPNEError) Is(target error) bool { return target == server.ErrNotFound }

@@ -5,36 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
 )
-
-// readEntities reads a list of Entity IDs, one a line. It is read as a whole, with the
-// rights of who gives the command, before anything is changed.
-func readEntities(path string) (all []string, err error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	n := 0
-	for line := range strings.Lines(strings.TrimPrefix(string(text), "\ufeff")) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		if _, err := cpns.ParseEntityID(line); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w: nothing was changed", path, n, err)
-		}
-		all = append(all, line)
-	}
-	return all, nil
-}
 
 var pneShowCommand = command.Command{
 	Name: "pne show", Options: "--data DIR [--json]", Args: "ENTITY_ID...",
@@ -44,7 +20,7 @@ var pneShowCommand = command.Command{
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			t := newTable(c.Stdout, *asJSON, "ENTITY ID", "OWNER", "STATE", "EPOCH", "ASSIGNED", "CREATED", "GATEWAY")
-			return t.end(eachPNE(ctx, c, *data, args, func(op operator, e cpns.EntityID) error {
+			return t.end(eachPNE(ctx, c, *data, named(args), func(op operator, e cpns.EntityID) error {
 				p, err := op.PNE(ctx, e)
 				if err != nil {
 					return err
@@ -57,18 +33,23 @@ var pneShowCommand = command.Command{
 }
 
 var pneSetOwnerCommand = command.Command{
-	Name: "pne set-owner", Options: "--data DIR --owner USER", Args: "ENTITY_ID...",
+	Name: "pne set-owner", Options: "--data DIR --owner USER [--list FILE]", Args: "[ENTITY_ID...]",
 	Summary: "give PNEs to a user",
 	About:   "Makes PNEs a user's, whoever owned them. The sets of the owner before are erased from the server; a gateway that has one goes on with it.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		owner := fs.String("owner", "", "the `USER` who gets them")
+		wanted := wantedFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
 			to, err := cpns.ParseUserID(*owner)
 			if err != nil {
 				return command.Misused("--owner: %v", err)
 			}
-			return eachPNE(ctx, c, *data, args, func(op operator, e cpns.EntityID) error { return giveTo(ctx, c, op, e, to) })
+			all, err := wanted.all(args)
+			if err != nil {
+				return err
+			}
+			return eachPNE(ctx, c, *data, all, func(op operator, e cpns.EntityID) error { return giveTo(ctx, c, op, e, to) })
 		}
 	},
 }

@@ -134,19 +134,13 @@ var pneReleaseCommand = command.Command{
 	About:   "Makes PNEs nobody's: the next user to ask for their EUKeys becomes their owner. With --list, those of a file too, an Entity ID a line.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
-		list := fs.String("list", "", "release those in `FILE`, an Entity ID a line")
+		wanted := wantedFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
-			if *list != "" {
-				more, err := readEntities(*list)
-				if err != nil {
-					return err
-				}
-				args = append(args, more...)
+			all, err := wanted.all(args)
+			if err != nil {
+				return err
 			}
-			if len(args) == 0 {
-				return command.Misused("ENTITY_ID or --list FILE is missing")
-			}
-			return eachPNE(ctx, c, *data, args, func(op operator, e cpns.EntityID) error {
+			return eachPNE(ctx, c, *data, all, func(op operator, e cpns.EntityID) error {
 				if err := op.Release(ctx, e); err != nil {
 					return err
 				}
