@@ -130,9 +130,6 @@ func has(bitmap string, bit uint16) bool {
 	return err == nil && word>>(bit%strconv.IntSize)&1 == 1
 }
 
-// inputAgain is when input devices are looked for though none is said to have come.
-const inputAgain = time.Minute
-
 // Run calls pressed each time that the key has been held down for as long as it takes,
 // once for each press, until ctx ends.
 func (b *Button) Run(ctx context.Context, pressed func()) {
@@ -154,21 +151,23 @@ func (b *Button) Run(ctx context.Context, pressed func()) {
 			held.Reset(b.cfg.Hold)
 		}
 	}
-	wake := b.wake
+	wake, retry := b.wake, again(0)
 	for {
 		select {
 		case _, more := <-wake:
 			if !more {
 				wake = nil
 			}
+			retry = 0
 			look.Reset(0)
 		case node := <-closed:
 			delete(open, node)
 			look.Reset(time.Second) // it has gone, or news was lost
 		case <-look.C:
-			b.look(ctx, open, events, closed, &reading)
-			if wake == nil || len(open) == 0 {
-				look.Reset(inputAgain)
+			if b.look(ctx, open, events, closed, &reading) || wake == nil {
+				look.Reset(retry.next())
+			} else {
+				retry = 0
 			}
 		case p := <-b.uevents:
 			if p == (press{}) || b.cfg.Key.Name != "" && p.name == b.cfg.Key.Name {
@@ -184,14 +183,15 @@ func (b *Button) Run(ctx context.Context, pressed func()) {
 	}
 }
 
-// look opens those devices that are there and not open.
-func (b *Button) look(ctx context.Context, open map[string]bool, events chan<- press, closed chan<- string, reading *sync.WaitGroup) {
-	var heard, denied []string
+// look opens those devices that are there and not open, and says whether there are some
+// that it could not open.
+func (b *Button) look(ctx context.Context, open map[string]bool, events chan<- press, closed chan<- string, reading *sync.WaitGroup) (denied bool) {
+	var heard, refused []string
 	for _, in := range b.board.Inputs(&b.cfg) {
 		if !open[in.Node] {
 			f, err := openInput(in.Node)
 			if err != nil {
-				denied = append(denied, err.Error())
+				refused = append(refused, err.Error())
 				continue
 			}
 			open[in.Node] = true
@@ -205,7 +205,7 @@ func (b *Button) look(ctx context.Context, open map[string]bool, events chan<- p
 		}
 		heard = append(heard, in.Name+" ("+in.Node+")")
 	}
-	text, fault := strings.Join(append(heard, denied...), "; "), len(denied) > 0
+	text, fault := strings.Join(append(heard, refused...), "; "), len(refused) > 0
 	if text == "" {
 		text = "OpenWrt's button events"
 		if _, err := os.Stat(filepath.Join(b.board.root, "sys/module/gpio_button_hotplug")); err != nil || b.cfg.Key.Name == "" { // they go by name
@@ -215,6 +215,7 @@ func (b *Button) look(ctx context.Context, open map[string]bool, events chan<- p
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.heard, b.fault = text, fault
+	return len(refused) > 0
 }
 
 func openInput(node string) (*os.File, error) {

@@ -82,8 +82,14 @@ func (b *Board) FindLED(name string) (string, error) {
 	if len(all) > 0 {
 		there = "there are " + strings.Join(all, ", ")
 	}
-	return "", fmt.Errorf("no light %s in /%s, and no such alias in the device tree: %s: %w", name, leds, there, fs.ErrNotExist)
+	return "", &noLightError{fmt.Sprintf("no light %s in /%s, and no such alias in the device tree: %s", name, leds, there)}
 }
+
+// noLightError is fs.ErrNotExist, in words that fit.
+type noLightError struct{ text string }
+
+func (e *noLightError) Error() string        { return e.text }
+func (e *noLightError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // Show has the light show a pattern from now on.
 func (l *LED) Show(p Pattern) {
@@ -109,12 +115,21 @@ func (l *LED) Fault() string {
 	return l.fault
 }
 
-// ledAgain is when a light that could not be set is tried again though nothing has come.
-const ledAgain = time.Minute
+// again is how long to wait before what could not be had is tried again though nothing is
+// said to have come: leave for a device that has come is given a moment later, and says
+// nothing. The zero value is at its beginning.
+type again time.Duration
+
+const againMost = time.Minute
+
+func (a *again) next() time.Duration {
+	*a = min(max(2**a, again(time.Second)), again(againMost))
+	return time.Duration(*a)
+}
 
 // Run shows what Show says until ctx ends, and leaves the light as it was found.
 func (l *LED) Run(ctx context.Context) {
-	wake, lit := l.wake, false
+	wake, lit, retry := l.wake, false, again(0)
 	timer := time.NewTimer(0) // and sets the light at once
 	defer timer.Stop()
 	for {
@@ -126,6 +141,7 @@ func (l *LED) Run(ctx context.Context) {
 				wake = nil
 			}
 			l.showing = false // it may be another of the same name
+			retry = 0
 		case <-timer.C:
 		case <-ctx.Done():
 			l.restore()
@@ -136,7 +152,9 @@ func (l *LED) Run(ctx context.Context) {
 		l.mu.Unlock()
 		next, err := l.set(want, &lit)
 		if err != nil {
-			next = ledAgain
+			next = retry.next()
+		} else {
+			retry = 0
 		}
 		l.mu.Lock()
 		l.fault = ""

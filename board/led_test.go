@@ -167,12 +167,22 @@ func TestLEDGone(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(root, leds, "a/brightness"), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(ledAgain + time.Second)
+		time.Sleep(againMost)
 		synctest.Wait()
 		if text := l.Fault(); text != "" {
 			t.Errorf("after a minute: %q", text)
 		}
 	})
+}
+
+// TestAgain: the first try comes soon, and none later than after a minute.
+func TestAgain(t *testing.T) {
+	var a again
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		if got := a.next(); got != want*time.Second {
+			t.Errorf("%v, want %v", got, want*time.Second)
+		}
+	}
 }
 
 func TestTriggers(t *testing.T) {
