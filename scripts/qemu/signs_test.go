@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +103,50 @@ func TestSigns(t *testing.T) {
 	h.pne("third", h.overMQTT()...)
 	g.sh("echo press >&3")
 	g.until("pngw list | grep 'third.*delivered'")
+	operatingGuide(g, strings.TrimSpace(g.sh("ls /sys/class/leds | grep numlock | tail -n 1")))
 	g.send("poweroff -f")
 	g.off()
+}
+
+// operatingGuide types every command of docs/operating-a-gateway.md, with what is
+// particular to this router, and looks at what comes of it.
+func operatingGuide(g *guest, light string) {
+	g.t.Helper()
+	type step struct {
+		is, here string // what is another one here
+		comes    string // a command that succeeds when it has worked
+	}
+	steps := map[string]step{
+		"pngw doctor": {"pngw doctor", "{ pngw doctor >/tmp/doctor || [ $? = 1 ]; }", "grep '^ok  *settings ' /tmp/doctor && grep '^ok  *PSK1  *proved, ' /tmp/doctor"},
+		"pngw watch":  {"pngw watch", "pngw watch >/tmp/watch & sleep 1", "pngw authenticate first && grep first /tmp/watch"},
+		"pngw audit":  {comes: "pngw audit | grep 'provision  *first '"},
+		"uci set pngw.main.metrics='127.0.0.1:9464'; uci commit pngw; service pngw reload":                           {comes: "wget -q -O - http://127.0.0.1:9464/healthz | grep -x ok && wget -q -O - http://127.0.0.1:9464/metrics | grep -x 'pngw_healthy 1'"},
+		"ls /sys/class/leds; cat /proc/device-tree/aliases/led-running":                                              {"; cat", "; ! cat", "true"}, // there is none
+		"uci set pngw.main.led='green:status'; uci set pngw.main.button='wps'; uci commit pngw; service pngw reload": {"green:status", light, "pngw status | grep 'Light " + light + "  shows' && pngw status | grep 'Button wps  *heard'"},
+		"uci set pngw.main.web='192.168.1.1:8480'; uci commit pngw; service pngw reload":                             {"192.168.1.1", "10.0.2.15", "pngw status | grep '^Page  *https://10.0.2.15:8480; nobody can log in'"},
+		"pngw web set-pin": {"set-pin", "set-pin --pin-file /tmp/pin", "pngw status | grep '^Page  *https://10.0.2.15:8480$'"},
+	}
+	g.sh("(umask 077; echo 483920 >/tmp/pin)")
+	text, err := os.ReadFile("../../docs/operating-a-gateway.md")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	typed := 0
+	for line := range strings.Lines(string(text)) {
+		line, indented := strings.CutPrefix(strings.TrimSpace(strings.Replace(line, "    ", "\x00", 1)), "\x00")
+		if !indented || !slices.Contains([]string{"pngw", "uci", "ls"}, strings.Fields(line + " x")[0]) {
+			continue
+		}
+		s, known := steps[line]
+		if !known {
+			g.t.Errorf("docs/operating-a-gateway.md: nobody types %s", line)
+			continue
+		}
+		typed++
+		g.sh("%s", strings.ReplaceAll(strings.Replace(line, s.is, s.here, 1), "\t", " "))
+		g.until("%s", s.comes)
+	}
+	if typed != len(steps) {
+		g.t.Errorf("docs/operating-a-gateway.md has %d of %d commands", typed, len(steps))
+	}
 }
