@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -303,8 +304,10 @@ func TestLifeOfPackages(t *testing.T) {
 				"useradd --system --user-group --home-dir /var/lib/cpns-server --shell /usr/sbin/nologin cpns-server",
 				"useradd --system --user-group --home-dir /var/lib/pngw --shell /usr/sbin/nologin pngw")
 			for _, name := range []string{"cpns-server", "pngw"} {
-				if got := must(os.Stat(filepath.Join(m.root, "var/lib", name)))(t).Mode(); got != fs.ModeDir|0o700 {
-					t.Errorf("/var/lib/%s: %v", name, got)
+				info := must(os.Stat(filepath.Join(m.root, "var/lib", name)))(t)
+				owner := fmt.Sprintf("\n%s:x:%d:", name, info.Sys().(*syscall.Stat_t).Uid)
+				if info.Mode() != fs.ModeDir|0o700 || !strings.Contains(m.read("etc/passwd"), owner) {
+					t.Errorf("/var/lib/%s: %v, and not of%s", name, info.Mode(), owner)
 				}
 				m.write("var/lib/"+name+"/key", "secret", 0o600)
 				if unit := m.read("usr/lib/systemd/system/" + name + ".service"); !strings.Contains(unit, "\nExecStart=/usr/bin/"+name+" run") {

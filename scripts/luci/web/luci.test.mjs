@@ -200,6 +200,19 @@ test('a configuration with a mistake is not applied, and the mistake has its sec
   await page.done();
 });
 
+test('what is wrong with the configuration as it is stands on top', async () => {
+  const was = readFileSync(path.join(rig.dir, 'pngw.conf'), 'utf8');
+  rig.write('pngw.conf', `${was}\nconfig link 'cellar'\n\toption type 'serial'\n\toption device '/dev/ttyS0'\n\toption baud '9601'\n`);
+  try {
+    const page = await visit('settings');
+    await page.getByText('The configuration is wrong').waitFor();
+    await page.getByText('link cellar: option baud: 9601').waitFor();
+    await page.done();
+  } finally {
+    rig.write('pngw.conf', was);
+  }
+});
+
 test('what is mistyped in a field is refused there', async () => {
   const page = await visit('settings');
   await page.getByLabel('CPNS Server').fill('http://cpns.example.net');

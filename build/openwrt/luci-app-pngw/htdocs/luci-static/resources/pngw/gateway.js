@@ -14,6 +14,8 @@ const method = (name, ...params) => {
 	});
 };
 
+const status = method('status');
+
 const salt = method('salt', 'user');
 
 const bytes = base64 => Uint8Array.from(atob(base64), c => c.charCodeAt(0));
@@ -21,7 +23,12 @@ const bytes = base64 => Uint8Array.from(atob(base64), c => c.charCodeAt(0));
 const hex = raw => Array.from(raw, b => b.toString(16).padStart(2, '0')).join('');
 
 return baseclass.extend({
-	status: method('status'),
+	status,
+
+	// statusNow is the status, or why there is none: an agent that does not run is nothing
+	// that a page should end at.
+	statusNow: () => status().catch(failure => ({ failure: failure.message })),
+
 	devices: method('devices', 'search', 'state', 'offset', 'entity_ids'),
 	discovered: method('discovered'),
 	check: method('check'),

@@ -9,9 +9,7 @@ return view.extend({
 	handleSave: null,
 	handleReset: null,
 
-	load() {
-		return gateway.status().catch(failure => ({ failure: failure.message }));
-	},
+	load: gateway.statusNow,
 
 	render(status) {
 		this.content = E('div', {}, this.all(status));

@@ -22,10 +22,7 @@ return view.extend({
 	handleSave: null,
 	handleReset: null,
 
-	load() {
-		// An agent that does not run is what this page is for, too.
-		return gateway.status().catch(failure => ({ failure: failure.message }));
-	},
+	load: gateway.statusNow,
 
 	render(status) {
 		this.content = E('div', {}, this.all(status));
