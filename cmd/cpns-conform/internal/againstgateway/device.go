@@ -221,9 +221,7 @@ func (d *device) take(ctx context.Context, within time.Duration, fits func(*down
 		d.mu.Lock()
 		if n := slices.IndexFunc(d.inbox, fits); n >= 0 {
 			m := d.inbox[n]
-			for _, old := range d.inbox[:n+1] {
-				d.seen[string(old.raw)] = true
-			}
+			d.see(d.inbox[:n+1])
 			d.inbox = slices.Delete(d.inbox, 0, n+1)
 			d.mu.Unlock()
 			return m
@@ -243,10 +241,17 @@ func (d *device) take(ctx context.Context, within time.Duration, fits func(*down
 func (d *device) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, old := range d.inbox {
-		d.seen[string(old.raw)] = true
-	}
+	d.see(d.inbox)
 	d.inbox = nil
+}
+
+// see notes what has come. d.mu is held.
+func (d *device) see(messages []*down) {
+	for _, m := range messages {
+		if len(d.seen) < maxInbox {
+			d.seen[string(m.raw)] = true
+		}
+	}
 }
 
 func kind(k uint64) func(*down) bool { return func(m *down) bool { return m.kind == k } }
@@ -285,7 +290,7 @@ func (d *device) wantRequest(ctx context.Context, n int) *heardRequest {
 		case <-d.news:
 		case <-time.After(50 * time.Millisecond): // somebody else may have had the news
 		case <-over:
-			d.t.Fail(fmt.Sprintf("request %d for the device", n), fmt.Sprintf("none within %v", d.b.Patience))
+			d.t.Fail(fmt.Sprintf("request %d for the device", n), fmt.Sprintf("none within %v%s", d.b.Patience, d.b.server.strangers()))
 		case <-ctx.Done():
 			d.t.Fail(fmt.Sprintf("request %d for the device", n), "none until the case ended")
 		}

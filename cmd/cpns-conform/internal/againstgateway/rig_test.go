@@ -76,7 +76,7 @@ func (s *seat) Leave() {
 }
 
 // tryToy runs the suite, or what args choose of it, on a toy with a fault.
-func tryToy(t *testing.T, fault string, change func(*Config), check func(t *testing.T, r *report), args ...string) {
+func tryToy(t *testing.T, fault string, change func(*Config, *toy), check func(t *testing.T, r *report), args ...string) {
 	t.Helper()
 	// The goroutine that package signal has for all must not be the bubble's.
 	signals := make(chan os.Signal, 1)
@@ -117,7 +117,7 @@ func tryToy(t *testing.T, fault string, change func(*Config), check func(t *test
 			Quiet: 3 * time.Second, Patience: 10 * time.Second,
 		}
 		if change != nil {
-			change(&config)
+			change(&config, g)
 		}
 		b, err := New(config)
 		if err != nil {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -13,6 +15,12 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+)
+
+// What a gateway that means harm may take of the kit.
+const (
+	maxConnections = 64
+	maxRequests    = 256 // for one device
 )
 
 const (
@@ -48,8 +56,9 @@ type server struct {
 	b       *Bench
 	http    *http.Server
 	ended   chan struct{}
-	wrong   atomic.Bool // show the certificate that nobody trusts
-	strayed atomic.Int64
+	wrong   atomic.Bool  // show the certificate that nobody trusts
+	strayed atomic.Int64 // requests where a redirection led
+	foreign atomic.Int64 // requests that do not open under PSK1
 
 	mu      sync.Mutex
 	devices map[string]*device
@@ -70,7 +79,7 @@ func newServer(b *Bench) *server {
 	}, SessionTicketsDisabled: true, NextProtos: []string{"http/1.1"}}
 	go func() {
 		defer close(s.ended)
-		s.http.Serve(tls.NewListener(b.Listener, config))
+		s.http.Serve(tls.NewListener(&limitListener{b.Listener, make(chan struct{}, maxConnections)}, config))
 	}()
 	return s
 }
@@ -121,10 +130,19 @@ func (s *server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			reply(w, b.Bytes())
 			return
 		}
+		s.foreign.Add(1)
 		refuse(w, http.StatusUnauthorized)
 		return
 	}
 	d.request(req.Context(), w, r)
+}
+
+// strangers says what else came, for who looks for a mistake in a configuration.
+func (s *server) strangers() string {
+	if n := s.foreign.Load(); n > 0 {
+		return fmt.Sprintf("; %d requests since the beginning did not open under PSK1 and identity %q, or were for devices of nobody's", n, s.b.Identity)
+	}
+	return ""
 }
 
 // statusOf is what a right request for a device that nobody knows gets.
@@ -179,6 +197,11 @@ func (r *heardRequest) same(o *heardRequest) bool {
 func (d *device) request(ctx context.Context, w http.ResponseWriter, r *heardRequest) {
 	d.mu.Lock()
 	d.t.Heard("request", r.body)
+	if len(d.requests) == maxRequests {
+		d.mu.Unlock()
+		refuse(w, http.StatusTooManyRequests)
+		return
+	}
 	d.requests = append(d.requests, r)
 	how := d.answer
 	d.mu.Unlock()
@@ -249,4 +272,30 @@ func wake(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// A limitListener has connections wait while there are too many.
+type limitListener struct {
+	net.Listener
+	places chan struct{}
+}
+
+func (l *limitListener) Accept() (net.Conn, error) {
+	l.places <- struct{}{}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { <-l.places })}, nil
+}
+
+type limitedConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c *limitedConn) Close() error {
+	c.leave()
+	return c.Conn.Close()
 }
