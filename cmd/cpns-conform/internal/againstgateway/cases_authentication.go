@@ -121,12 +121,18 @@ func (b *Bench) begun(ctx context.Context, t *conform.T, d *device) (c *down, en
 	}
 	d.forget()
 	p := b.begin(ctx, t, "authenticate", b.Authenticate, d.entity, "")
-	c = d.take(ctx, b.Patience, kind(wire.TypeAuthChallenge))
-	if c == nil {
-		p.end()
-		t.Fail("an auth-challenge, which a person has asked for", fmt.Sprintf("none within %v", b.Patience))
+	for over := time.Now().Add(b.Patience); ; {
+		// A gateway may ask for a hello first.
+		c = d.take(ctx, time.Until(over), func(m *down) bool { return m.kind == wire.TypeAuthChallenge || m.kind == wire.TypeIdentify })
+		switch {
+		case c == nil:
+			p.end()
+			t.Fail("an auth-challenge, which a person has asked for", fmt.Sprintf("none within %v", b.Patience))
+		case c.kind == wire.TypeAuthChallenge:
+			return c, p.end
+		}
+		d.hello(ctx, d.newest().epoch, 1)
 	}
-	return c, p.end
 }
 
 func next(ctx context.Context, t *conform.T, b *Bench) {

@@ -63,9 +63,11 @@ var deliveries = []testCase{
 			if err != nil {
 				t.Fail("an X25519 key that is of use", fmt.Sprintf("%x", m.x25519))
 			}
-			if key, ok := d.open(m, hello, z); !ok || !bytes.Equal(key, d.newest().keys[0]) {
+			key, ok := d.open(m, hello, z)
+			if !ok || !bytes.Equal(key, d.newest().keys[0]) {
 				t.Fail("EUKey_1 under TK | Z", opened(key, ok))
 			}
+			d.acknowledge(ctx, key, hello, m)
 		}},
 	{Name: "notification-repeats", Clause: "5, The gateway drives", Limit: 4 * time.Minute, Says: "a notification without an answer is sent five times in all, the same bytes, after waits that double from the link's first within ±25 %",
 		Run: repeats},

@@ -70,18 +70,33 @@ func (d *device) leave() {
 	d.seat.Leave()
 }
 
-// settle takes the key that was offered last, so that the gateway does not go on sending
-// it on a line that the next case needs.
+// settle takes the key that is offered, so that the gateway does not go on sending it, or
+// asking for the device, on a line that the next case needs.
 func (d *device) settle() {
+	s := d.newest()
+	if s == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*helloPause)
+	defer cancel()
+	d.mu.Lock()
+	offered := d.offered != nil
+	d.mu.Unlock()
+	if !offered {
+		h := wire.Hello{E: d.entity, Nonce: random(16), Algs: []int64{24}}
+		hello := h.Bytes(d.tk)
+		d.mu.Lock()
+		d.said = append(d.said, hello)
+		d.mu.Unlock()
+		_ = d.seat.Send(ctx, hello)
+		d.take(ctx, helloPause, kind(wire.TypeNotification))
+	}
 	d.mu.Lock()
 	m, said := d.offered, d.said
 	d.mu.Unlock()
-	s := d.newest()
-	if m == nil || s == nil || m.epoch != s.epoch || m.index == 0 || m.index > uint64(len(s.keys)) {
+	if m == nil || m.epoch != s.epoch || m.index == 0 || m.index > uint64(len(s.keys)) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
 	for _, hello := range said {
 		if key, ok := d.open(m, hello, nil); ok {
 			d.t.Note("the device takes the key, for good manners")

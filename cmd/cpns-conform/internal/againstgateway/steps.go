@@ -25,6 +25,7 @@ func (b *Bench) delivered(ctx context.Context, t *conform.T) (d *device, s *set,
 	end = func() { p.end(); d.leave() }
 	d.wantRequest(ctx, 1)
 	d.holds(ctx, wire.Hello{}, 1)
+	p.settled(ctx, b) // the gateway may take a moment over the acknowledgement
 	return d, d.newest(), end
 }
 
