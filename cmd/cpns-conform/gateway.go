@@ -33,7 +33,7 @@ var gatewayCommand = command.Command{
 	Summary: "try a gateway: the kit plays its server and its devices",
 	About: `Plays the CPNS Server that the gateway asks, and devices on its link, good ones and hostile ones. Give the gateway, for this, the server, the CA and the PSK1 that --prepare names; nothing else may speak on the link meanwhile.
 
-The cases ask the gateway to take devices in, some ninety of them, whose names begin with conform-. --do CMD does it; without, the kit asks you to. A command is run by a shell, with CPNS_ENTITY_ID, CPNS_USER and CPNS_PASSWORD_FILE in its environment, and may return when the gateway has been asked or when it is done; its exit code does not matter. Where a command is not given, the cases that need it are not applicable.`,
+The cases ask the gateway to take devices in, about a hundred of them, whose names begin with conform-. --do CMD does it; without, the kit asks you to. A command is run by a shell, with CPNS_ENTITY_ID, CPNS_USER and CPNS_PASSWORD_FILE in its environment, and may return when the gateway has been asked or when it is done; its exit code does not matter. Where a command is not given, the cases that need it are not applicable.`,
 	Notes:   conform.ExitCodes,
 	Example: "cpns-conform gateway --dir conform --gateway-id gw-0001 --prepare",
 	Setup: func(f *flag.FlagSet) command.Run {
@@ -244,6 +244,11 @@ func (o *gatewayOptions) reach(ctx context.Context, c *command.Console) (*agains
 	b, err := againstgateway.New(config)
 	if err != nil {
 		listener.Close()
+		leave()
+		return nil, nil, err
+	}
+	if err := b.Check(ctx); err != nil {
+		b.Close()
 		leave()
 		return nil, nil, err
 	}

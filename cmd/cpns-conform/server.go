@@ -32,7 +32,7 @@ var serverCommand = command.Command{
 	Summary: "try a CPNS Server: the kit plays a gateway",
 	About: `Plays a gateway, good and hostile, against the server at URL, https://HOST[:PORT][/PREFIX]. It takes a user of that server, a device that the user owns, and either a PSK1 from a file or an enrolment code.
 
-The device is assigned some forty sets of keys, none of which reaches it; the user fails to authenticate three times, and strangers a few times more; with a code, one key that nobody knows waits for approval, and may be refused. --lock-out locks the user at this gateway, and --flood has this machine's address be refused for some seconds; neither is done unless it is asked for.`,
+The device is assigned some forty sets of keys, none of which reaches it; the user fails to authenticate twice, and strangers a few times more; with a code, one key that nobody knows waits for approval, and may be refused. --lock-out locks the user at this gateway, and --flood has this machine's address be refused for some seconds; neither is done unless it is asked for.`,
 	Notes:   conform.ExitCodes,
 	Example: "cpns-conform server https://cpns.example.net --gateway-id gw-1 --psk-file psk1",
 	Setup: func(f *flag.FlagSet) command.Run {

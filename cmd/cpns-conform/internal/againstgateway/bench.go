@@ -89,6 +89,45 @@ func New(c Config) (*Bench, error) {
 // Close ends the server.
 func (b *Bench) Close() { b.server.close() }
 
+// Check has the gateway take a device in, where there is a command for that, and fails
+// where it does not ask the server or does not answer the device: a mistake in what kit
+// or gateway were given would make every case fail, a patience long each.
+func (b *Bench) Check(ctx context.Context) error {
+	if b.Do == nil {
+		return nil
+	}
+	d, err := b.join(ctx, new(conform.T))
+	if err != nil {
+		return err
+	}
+	defer d.leave()
+	p := b.takeIn(ctx, d.t, d)
+	defer p.end()
+	over := time.Now().Add(b.Patience)
+	for len(d.asked()) == 0 {
+		if time.Now().After(over) {
+			p.end()
+			said := ""
+			if p.err != nil {
+				said = "; " + p.err.Error()
+			}
+			return fmt.Errorf("the gateway was asked to take in a device, and no request for it has come to %s within %v: is that its server, with the CA and PSK1 that --prepare names?%s%s", b.Listener.Addr(), b.Patience, b.server.strangers(), said)
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	for time.Now().Before(over) && ctx.Err() == nil {
+		if err := d.seat.Send(ctx, d.makeHello(wire.Hello{})); err != nil {
+			return err
+		}
+		if d.take(ctx, helloPause, kind(wire.TypeNotification)) != nil {
+			return nil
+		}
+	}
+	return errors.Join(ctx.Err(), fmt.Errorf("the gateway has the keys of a device, and does not answer its hellos within %v: is this the other end of its link?", b.Patience))
+}
+
 // nextEpoch is what a server that keeps the clock's rule gives next.
 func (b *Bench) nextEpoch() uint64 {
 	b.mu.Lock()

@@ -51,14 +51,22 @@ type down struct {
 
 // device makes a PNE that nobody has heard of, and has it join. leave has to be called.
 func (b *Bench) device(ctx context.Context, t *conform.T) *device {
+	d, err := b.join(ctx, t)
+	if err != nil {
+		t.Undecided("%v", err)
+	}
+	return d
+}
+
+func (b *Bench) join(ctx context.Context, t *conform.T) (*device, error) {
 	d := &device{b: b, t: t, entity: name(), tk: random(16), news: make(chan struct{}, 1), seen: make(map[string]bool)}
 	seat, err := b.Medium.Join(ctx, d.entity, d.hear)
 	if err != nil {
-		t.Undecided("no way to the gateway: %v", err)
+		return nil, fmt.Errorf("no way to the gateway: %w", err)
 	}
 	d.seat = seat
 	b.server.add(d)
-	return d
+	return d, nil
 }
 
 // maxSaid is how many hellos a device remembers.
@@ -83,12 +91,7 @@ func (d *device) settle() {
 	offered := d.offered != nil
 	d.mu.Unlock()
 	if !offered {
-		h := wire.Hello{E: d.entity, Nonce: random(16), Algs: []int64{24}}
-		hello := h.Bytes(d.tk)
-		d.mu.Lock()
-		d.said = append(d.said, hello)
-		d.mu.Unlock()
-		_ = d.seat.Send(ctx, hello)
+		_ = d.seat.Send(ctx, d.makeHello(wire.Hello{}))
 		d.take(ctx, helloPause, kind(wire.TypeNotification))
 	}
 	d.mu.Lock()
@@ -213,6 +216,13 @@ func (d *device) hello(ctx context.Context, epoch, index uint64) []byte {
 
 // sayHello says a hello with what h leaves open filled in.
 func (d *device) sayHello(ctx context.Context, h wire.Hello) []byte {
+	msg := d.makeHello(h)
+	d.say(ctx, fmt.Sprintf("hello, epoch %d, index %d", h.Epoch, h.Index), msg)
+	return msg
+}
+
+// makeHello makes one, and remembers it.
+func (d *device) makeHello(h wire.Hello) []byte {
 	h.E = d.entity
 	if h.Nonce == nil {
 		h.Nonce = random(16)
@@ -224,7 +234,6 @@ func (d *device) sayHello(ctx context.Context, h wire.Hello) []byte {
 	msg := h.Bytes(d.tk)
 	d.said = append(d.said[max(0, len(d.said)-maxSaid+1):len(d.said):len(d.said)], msg)
 	d.mu.Unlock()
-	d.say(ctx, fmt.Sprintf("hello, epoch %d, index %d", h.Epoch, h.Index), msg)
 	return msg
 }
 

@@ -3,7 +3,10 @@ package againstgateway
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"errors"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -156,5 +159,31 @@ func TestHostileRequests(t *testing.T) {
 		raw := m.Bytes()
 		raw[n%len(raw)] ^= byte(1 + n)
 		readDown(raw)
+	}
+}
+
+// TestCheck: what is set up wrongly is said before the first case, and what to look at.
+func TestCheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Config, *toy)
+		want   string
+	}{
+		"nothing":      {func(*Config, *toy) {}, ""},
+		"another PSK1": {func(_ *Config, g *toy) { g.psk = random(32) }, "did not open under PSK1"},
+		"another CA":   {func(_ *Config, g *toy) { g.roots = x509.NewCertPool() }, "certificate"},
+		"a command that fails": {func(c *Config, _ *toy) {
+			c.Do = func(context.Context, string) error { return errors.New("--do: command not found") }
+		}, "command not found"},
+		"another line": {func(_ *Config, g *toy) { g.send = func([]byte) {} }, "the other end of its link"},
+		"no command":   {func(c *Config, _ *toy) { c.Do, c.Tell = nil, func(string) {} }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tryBench(t, "", c.change, func(t *testing.T, b *Bench) {
+				err := b.Check(t.Context())
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+			})
+		})
 	}
 }

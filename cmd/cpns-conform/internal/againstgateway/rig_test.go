@@ -78,6 +78,12 @@ func (s *seat) Leave() {
 // tryToy runs the suite, or what args choose of it, on a toy with a fault.
 func tryToy(t *testing.T, fault string, change func(*Config, *toy), check func(t *testing.T, r *report), args ...string) {
 	t.Helper()
+	tryBench(t, fault, change, func(t *testing.T, b *Bench) { check(t, run(t, b, args...)) })
+}
+
+// tryBench calls f with a toy between the kit's server and devices.
+func tryBench(t *testing.T, fault string, change func(*Config, *toy), f func(t *testing.T, b *Bench)) {
+	t.Helper()
 	// The goroutine that package signal has for all must not be the bubble's.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
@@ -130,7 +136,7 @@ func tryToy(t *testing.T, fault string, change func(*Config, *toy), check func(t
 			cancel()
 			<-fed
 		}()
-		check(t, run(t, b, args...))
+		f(t, b)
 	})
 }
 

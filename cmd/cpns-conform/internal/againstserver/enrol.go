@@ -293,7 +293,7 @@ func (s *Server) enrolFirst(ctx context.Context) error {
 	a, err := s.enrol(ctx, &t, s.Unit, s.Code.Secret != nil)
 	switch {
 	case err != nil:
-		return fmt.Errorf("enrolling at %s: %w", s.address, err)
+		return s.unreached(err)
 	case a.status == 202:
 		return fmt.Errorf("the gateway with the fingerprint %s waits for a person: have it approved at the server, then give the same command again", s.Unit.fingerprint())
 	case a.status != 200:

@@ -31,7 +31,7 @@ func TestHostileServers(t *testing.T) {
 			var s seen
 			hostile := wrong{handler: func(_ *rig, next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-					if req.URL.Path != assignmentPath || s.add("", 1) == 0 {
+					if req.URL.Path != assignmentPath || s.add("", 1) < 2 { // what the kit asks before the first case
 						next.ServeHTTP(w, req)
 						return
 					}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -92,10 +93,10 @@ func Reach(ctx context.Context, c Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	if s.psk == nil {
-		return s, nil
+	if err := s.compareClocks(ctx); err != nil {
+		return nil, err
 	}
-	return s, s.compareClocks(ctx)
+	return s, s.expectSuccess(ctx)
 }
 
 // compareClocks sends a request from 1970, which needs no user and no PNE: its answer has
@@ -106,15 +107,47 @@ func (s *Server) compareClocks(ctx context.Context) error {
 	var t conform.T
 	a, err := s.post(ctx, &t, s.seal(s.psk, r))
 	if err != nil {
-		return fmt.Errorf("asking %s: %w", s.address, err)
+		return s.unreached(err)
 	}
 	if a.status == 401 {
-		return fmt.Errorf("the server does not know the PSK1 of identity %q: %s", s.psk.Identity, a)
+		return fmt.Errorf("the server does not know the PSK1 of identity %q, or opens requests otherwise than section 3 has it: %s", s.psk.Identity, a)
 	}
 	if got, err := a.open(s.psk); err == nil && got.status == statusTime {
 		s.offset = time.Until(time.Unix(int64(min(got.serverTime, 1<<37)), 0)).Round(time.Second)
 	}
 	return nil // what else is wrong with it is for the cases
+}
+
+// expectSuccess sends one right request. A mistake in what the kit was given would make
+// nearly every case fail, and lock the user besides.
+func (s *Server) expectSuccess(ctx context.Context) error {
+	var t conform.T
+	a, err := s.post(ctx, &t, s.seal(s.psk, s.request()))
+	if err != nil {
+		return s.unreached(err)
+	}
+	got, err := a.open(s.psk)
+	if err != nil {
+		return nil // for the cases to say
+	}
+	advice := map[uint64]string{
+		statusUser:       "is the password in --password-file that of --user? If it is, the server does not compute H(AuthData) as section 2 has it",
+		statusUnknownPNE: "does the server have the device --entity-id, with a TK?",
+		statusOwned:      "is --user the owner of the device --entity-id, or has it none?",
+		statusLocked:     "the user has failed too often: wait, or have the lock ended",
+	}[got.status]
+	if advice == "" {
+		return nil
+	}
+	return fmt.Errorf("the server answers a right request with %s: %s; nothing was tried", statusName(got.status), advice)
+}
+
+// unreached is why there is no answer, and what to do where that is known.
+func (s *Server) unreached(err error) error {
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+		err = fmt.Errorf("%w: name the CA of its certificate by --ca", err)
+	}
+	return fmt.Errorf("asking %s: %w", s.address, err)
 }
 
 // now is the server's time.
