@@ -118,7 +118,7 @@ func tryBench(t *testing.T, fault string, change func(*Config, *toy), f func(t *
 		}()
 		config := Config{
 			GatewayID: "gw-1", PSK1: g.psk, User: "alice", Password: []byte("correct horse"),
-			Listener: listener, TLS: certs, Medium: air,
+			passwordHash: aliceHash(), Listener: listener, TLS: certs, Medium: air,
 			Do: g.do, Authenticate: g.authenticate, State: g.state, Restart: g.restart,
 			Quiet: 3 * time.Second, Patience: 10 * time.Second,
 		}

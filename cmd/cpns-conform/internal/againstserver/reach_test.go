@@ -14,6 +14,7 @@ func TestReach(t *testing.T) {
 	}{
 		"nothing":         {func(*Config) {}, ""},
 		"no code":         {func(c *Config) { c.Code, c.Unit = nil, nil }, ""},
+		"the password":    {func(c *Config) { c.passwordHash = nil }, ""},
 		"no PSK1":         {func(c *Config) { c.PSK1 = nil }, ""},
 		"no TLS":          {func(c *Config) { c.URL = "http://cpns.example.net" }, "want https://"},
 		"a user in it":    {func(c *Config) { c.URL = "https://a:b@cpns.example.net" }, "want https://"},
@@ -22,7 +23,7 @@ func TestReach(t *testing.T) {
 		"another pin":     {func(c *Config) { c.Roots, c.Code.Pin = nil, [16]byte{1} }, "the code's pin"},
 		"another PSK1":    {func(c *Config) { c.PSK1.Key = random(32) }, "does not know the PSK1"},
 		"another secret":  {func(c *Config) { c.Code.Secret = random(16) }, "urn:cpns:enrolment-refused"},
-		"a password":      {func(c *Config) { c.Password = []byte("wrong") }, "is the password"},
+		"a password":      {func(c *Config) { c.Password, c.passwordHash = []byte("wrong"), nil }, "is the password"},
 		"no such user":    {func(c *Config) { c.User = "carol" }, "is the password"},
 		"no such device":  {func(c *Config) { c.Entity = "pne-9" }, "does the server have the device"},
 		"another's":       {func(c *Config) { c.Entity = "pne-2" }, "the owner of the device"},

@@ -47,10 +47,7 @@ type wrong struct {
 
 // A rig is our server, behind TLS on a network in memory, with all that the kit may be
 // given.
-type rig struct {
-	config Config
-	hash   []byte
-}
+type rig struct{ config Config }
 
 // The rig's TLS key and certificates are the same for all: they cost most of a test.
 var testPKI = sync.OnceValue(func() (p struct {
@@ -125,8 +122,9 @@ func serve(t *testing.T, fault *wrong, f func(*testing.T, *rig)) {
 		both := &server.PasswordHashes{NFC: pki.hash, NFD: pki.hash}
 		must(op.AddUser(ctx, "alice", both))
 		must(op.AddUser(ctx, "bob", both))
-		r := &rig{hash: pki.hash[:], config: Config{
-			URL: "https://cpns.example.net", Roots: pki.roots,
+		r := &rig{config: Config{
+			passwordHash: pki.hash[:],
+			URL:          "https://cpns.example.net", Roots: pki.roots,
 			PSK1: &PSK1{"gw-1", random(32)}, Second: &PSK1{"gw-2", random(32)},
 			User: "alice", Password: []byte("correct horse"), Entity: "pne-1", TK: random(16), Others: "pne-2",
 			LockOut: true, Flood: true, Slow: time.Minute,
