@@ -1,6 +1,6 @@
 # Every target is one line; what it does is in scripts/.
 
-.PHONY: help build test web pictures demo demo-gba bench fuzz search conform man cross package package-linux release repro size device qemu powercut renewal failover million setup clean
+.PHONY: help build test web pictures demo demo-gba bench fuzz search conform conform-archive man cross package package-linux release repro size device qemu powercut renewal failover million setup clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -32,8 +32,11 @@ pictures: ## those of docs/provisioning.md, out of what make web has shot
 search: ## the attacker's search, through STATES states of each scenario (default 200000)
 	@scripts/search.sh
 
-conform: ## each case of the conformance kit on each faulty party, not only its own, and all on ours; eight minutes
+conform: ## each case of the conformance kit on each faulty party, not only its own, and all on ours; a quarter of an hour
 	@scripts/conform.sh
+
+conform-archive: ## the kit, vectors, the PNE in C and their pages, for who builds a device
+	@scripts/conform-archive.sh
 
 man: ## the programs' manual pages, into build/out/man
 	@scripts/man.sh

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes what a release consists of, into build/out/release/VERSION, from the
 # tag vVERSION in a folder of its own, so that nothing uncommitted gets in:
-# archives of pngw for each router and of cpns-server and pne for servers,
+# archives of pngw for each router and of cpns-server and pne for servers, one for who
+# builds devices (the conformance kit, vectors, the PNE in C: scripts/conform-archive.sh),
 # OpenWrt packages, .deb and .rpm, the notes of CHANGELOG.md, and the SHA-256 sums of all.
 #   scripts/release.sh vVERSION       USB=0 leaves the builds with USB out
 set -eu
@@ -67,6 +68,8 @@ for arch in amd64 arm64; do
 	archive "cpns-server-$version-linux-$arch" "$tree/bin/server-$arch/cpns-server" "$tree/bin/server-$arch/pne" \
 		build/systemd/cpns-server.service docs/server.md
 done
+
+VERSION=$version scripts/conform-archive.sh "$out"
 
 scripts/package.sh
 scripts/package-linux.sh

@@ -59,7 +59,8 @@ func TestPage(t *testing.T) {
 func rows[P any](cases []conform.Case[P]) string {
 	var b strings.Builder
 	for _, c := range cases {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Name, c.Clause, c.Says)
+		escape := strings.NewReplacer("|", `\|`).Replace
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Name, escape(c.Clause), escape(c.Says))
 	}
 	return b.String()
 }

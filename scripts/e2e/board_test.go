@@ -64,7 +64,11 @@ func makeBoard(ts *testscript.TestScript, r *rig, args []string) {
 // without X25519, or x25519.
 func power(ts *testscript.TestScript, r *rig, args []string) {
 	usage(ts, args, 3, "power NAME KIND LINE")
-	name, kind, line := args[0], args[1], args[2]
+	r.start(ts, args[0], "qemu-system-arm", r.qemu(ts, args[0], args[1], args[2])...)
+}
+
+// qemu is what QEMU is called with for a board, whose flash has entropy then.
+func (r *rig) qemu(ts *testscript.TestScript, name, kind, line string) []string {
 	for _, program := range []string{"arm-none-eabi-gcc", "qemu-system-arm"} {
 		if _, err := exec.LookPath(program); err != nil {
 			r.missing(program)
@@ -78,13 +82,14 @@ func power(ts *testscript.TestScript, r *rig, args []string) {
 		_, err := f.WriteAt(entropy, entropyAt)
 		ts.Check(err)
 	})
-	r.start(ts, name, "qemu-system-arm",
+	return []string{
 		"-M", "mps2-an385,memory-backend=flash",
 		"-object", fmt.Sprintf("memory-backend-file,id=flash,mem-path=%s,size=%d,share=on", r.path(name+".state"), boardRAM),
-		"-chardev", "serial,id=line,path="+r.path(line+".pne"), "-serial", "chardev:line",
+		"-chardev", "serial,id=line,path=" + r.path(line+".pne"), "-serial", "chardev:line",
 		"-chardev", "stdio,id=console", "-serial", "chardev:console",
 		"-kernel", filepath.Join(folder, "pne-"+kind+".elf"),
-		"-display", "none", "-monitor", "none", "-nic", "none")
+		"-display", "none", "-monitor", "none", "-nic", "none",
+	}
 }
 
 func (r *rig) inFlash(ts *testscript.TestScript, name string, do func(*os.File)) {
@@ -151,6 +156,11 @@ func cloneBoard(ts *testscript.TestScript, r *rig, args []string) {
 func posix(ts *testscript.TestScript, r *rig, args []string) {
 	usage(ts, args, 3, "posix NAME PORT ARGS…")
 	port := args[1]
+	r.start(ts, args[0], r.posixProgram(ts, port), args[2:]...)
+}
+
+// posixProgram builds it, once for all scripts.
+func (r *rig) posixProgram(ts *testscript.TestScript, port string) string {
 	for _, header := range []string{"/usr/include/mosquitto.h", "/usr/include/bearssl.h", "/usr/include/psa/crypto.h"} {
 		if _, err := os.Stat(header); err != nil {
 			r.missing(header)
@@ -167,5 +177,5 @@ func posix(ts *testscript.TestScript, r *rig, args []string) {
 			ts.Fatalf("building: %v\n%s", err, out)
 		}
 	}
-	r.start(ts, args[0], program, args[2:]...)
+	return program
 }

@@ -38,6 +38,7 @@
 //	cut NAME BYTES               take its power away after so many bytes of a key were written
 //	clone NAME OTHER             copy its flash
 //	posix NAME PORT ARGS…        run the PNE in C as a program, cryptography by bearssl or psa
+//	cycle NAME PROGRAM ARGS…     switch a device on; NAME.cycle takes its power away and gives it back
 //	pad BYTES                    leave that many bytes in the last page of the gateway's log
 package e2e
 
@@ -144,6 +145,7 @@ func runScripts(t *testing.T, folder string) {
 			"cut":     positive(cut),
 			"clone":   positive(cloneBoard),
 			"posix":   positive(posix),
+			"cycle":   positive(cycle),
 			"pad":     positive(pad),
 		},
 	})

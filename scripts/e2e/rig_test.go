@@ -38,6 +38,7 @@ type rig struct {
 	pages   map[string]map[string]bool // commands of pages that scripts type, and whether they have
 	disks   []string                   // mounted
 	entered []string                   // passwords in use
+	cycled  []string                   // programs that take devices' power away
 }
 
 func newRig(env *testscript.Env) (*rig, error) {
@@ -86,6 +87,7 @@ func plain(ts *testscript.TestScript, _ *rig, _ []string) { ts.Setenv("PATH", se
 // finish ends what still runs, the devices before their links, and holds what
 // every story must leave behind: clean ends, no race, no secret in the open.
 func (r *rig) finish() {
+	r.switchOff()
 	for name, p := range r.daemons {
 		if err := p.end(); err != nil {
 			r.tb.Errorf("ending %s: %v", name, err)

@@ -9,7 +9,7 @@ import (
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
 )
 
-const decodingClause = "before 1: a receiver refuses what is not canonical, has trailing bytes, or is too long"
+const decodingClause = "before 1: every receiver keeps three rules"
 
 // What does not decode gets silence. Most of it is an identify, which is answered where
 // somebody is lax, and changes nothing.

@@ -25,7 +25,7 @@ var notificationCases = []conform.Case[*Bench]{
 		},
 	},
 	{
-		Name: "notification-in-time", Clause: "5: the first wait is 500 ms on serial and USB, 2 s on MQTT, after an x25519 at least 2 s",
+		Name: "notification-in-time", Clause: "5: the first wait",
 		Says: "notification, challenge and update are answered within the gateway's first wait",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.ready(ctx, t)
@@ -54,7 +54,7 @@ var notificationCases = []conform.Case[*Bench]{
 		},
 	},
 	{
-		Name: "notification-repeat-late", Clause: "4, What a PNE does: it is known until another notification or update is taken",
+		Name: "notification-repeat-late", Clause: "4, What a PNE does: a repeat",
 		Says: "the same bytes get the same acknowledgement also after a new hello and a challenge",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.ready(ctx, t)
@@ -66,7 +66,7 @@ var notificationCases = []conform.Case[*Bench]{
 		},
 	},
 	{
-		Name: "notification-forgotten", Clause: "4, What a PNE does: it is known until another notification or update is taken",
+		Name: "notification-forgotten", Clause: "4, What a PNE does: a repeat",
 		Says: "a notification is no repeat any more once an update has been taken: its hello is spent, it gets silence",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.ready(ctx, t)
@@ -161,7 +161,7 @@ var refusalCases = []conform.Case[*Bench]{
 		},
 	},
 	{
-		Name: "refusal-bytes", Clause: "4, What a PNE does: a status other than 0 carries epoch and index of what was refused and null for the MAC",
+		Name: "refusal-bytes", Clause: "4, What a PNE does: a status other than 0",
 		Says: "a refusal is the one right encoding, with the epoch and index that were offered, and null",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.ready(ctx, t)

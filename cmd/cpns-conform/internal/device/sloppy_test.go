@@ -342,8 +342,8 @@ func (s *sloppy) strayFrame(frame []byte, emit func([]byte)) {
 		return
 	}
 	switch {
-	case s.bad("stream-half-frame") && len(frame) < 40,
-		s.bad("stream-noise") && len(frame) >= 40 && len(frame) <= 517,
+	case s.bad("stream-half-frame") && len(frame) < 39,
+		s.bad("stream-noise") && len(frame) >= 39 && len(frame) <= 517,
 		s.bad("stream-giant") && len(frame) > 517:
 		s.lose = 1
 	case s.bad("stream-fcs"):

@@ -26,6 +26,9 @@ const (
 	// identify can be sent behind it.
 	quiet = 500 * time.Millisecond
 
+	// linkWait is how long a link that went down may take to come back.
+	linkWait = 5 * time.Second
+
 	// setLength is how many EUKeys the kit's sets have: the most that a set has.
 	setLength = 1024
 )
@@ -38,6 +41,9 @@ func (b *Bench) begin(ctx context.Context, t *conform.T) {
 		pause(ctx, settle)
 	}
 	b.clean = false
+	if err := b.WaitUp(ctx, linkWait); err != nil && ctx.Err() == nil {
+		t.Undecided("the link is down: %v", err)
+	}
 	b.drain(t)
 }
 

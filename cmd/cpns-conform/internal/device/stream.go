@@ -10,7 +10,7 @@ import (
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
 )
 
-const streamClause = "5: a frame with a wrong FCS, or not decodable is dropped, and the stream is in step again at the next 0x00"
+const streamClause = "5: in step again at the next 0x00"
 
 // On a byte stream: frames, and what is none.
 var streamCases = []conform.Case[*Bench]{
@@ -31,9 +31,8 @@ var streamCases = []conform.Case[*Bench]{
 		Says: "a frame may come in one byte at a time",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.needsStream(t)
-			b.ask(ctx, t)
-			frame := wire.Frame(wire.Identify(b.Entity))
-			b.answers(ctx, t, "an identify, one byte at a time", func() {
+			b.held(ctx, t)
+			b.answers(ctx, t, "a challenge, one byte at a time", func(frame []byte) {
 				for i := range frame {
 					b.write(ctx, t, "a byte", frame[i:i+1])
 					pause(ctx, 2*time.Millisecond)
@@ -46,10 +45,9 @@ var streamCases = []conform.Case[*Bench]{
 		Says: "half a frame does not harm the frame after it",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.needsStream(t)
-			b.ask(ctx, t)
-			frame := wire.Frame(wire.Identify(b.Entity))
-			for _, size := range []int{1, 2, 5, len(frame) - 1} {
-				b.answers(ctx, t, fmt.Sprintf("the first %d bytes of an identify, and a whole one", size), func() {
+			b.held(ctx, t)
+			for _, size := range []int{1, 2, 5, 30} {
+				b.answers(ctx, t, fmt.Sprintf("the first %d bytes of a challenge, and a whole one", size), func(frame []byte) {
 					b.write(ctx, t, "half a frame", frame[:size])
 					b.write(ctx, t, "a frame", frame)
 				})
@@ -61,25 +59,27 @@ var streamCases = []conform.Case[*Bench]{
 		Says: "noise before a frame costs nothing",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.needsStream(t)
-			b.ask(ctx, t)
+			b.held(ctx, t)
 			for _, noise := range [][]byte{random(300), bytes.Repeat([]byte{0xff}, 40), {0x55}, {0, 1, 0, 2, 0, 0xff, 0}} {
-				b.answers(ctx, t, "noise, and an identify", func() {
+				b.answers(ctx, t, "noise, and a challenge", func(frame []byte) {
 					b.write(ctx, t, "noise", noise)
-					b.write(ctx, t, "a frame", wire.Frame(wire.Identify(b.Entity)))
+					b.write(ctx, t, "a frame", frame)
 				})
 			}
 		},
 	},
 	{
-		Name: "stream-giant", Clause: "5: at most 517 bytes between the zeros",
-		Says: "64 KiB without a 0x00 do not harm the frame after them",
+		Name: "stream-giant", Clause: "5: at most 517 bytes between the zeros", Limit: time.Minute,
+		Says: "4 KiB without a 0x00 do not harm the frame after them",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.needsStream(t)
-			b.ask(ctx, t)
-			giant := append([]byte{0}, bytes.Repeat([]byte{0xff, 0x41, 0x01}, 64<<10/3)...)
-			b.answers(ctx, t, "64 KiB in one frame, and an identify", func() {
+			b.held(ctx, t)
+			// QEMU's UARTs take less than a thousand bytes a second.
+			const digest = 40 * time.Second
+			giant := append([]byte{0}, bytes.Repeat([]byte{0xff, 0x41, 0x01}, 4<<10/3)...)
+			b.answersWithin(ctx, t, digest, "4 KiB in one frame, and a challenge", func(frame []byte) {
 				b.write(ctx, t, "a giant frame", giant)
-				b.write(ctx, t, "a frame", wire.Frame(wire.Identify(b.Entity)))
+				b.write(ctx, t, "a frame", frame)
 			})
 		},
 	},
@@ -125,10 +125,10 @@ var streamCases = []conform.Case[*Bench]{
 		Says: "any number of 0x00 between two frames means nothing",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.needsStream(t)
-			b.ask(ctx, t)
-			b.answers(ctx, t, "a thousand 0x00, and an identify", func() {
+			b.held(ctx, t)
+			b.answers(ctx, t, "a thousand 0x00, and a challenge", func(frame []byte) {
 				b.write(ctx, t, "zeros", make([]byte, 1000))
-				b.write(ctx, t, "a frame", wire.Frame(wire.Identify(b.Entity)))
+				b.write(ctx, t, "a frame", frame)
 			})
 		},
 	},
@@ -149,25 +149,28 @@ var streamCases = []conform.Case[*Bench]{
 	},
 }
 
-// needsStream ends a case that is about bytes where the link carries messages, and
-// waits until no answer to an identify is due any more.
+// needsStream ends a case that is about bytes where the link carries messages.
 func (b *Bench) needsStream(t *conform.T) {
 	if b.stream == nil {
 		t.NotApplicable("needs --serial")
 	}
 }
 
-// answers fails the case where what send sends does not bring a hello, at the first try.
-func (b *Bench) answers(ctx context.Context, t *conform.T, what string, send func()) {
-	expected := "a hello after " + what
-	b.drain(t)
-	send()
-	if b.await(ctx, t, answerWait+time.Second, expected, isHello) == nil {
+// answers fails the case where what send sends, with a challenge in a frame, does not
+// bring a response, at the first try.
+func (b *Bench) answers(ctx context.Context, t *conform.T, what string, send func(frame []byte)) {
+	b.answersWithin(ctx, t, answerWait, what, send)
+}
+
+func (b *Bench) answersWithin(ctx context.Context, t *conform.T, wait time.Duration, what string, send func(frame []byte)) {
+	expected := "an auth-response after " + what
+	send(wire.Frame(wire.AuthChallenge(b.Entity, b.set.gateway, random(16))))
+	if b.await(ctx, t, wait, expected, isResponse) == nil {
 		t.Fail(expected, "nothing")
 	}
 }
 
-const lineClause = "5: its own hello it sends only on a line that was silent for 20 ms, and where it heard a message of type 0, 2, 4 or 6 for another, only after that one's answer or 600 ms"
+const lineClause = "5: a serial line may be shared"
 
 // On a serial line that several devices share.
 var lineCases = []conform.Case[*Bench]{
@@ -220,16 +223,22 @@ var lineCases = []conform.Case[*Bench]{
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.needsStream(t)
 			b.ready(ctx, t)
-			for range 3 {
+			// Who does not wait speaks each time; who does may once find a gap that this
+			// machine, or an adapter on the way, has made.
+			slow := false
+			for again := 0; ; again++ {
 				early, gap := b.busy(ctx, t)
 				switch {
 				case early == nil:
 					return
-				case gap < 10*time.Millisecond:
-					t.Fail("nothing while bytes come in", early.String())
+				case again < 2:
+				case slow || gap >= 10*time.Millisecond:
+					t.Undecided("this machine is too slow to keep a line busy: a gap of %v", gap)
+				default:
+					t.Fail("nothing while bytes come in", early.String()+", three times")
 				}
+				slow = slow || gap >= 10*time.Millisecond
 			}
-			t.Undecided("this machine is too slow to keep a line busy")
 		},
 	},
 	{
@@ -258,12 +267,13 @@ func (b *Bench) busy(ctx context.Context, t *conform.T) (early *heard, gap time.
 	t.Note("0x00 in a row for 1.2 s")
 	begun := time.Now()
 	for last := begun; time.Since(begun) < 1200*time.Millisecond && ctx.Err() == nil; {
-		if err := b.stream.Write(ctx, make([]byte, 16)); err != nil {
+		// A byte at a time: QEMU's UARTs take some hundred a second.
+		if err := b.stream.Write(ctx, []byte{0}); err != nil {
 			t.Undecided("sending: %v", err)
 		}
 		gap = max(gap, time.Since(last))
 		last = time.Now()
-		if early = b.hear(ctx, t, 2*time.Millisecond); early != nil {
+		if early = b.hear(ctx, t, 4*time.Millisecond); early != nil {
 			break
 		}
 	}
