@@ -39,7 +39,7 @@ export CHROMIUM BIN="$work/bin" LUCI_APP="$top/build/openwrt/luci-app-pngw"
 rm -rf "$SHOTS"
 cd "$work"
 failed=0
-for what in page admin luci; do
+for what in page admin openapi luci; do
 	case ${1:-$what} in
 	"$what") node --test --test-reporter=spec "$what.test.mjs" || failed=1 ;;
 	esac

@@ -33,7 +33,7 @@ func TestPostgresScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serving": serving, "until": until, "assign": assign,
+			"exits": exits, "serving": serving, "administered": administered, "until": until, "assign": assign,
 			"database": func(ts *testscript.TestScript, neg bool, args []string) {
 				db := ts.Value(databaseKey{}).(*pgtest.Server)
 				if len(args) == 1 && args[0] == "stop" {
