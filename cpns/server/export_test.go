@@ -20,13 +20,15 @@ const (
 	SlowedPerGateway = slowedPerGateway
 	ReplayKept       = replayKept
 	Connections      = connectionsPerSource
-	ImportRows       = importRows
 )
 
 // OnOpen calls f with the name of every column that the server opens a value of.
 func (s *Server) OnOpen(f func(column string)) {
 	s.vault.opened = func(c column) { f(c.table + "." + c.name) }
 }
+
+// SetImportMost sets how many rows an import may have.
+func (o *Operator) SetImportMost(n int) { o.importMost = n }
 
 func (s *Server) Prune(ctx context.Context) error { return s.prune(ctx) }
 

@@ -280,6 +280,7 @@ func TestHealth(t *testing.T) {
 		t.Helper()
 		res, err := r.http.Client().Get(r.http.URL + path)
 		must(t, err)
+		io.Copy(io.Discard, res.Body) // so that the connection stays
 		res.Body.Close()
 		return res.StatusCode
 	}

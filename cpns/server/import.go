@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -333,8 +334,8 @@ func (o *Operator) readPNEs(in rowReader, bad func(*RowError)) ([]importRow, err
 			bad(e)
 			continue
 		}
-		if len(rows) == importRows {
-			return nil, refused("line %d: more than %d rows: split the file", row.line, importRows)
+		if most := cmp.Or(o.importMost, importRows); len(rows) == most {
+			return nil, refused("line %d: more than %d rows: split the file", row.line, most)
 		}
 		sealed, err := o.vault.seal(columnTK, string(row.entity), row.tk)
 		clear(row.tk)

@@ -17,6 +17,8 @@ type Operator struct {
 	vault *vault
 	name  string
 	now   func() time.Time
+
+	importMost int // rows of one import; 0 for importRows
 }
 
 // NewOperator opens a store for the operator of the given name, which the audit

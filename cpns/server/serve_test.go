@@ -94,6 +94,7 @@ func TestServeTLSVersions(t *testing.T) {
 
 // Whoever is slow is cut off, and whoever sends nonsense is told so.
 func TestServeLimits(t *testing.T) {
+	t.Parallel() // it waits
 	s := serve(t, newRig(t))
 	head := "POST " + cpns.AssignmentPath + " HTTP/1.1\r\nHost: x\r\n"
 	tests := []struct {

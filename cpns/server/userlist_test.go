@@ -64,7 +64,7 @@ func TestUserList(t *testing.T) {
 	r.addUser("carol")
 	begin := r.clock.Now()
 	r.fail("gw-2", "alice", server.LockFailures)
-	r.fail("gw-1", "alice", server.LockFailures)
+	r.failSlowed("gw-1", "alice", server.LockFailures)
 	r.fail("gw-1", "aaron", server.LockFailures) // whom the list does not know
 	r.disable("bob", true)
 	r.wantStatus("gw-1", r.request("carol", "pne-2"), cpns.Success)
