@@ -121,6 +121,11 @@ test('with the keyboard alone, on a desktop, in German and in the dark', async (
   await card(page, 'pump-0001').getByText('Übergeben: das Gerät hat seinen Schlüssel bewiesen').waitFor();
   await shot(page, 'desktop-2-delivered-dark-german');
   await accessible(page, 'dark');
+  // What the gateway says about causes, too; what has no translation is marked as English.
+  await page.getByRole('button', { name: 'Leitungen' }).or(page.getByRole('link', { name: 'Leitungen' })).first().click();
+  const cause = page.getByText(/^Verbunden mit 127\.0\.0\.1:\d+ als /);
+  await cause.waitFor();
+  assert.equal(await cause.getAttribute('lang'), 'de');
   await page.goto(rig.url + '/#/more');
   await page.selectOption('#language', 'en');
   await page.getByRole('heading', { name: 'More' }).waitFor();

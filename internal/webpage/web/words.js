@@ -16,6 +16,17 @@ export function t(name, values) {
   return text.replace(/\{(\w+)\}/g, (whole, x) => values?.[x] ?? whole);
 }
 
+// told is what a program says about a cause, which is English, in the reader's language
+// where the translation has it: its list told has pairs of sentences, in which {1}, {2} is
+// what differs. With it comes the language that it is in.
+export function told(text) {
+  for (const [from, to] of words.told || []) {
+    const m = text.match(new RegExp('^' + from.replace(/[.*+?^$()[\]\\|]/g, '\\$&').replace(/\{\d\}/g, '(.+?)') + '$'));
+    if (m) return { lang: document.documentElement.lang, text: to.replace(/\{(\d)\}/g, (_, n) => (m[n] === undefined ? '' : told(m[n]).text)) };
+  }
+  return { lang: 'en', text };
+}
+
 // speak changes the language: the one that was chosen, or the browser's.
 export async function speak(chosen) {
   const tag = [chosen, ...navigator.languages].map((l) => (l || '').slice(0, 2)).find((l) => l === 'en' || others[l]) || 'en';

@@ -1,6 +1,6 @@
 // The list of devices, which may be a thousand.
 import { h, fill } from 'webpage/dom.js';
-import { t, when } from './text.js';
+import { t, told, when } from './text.js';
 import { state, list } from './net.js';
 import { take } from './take.js';
 
@@ -36,7 +36,7 @@ export function devicesView() {
       p.index ? [h('dt', {}, t('key')), h('dd', {}, t('keyOf', p))] : null,
       h('dt', {}, t('link')), h('dd', {}, p.link || '–'),
       h('dt', {}, t('seen')), h('dd', {}, when(p.last_seen)),
-      p.note ? [h('dt', {}, t('note')), h('dd', { lang: 'en' }, p.note)] : null),
+      p.note ? [h('dt', {}, t('note')), h('dd', { lang: told(p.note).lang }, told(p.note).text)] : null),
     h('div.buttons', {}, h('button', { 'data-name': 'renew', onclick: () => take({ entities: [p.entity_id], fixed: true, user: p.user, reassign: p.state === 'alarm' }) }, t('renew'))), h('p'));
 
   return { element: h('div', {}, h('h1', { tabindex: '-1' }, t('devices')), h('label', { for: 'search' }, t('search')), search, chips, count, rows, more), update };

@@ -1,6 +1,6 @@
 // A job, as the gateway tells it.
 import { h, fill } from 'webpage/dom.js';
-import { t } from './text.js';
+import { t, told } from './text.js';
 import { state } from './net.js';
 
 export const good = { delivered: 'good', already: 'good', good: 'good', assigned: 'warn', duplicate: 'warn', unasked: 'warn', running: '' };
@@ -32,7 +32,7 @@ function step(s, i, all, ended) {
   let text = t(s.step, s);
   if (s.step === 'waiting' && s.links?.length) text += ' (' + s.links.join(', ') + ')';
   if (s.step === 'delivered' && s.link) text += ' (' + s.link + ')';
-  return h('li.' + (kind || 'ok'), {}, h('span.wrap', {}, text, s.step === 'device_refused' && s.detail ? h('span.dim.small', { lang: 'en' }, ' ' + s.detail) : null));
+  return h('li.' + (kind || 'ok'), {}, h('span.wrap', {}, text, s.step === 'device_refused' && s.detail ? h('span.dim.small', { lang: told(s.detail).lang }, ' ' + told(s.detail).text) : null));
 }
 
 // itemCard is a device of a job, with its steps.
@@ -43,7 +43,7 @@ export function itemCard(item, user, retry) {
     h('div.row.top', {}, h('div', {}, h('h2', {}, item.entity_id), h('p.dim.small', {}, t('jobFor', { user }))), tag(r)),
     h('ol.steps', {}, ...(steps.length ? steps : [{ step: 'begun' }]).filter((s) => s.step !== 'failed').map((s, i, all) => step(s, i, all, item.end))),
     bad || r === 'assigned' ? h('p', {}, advice(item, r)) : null,
-    bad && item.end?.detail && !said(item, r) ? h('p.dim.small.wrap', { lang: 'en' }, t('detail') + ': ' + item.end.detail) : null,
+    bad && item.end?.detail && !said(item, r) ? h('p.dim.small.wrap', {}, t('detail') + ': ', h('span', { lang: told(item.end.detail).lang }, told(item.end.detail).text)) : null,
     bad && retry ? h('div.buttons', {}, h('button', { onclick: retry, 'data-name': 'retry' }, t('retry'))) : null);
 }
 

@@ -1,6 +1,6 @@
 // The ways to devices and to the server, and how they are.
 import { h, fill } from 'webpage/dom.js';
-import { t, when } from './text.js';
+import { t, told, when } from './text.js';
 import { state } from './net.js';
 
 export function linksView() {
@@ -9,7 +9,7 @@ export function linksView() {
     const g = state.gateway;
     if (!g) return;
     fill(rows, g.links, (l) => l.name, (l) => h('li.card', {}, h('div.row', {}, h('div', {}, h('h2', {}, `${l.name} (${l.type})`)), h('span.tag.' + (l.state === 'up' ? 'good' : 'bad'), {}, t(l.state))),
-      h('p.small.wrap', { lang: 'en' }, l.detail), h('p.dim.small', {}, t('counters', l))));
+      h('p.small.wrap', { lang: told(l.detail).lang }, told(l.detail).text), h('p.dim.small', {}, t('counters', l))));
     const psk = g.psk1 || {};
     fill(facts, [
       ['gateway', g.gateway || t('noName')], ['server', g.server || t('none')],

@@ -1,6 +1,6 @@
 // Takes in what a table has: a look at each row first, then the job.
 import { h, fill } from 'webpage/dom.js';
-import { t } from './text.js';
+import { t, told } from './text.js';
 import { state, ask, hashPassword } from './net.js';
 import { tag, good } from './job.js';
 import { passwordField, start } from './take.js';
@@ -52,7 +52,7 @@ export function tableView() {
       h('p', {}, Object.entries(sums).map(([r, k]) => [h('span', {}, k + ' '), tag(r), ' '])),
       n ? h('form', { onsubmit: submit }, fields.map((f) => [h('label', { for: f.input.id }, t('passwordOf', { user: f.user })), f.row]), h('div.buttons', {}, go)) : h('p', {}, t('nothing')),
       h('table', {}, h('thead', {}, h('tr', {}, h('th', {}, t('row')), h('th', {}, t('device')), h('th', {}, t('verdict')))),
-        h('tbody', {}, v.rows.map((r) => h('tr', {}, h('td', {}, r.line), h('td', {}, r.entity_id, r.detail ? h('p.dim.small', { lang: 'en' }, r.detail) : null), h('td', {}, tag(r.result)))))));
+        h('tbody', {}, v.rows.map((r) => h('tr', {}, h('td', {}, r.line), h('td', {}, r.entity_id, r.detail ? h('p.dim.small', { lang: told(r.detail).lang }, told(r.detail).text) : null), h('td', {}, tag(r.result)))))));
     after.querySelector('h2').focus();
   };
 

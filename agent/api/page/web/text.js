@@ -3,4 +3,4 @@ import { use } from 'webpage/words.js';
 import en from './en.js';
 
 use(en, { de: ['Deutsch', () => import('/de.js')] });
-export { languages, sentence, span, speak, t, when } from 'webpage/words.js';
+export { languages, sentence, span, speak, t, told, when } from 'webpage/words.js';
