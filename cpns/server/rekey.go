@@ -34,8 +34,8 @@ const (
 // How values are sealed anew: in batches that hold the store no longer than this.
 const (
 	rekeyFirst = 50
-	rekeyMost  = 2000
-	rekeyTime  = 25 * time.Millisecond // that a batch should take
+	rekeyMost  = 500
+	rekeyTime  = 10 * time.Millisecond // that a batch should take
 )
 
 // RekeyProgress tells how far a change of the master key is.
