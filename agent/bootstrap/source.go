@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,8 +32,9 @@ import (
 type Config struct {
 	Card      Card
 	BSF, IMPI string
-	NAFID     []byte       // gba.NAFID of the CPNS Server
-	HTTP      *http.Client // nil for one of its own
+	Roots     *x509.CertPool // that a BSF by https is verified against; nil for the system's
+	NAFID     []byte         // gba.NAFID of the CPNS Server
+	HTTP      *http.Client   // nil for one of its own
 	Clock     Clock
 	Log       *slog.Logger
 }
@@ -87,7 +89,7 @@ func New(cfg Config) *Source {
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.Roots},
 			TLSHandshakeTimeout:    15 * time.Second,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 16 << 10,

@@ -15,6 +15,7 @@
 //		option sim 'at:/dev/ttyUSB2'                      # gba only: or exec:PATH
 //		option gba_ua '0300000001'                        # gba only: 5 bytes
 //		option gba_bsf 'http://bsf.example'               # else as the SIM says
+//		option gba_ca '/etc/pngw/bsf-ca.pem'              # gba_bsf by https only
 //		option gba_impi 'USER@REALM'                      # else as the SIM says
 //		option psk_file '/etc/pngw/psk1'                  # this and all that follow:
 //		option psk_identity 'gw-0001'                     # the values shown are

@@ -102,6 +102,8 @@ func TestGBA(t *testing.T) {
 		head + " option sim at:/dev/ttyUSB2\n": {UA: [5]byte{3, 0, 0, 0, 1}, SIM: SIM{Modem: "/dev/ttyUSB2"}},
 		head + " option sim exec:/usr/libexec/sim\n option gba_bsf http://bsf.example:8080/\n option gba_impi 1@ims\n": {
 			BSF: "http://bsf.example:8080", IMPI: "1@ims", UA: [5]byte{3, 0, 0, 0, 1}, SIM: SIM{Program: "/usr/libexec/sim"}},
+		head + " option sim exec:/usr/libexec/sim\n option gba_bsf https://bsf.example\n option gba_ca /etc/pngw/bsf.pem\n": {
+			BSF: "https://bsf.example", CA: "/etc/pngw/bsf.pem", UA: [5]byte{3, 0, 0, 0, 1}, SIM: SIM{Program: "/usr/libexec/sim"}},
 	} {
 		c, err := Parse(strings.NewReader(text), "pngw")
 		if err != nil || c.Gateway.PSKSource != SourceGBA || c.Gateway.GBA != want {
@@ -166,7 +168,7 @@ func TestMistakes(t *testing.T) {
 		{"two services", head + "config service 'service'\nconfig service 'two'\n", `pngw:5: a second section service, the first is in line 4`},
 		{"service without a name", head + "config service\n\toption enabled '1'\n", `pngw:4: want this section to be called so: config service 'service'`},
 		{"service, called otherwise", head + "config service 'pngw'\n", `pngw:4: want this section to be called so`},
-		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes alarm_led, audit_dir, button, button_device, button_hold, ca, enrol, gba_bsf, gba_impi, gba_ua, hook_dir, `},
+		{"gateway option", head + " option lock_level debug\n", `pngw:4: section gateway 'main' has no option "lock_level": it takes alarm_led, audit_dir, button, button_device, button_hold, ca, enrol, gba_bsf, gba_ca, gba_impi, gba_ua, hook_dir, `},
 		{"gateway list", head + " list ca /a\n", "pngw:4: option ca: is a list here"},
 		{"id", "config gateway\n option id 'a b'\n option server https://a\n", "pngw:2: option id: gateway ID: byte 2 is 0x20"},
 		{"long id", "config gateway\n option id " + long + "\n option server https://a\n", "pngw:2: option id: gateway ID: 65 bytes, at most 64"},
@@ -181,6 +183,7 @@ func TestMistakes(t *testing.T) {
 		{"gba without a SIM", head + " option psk_source gba\n option gba_ua 0300000001\n", `pngw:1: option sim: "": want at: and a modem's line, such as at:/dev/ttyUSB2, or exec: and a program's absolute path`},
 		{"sim of another kind", head + " option sim pcsc:/0\n", `pngw:4: option sim: "pcsc:/0": want at: or exec: in front`},
 		{"sim, relative", head + " option sim at:ttyUSB2\n", `pngw:4: option sim: "at:ttyUSB2": want at: and`},
+		{"gba_ca without https", head + " option gba_ca /a\n option gba_bsf http://b\n", `pngw:4: option gba_ca: goes with an option gba_bsf that begins with https://`},
 		{"gba_impi", head + " option gba_impi 001010123456789\n", `pngw:4: option gba_impi: "001010123456789": an IMPI is USER@REALM`},
 		{"gba_impi with a space", head + " option gba_impi 'a b@c'\n", `pngw:4: option gba_impi: "a b@c": an IMPI is USER@REALM`},
 		{"log_level", head + " option log_level loud\n", `pngw:4: option log_level: "loud": want debug, info, warn or error`},

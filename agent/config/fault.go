@@ -50,7 +50,13 @@ func (l *Link) Files() []File {
 
 // Files are the gateway's files, but for PSK1, of which whoever reads it can say
 // more.
-func (g *Gateway) Files() []File { return given(File{"ca", g.CA}) }
+func (g *Gateway) Files() []File {
+	files := given(File{"ca", g.CA})
+	if g.PSKSource == SourceGBA {
+		files = append(files, given(File{"gba_ca", g.GBA.CA})...)
+	}
+	return files
+}
 
 func given(all ...File) (files []File) {
 	for _, f := range all {

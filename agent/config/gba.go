@@ -9,6 +9,7 @@ import (
 // GBA is how PSK1 is had by 3GPP GBA.
 type GBA struct {
 	BSF  string  // URL, "" for what the SIM says
+	CA   string  // file of the certificates that a BSF by https is verified against, "" for the system's
 	IMPI string  // "" for what the SIM says
 	UA   [5]byte // the Ua security protocol identifier
 	SIM  SIM
@@ -28,6 +29,9 @@ func (d *decoder) gba(needed bool) GBA {
 	g := GBA{BSF: strings.TrimRight(d.String("gba_bsf", ""), "/"), IMPI: d.String("gba_impi", "")}
 	if user, realm, _ := strings.Cut(g.IMPI, "@"); g.IMPI != "" && (user == "" || realm == "" || len(g.IMPI) > maxIMPI || strings.ContainsFunc(g.IMPI, notPrintable)) {
 		d.Errorf("gba_impi", "%q: an IMPI is USER@REALM", g.IMPI)
+	}
+	if g.CA = d.path("gba_ca", ""); g.CA != "" && !strings.HasPrefix(g.BSF, "https://") {
+		d.Errorf("gba_ca", "goes with an option gba_bsf that begins with https://")
 	}
 	ua := d.String("gba_ua", "")
 	if b, err := hex.DecodeString(ua); err == nil && len(b) == len(g.UA) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/board"
 	"cpns.example.net/pngw/gba"
+	"cpns.example.net/pngw/transport/https"
 	"cpns.example.net/pngw/transport/serial"
 )
 
@@ -33,6 +35,12 @@ func newSIM(g *config.GBA, serverURL string, clock *board.Clock, log *slog.Logge
 			return nil, "gba_bsf", err
 		}
 	}
+	var roots *x509.CertPool
+	if g.CA != "" {
+		if roots, err = https.ReadRoots(g.CA); err != nil {
+			return nil, "gba_ca", err
+		}
+	}
 	var card bootstrap.Card = &gba.Program{Path: g.SIM.Program}
 	if g.SIM.Program != "" {
 		err = runnable(g.SIM.Program)
@@ -42,7 +50,7 @@ func newSIM(g *config.GBA, serverURL string, clock *board.Clock, log *slog.Logge
 		}}
 	}
 	return bootstrap.New(bootstrap.Config{
-		Card: card, BSF: g.BSF, IMPI: g.IMPI, Clock: clock, Log: log,
+		Card: card, BSF: g.BSF, Roots: roots, IMPI: g.IMPI, Clock: clock, Log: log,
 		NAFID: gba.NAFID(strings.ToLower(server.Hostname()), g.UA), // as the server's --naf-host
 	}), "sim", err
 }

@@ -136,6 +136,7 @@ func (t *telling) gateway(g *config.Gateway) {
 	t.signs(g, of)
 	if g.PSKSource == config.SourceGBA {
 		t.sim(&g.GBA.SIM, of("sim"))
+		t.path("file", g.GBA.CA, of("gba_ca"))
 	}
 }
 

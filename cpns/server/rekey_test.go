@@ -343,6 +343,7 @@ func TestServerLearnsKey(t *testing.T) {
 	_, err := operatorOf(t, r.store, r.key).Rekey(t.Context(), next, func(server.RekeyProgress) {})
 	must(t, err)
 	r.server.Forget() // as stateKept later
+	known()           // it looks
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
 	r.wantStatus("gw-1", r.request("nobody", "pne-1"), cpns.UserAuthenticationFailed)
 	r.secretsOpen(next)

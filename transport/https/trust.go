@@ -87,6 +87,15 @@ func newTLSConfig(caFile string, caText []byte, pinSPKI string, now func() time.
 	return cfg, nil
 }
 
+// ReadRoots reads a PEM file of certificates to trust.
+func ReadRoots(name string) (*x509.CertPool, error) {
+	text, err := readCAFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseCAFile(name, text)
+}
+
 func readCAFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
