@@ -271,6 +271,8 @@ func (r *rpcd) service(ctx context.Context) (any, error) {
 	default:
 		return nil, fmt.Errorf("%q: want start, stop, restart or reload", r.Action)
 	}
-	said, err := exec.CommandContext(ctx, initScript, r.Action).CombinedOutput()
+	script := exec.CommandContext(ctx, initScript, r.Action)
+	script.WaitDelay = time.Second // it may leave something behind that holds its output
+	said, err := script.CombinedOutput()
 	return map[string]any{"ok": err == nil, "said": strings.TrimSpace(string(said))}, nil
 }

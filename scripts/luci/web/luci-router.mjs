@@ -19,6 +19,7 @@ const kinds = { '.js': 'text/javascript', '.html': 'text/html', '.css': 'text/cs
 export class Router {
   sessions = new Map();
   applied = 0;
+  argv = ''; // and environment, of every call
 
   static async start(rig) {
     const r = new Router();
@@ -141,7 +142,7 @@ export class Router {
     const p = spawn(path.join(process.env.BIN, 'pngw'), ['rpcd', '--config', 'pngw.conf', 'call', name], {
       cwd: this.rig.dir, env: { ...process.env, PATH: `${this.bin}:${process.env.PATH}`, STAGED: staged }, stdio: ['pipe', 'pipe', 'ignore'],
     });
-    this.argv = readFileSync(`/proc/${p.pid}/cmdline`, 'utf8') + readFileSync(`/proc/${p.pid}/environ`, 'utf8');
+    this.argv += readFileSync(`/proc/${p.pid}/cmdline`, 'utf8') + readFileSync(`/proc/${p.pid}/environ`, 'utf8');
     p.stdin.end(JSON.stringify({ ...args, ubus_rpc_session: sid }).slice(0, 64 << 10));
     let out = '';
     p.stdout.on('data', (d) => { out += d; });

@@ -6,8 +6,8 @@
 'require pngw.gateway as gateway';
 
 const pskText = psk => {
-	if (psk.waiting)
-		return gateway.badge([ '!', 'warning', psk.waiting ]);
+	if (psk.waiting) // which stands on top
+		return gateway.badge([ '!', 'warning', _('none yet') ]);
 	return psk.until ? _('good until %s').format(gateway.time(psk.until)) : _('there');
 };
 
@@ -97,7 +97,8 @@ return view.extend({
 			return [];
 		const parts = [];
 		if (!s.failure && !s.gateway) {
-			const code = E('input', { 'id': 'pngw-code', 'type': 'text', 'class': 'cbi-input-text', 'placeholder': 'CPNS1-…', 'autocomplete': 'off', 'spellcheck': 'false', 'style': 'width:100%; max-width:40em' });
+			// One field, whatever is drawn anew about it: a mistyped code is mended, not typed again.
+			const code = this.code ??= E('input', { 'id': 'pngw-code', 'type': 'text', 'class': 'cbi-input-text', 'placeholder': 'CPNS1-…', 'autocomplete': 'off', 'spellcheck': 'false', 'style': 'width:100%; max-width:40em' });
 			parts.push(E('div', { 'class': 'cbi-section' }, [
 				E('h3', {}, [ _('Enrol') ]),
 				E('label', { 'for': 'pngw-code' }, [ _('The code that the server\'s operator gave') ]),
