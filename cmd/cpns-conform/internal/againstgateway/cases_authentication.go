@@ -26,6 +26,21 @@ var authentications = []testCase{
 				t.Fail("another rand-gw", fmt.Sprintf("%x twice", first.rand))
 			}
 		}},
+	{Name: "auth-repeats", Clause: "5, The gateway drives", Limit: 4 * time.Minute, Says: "an auth-challenge without an answer is repeated as a notification is",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.quietLine(ctx, t)
+			d, s, end := b.delivered(ctx, t)
+			defer end()
+			d.repeated(ctx, d.challenge(ctx, s.epoch, 1))
+		}},
+	{Name: "update-repeats", Clause: "5, The gateway drives", Limit: 4 * time.Minute, Says: "an eukey-update without an answer is repeated as a notification is",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			b.quietLine(ctx, t)
+			d, s, end := b.delivered(ctx, t)
+			defer end()
+			d.respond(ctx, d.challenge(ctx, s.epoch, 1), s.keys[0], s.epoch, 1)
+			d.repeated(ctx, d.want(ctx, wire.TypeEUKeyUpdate, "an auth-response that proves the key"))
+		}},
 	{Name: "auth-open", Clause: "4, One challenge is open", Says: "while a challenge is open, another hello gets that challenge",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			d, s, end := b.delivered(ctx, t)

@@ -18,6 +18,22 @@ var robust = []testCase{
 		Run: noise},
 	{Name: "link-malformed", Clause: "4", Says: "what is no message, or is not canonical, is dropped, and changes nothing",
 		Run: malformed},
+	{Name: "link-topic", Clause: "5, MQTT", Says: "at a broker, a message on another device's topic than the one that it names is dropped",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			if _, shared := b.Medium.(Stream); shared {
+				t.NotApplicable("a line has no topics")
+			}
+			d, _, end := b.delivered(ctx, t)
+			defer end()
+			other := b.device(ctx, t)
+			defer other.leave()
+			d.forget()
+			if err := other.seat.Send(ctx, d.makeHello(wire.Hello{})); err != nil {
+				t.Undecided("the way to the gateway has gone: %v", err)
+			}
+			d.silence(ctx, "its hello came on another device's topic")
+			d.wantNext(ctx, 2, "the device lost its key")
+		}},
 	{Name: "link-strangers", Clause: "5, Nothing that a PNE without TK", Limit: time.Minute, Says: "a flood of hellos in invented names keeps no device waiting",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			d, _, end := b.delivered(ctx, t)

@@ -22,6 +22,7 @@ type device struct {
 	t      *conform.T
 	entity string
 	tk     []byte
+	length int // of its sets
 	seat   Seat
 
 	news chan struct{} // something came from the gateway: a request, or a message
@@ -59,7 +60,7 @@ func (b *Bench) device(ctx context.Context, t *conform.T) *device {
 }
 
 func (b *Bench) join(ctx context.Context, t *conform.T) (*device, error) {
-	d := &device{b: b, t: t, entity: name(), tk: random(16), news: make(chan struct{}, 1), seen: make(map[string]bool)}
+	d := &device{b: b, t: t, entity: name(), tk: random(16), length: setLength, news: make(chan struct{}, 1), seen: make(map[string]bool)}
 	seat, err := b.Medium.Join(ctx, d.entity, d.hear)
 	if err != nil {
 		return nil, fmt.Errorf("no way to the gateway: %w", err)

@@ -23,6 +23,7 @@ func TestByHand(t *testing.T) {
 	needs := map[string]bool{
 		"auth-next": true, "auth-unacknowledged": true, // --authenticate
 		"restart-stored": true, "restart-proved": true, "restart-alarm": true, // --restart
+		"link-topic": true, // a broker
 	}
 	tryToy(t, "", func(c *Config, g *toy) {
 		c.Do, c.Authenticate, c.State, c.Restart = nil, nil, nil, nil

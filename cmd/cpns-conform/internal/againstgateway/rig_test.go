@@ -52,6 +52,39 @@ func (a *ether) Write(ctx context.Context, b []byte) error {
 	}
 }
 
+// A post is a broker in memory.
+type post struct {
+	*ether
+	g *toy
+}
+
+type postSeat struct {
+	*seat
+	topic string
+	g     *toy
+}
+
+func (p *post) Join(ctx context.Context, entity string, heard func([]byte)) (Seat, error) {
+	s, err := p.ether.Join(ctx, entity, heard)
+	return &postSeat{s.(*seat), entity, p.g}, err
+}
+
+func (p *post) Retry() time.Duration { return transport.RetryMQTT }
+
+// Write hides the line's: a broker carries no bytes.
+func (p *post) Write() {}
+
+func (s *postSeat) Send(_ context.Context, msg []byte) error {
+	s.g.mail(s.topic, msg)
+	return nil
+}
+
+// atBroker has the toy and the kit's devices at a broker.
+func atBroker(c *Config, g *toy) {
+	g.retry = transport.RetryMQTT
+	c.Medium = &post{c.Medium.(*ether), g}
+}
+
 // down brings a message to all devices.
 func (a *ether) down(msg []byte) {
 	a.mu.Lock()
@@ -98,7 +131,7 @@ func tryBench(t *testing.T, fault string, change func(*Config, *toy), f func(t *
 		listener := memnet.Listen()
 		g := &toy{
 			fault: fault, id: "gw-1", psk: random(32), user: "alice", hash: aliceHash(),
-			roots: x509.NewCertPool(), dial: listener.DialContext, send: air.down,
+			roots: x509.NewCertPool(), dial: listener.DialContext, send: air.down, retry: transport.RetryStream,
 			records: map[string]*record{}, hellos: map[string][]byte{}, names: map[string]int{},
 		}
 		g.roots.AppendCertsFromPEM(certs.CA)

@@ -17,12 +17,11 @@ type set struct {
 	status, time, epoch uint64
 	tk                  []byte
 	keys                [][]byte
-	n                   uint64 // how many, whatever is sent
 }
 
 // newSet is a right one for a request.
 func (b *Bench) newSet(d *device, r *heardRequest) *set {
-	return &set{time: r.now, epoch: b.nextEpoch(), tk: d.tk, keys: wire.Set(random(32), r.rand, setLength), n: setLength}
+	return &set{time: r.now, epoch: b.nextEpoch(), tk: d.tk, keys: wire.Set(random(32), r.rand, d.length)}
 }
 
 func (s *set) plaintext() []byte {

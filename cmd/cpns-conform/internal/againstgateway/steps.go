@@ -114,8 +114,9 @@ func (b *Bench) refused(ctx context.Context, t *conform.T, what string, bad answ
 // recovers has the device taken in after all: the gateway was right to refuse, and is not
 // merely dead.
 func (b *Bench) recovers(ctx context.Context, t *conform.T, d *device) {
+	asked := len(d.asked())
 	p := b.takeIn(ctx, t, d)
 	defer p.end()
-	d.wantRequest(ctx, len(d.asked())+1)
+	d.wantRequest(ctx, asked+1)
 	d.holds(ctx, wire.Hello{}, 1)
 }

@@ -35,6 +35,7 @@ type toy struct {
 	roots *x509.CertPool
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	send  func(msg []byte) // to all devices
+	retry time.Duration
 
 	mu        sync.Mutex
 	frames    transport.Deframer
@@ -387,6 +388,14 @@ func (g *toy) feed(b []byte) {
 	}
 }
 
+// mail takes a message on a device's topic.
+func (g *toy) mail(topic string, msg []byte) {
+	if m, ok := wire.Read(msg); ok && m.E != topic && !g.has("link-topic") {
+		return
+	}
+	g.hear(msg)
+}
+
 func (g *toy) hear(msg []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -477,7 +486,10 @@ func (g *toy) hello(r *record, m *wire.Heard, msg []byte) {
 
 func (g *toy) notify(r *record, s *held, m *wire.Heard, msg []byte) {
 	if s.proved >= uint64(len(s.keys)) {
-		return
+		if !g.has("set-used-up") {
+			return
+		}
+		s.proved = 0
 	}
 	if g.has("ack-counts") && s.proved == 2 && r.last != nil {
 		ctx, body := g.lifetime, r.last
@@ -518,15 +530,20 @@ func (g *toy) notify(r *record, s *held, m *wire.Heard, msg []byte) {
 	if len(r.answers) > 8 {
 		r.answers = r.answers[1:]
 	}
+	g.begin(r, wireBytes)
+}
+
+// begin sends a message for the first time.
+func (g *toy) begin(r *record, msg []byte) {
 	r.stop()
 	r.sent = 0
-	g.again(r, wireBytes, transport.RetryStream)
+	g.again(r, msg, g.retry)
 }
 
 // again sends a message, five times in all.
 func (g *toy) again(r *record, msg []byte, wait time.Duration) {
 	most := 5
-	if g.has("notification-repeats") {
+	if fault := [...]string{wire.TypeNotification: "notification-repeats", wire.TypeAuthChallenge: "auth-repeats", wire.TypeEUKeyUpdate: "update-repeats"}[readDown(msg).kind]; fault != "" && g.has(fault) {
 		most = 4
 	}
 	if r.sent++; r.sent > most || g.lifetime.Err() != nil {
@@ -602,7 +619,7 @@ func (g *toy) challenge(r *record, e string) {
 	if g.has("auth-challenge") {
 		msg = append([]byte{0x98, 4}, msg[1:]...)
 	}
-	g.send(msg)
+	g.begin(r, msg)
 }
 
 func (g *toy) responded(r *record, m *wire.Heard) {
@@ -624,6 +641,7 @@ func (g *toy) responded(r *record, m *wire.Heard) {
 		return
 	}
 	r.former, r.challenge = randGW, nil
+	r.stop()
 	if m.Index < s.proved {
 		r.alarm = true
 		g.save(r)
@@ -638,7 +656,7 @@ func (g *toy) responded(r *record, m *wire.Heard) {
 	}
 	u := wire.EUKeyUpdate{E: m.E, Epoch: s.epoch, Index: m.Index, IV: random(12)}
 	var next []byte
-	if r.advance && !g.has("auth-next") || g.has("auth-stays") && !later {
+	if (r.advance && !g.has("auth-next") || g.has("auth-stays") && !later) && m.Index < uint64(len(s.keys)) {
 		u.Index++
 		next = s.keys[m.Index]
 	}
@@ -648,7 +666,7 @@ func (g *toy) responded(r *record, m *wire.Heard) {
 	if g.has("auth-unacknowledged") && next != nil {
 		g.proved(r, s, u.Index)
 	}
-	g.send(u.Bytes())
+	g.begin(r, u.Bytes())
 }
 
 func (g *toy) authenticate(_ context.Context, e string) error {
