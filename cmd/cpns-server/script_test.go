@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/durable"
 	"cpns.example.net/pngw/scripts/gbalab/lab"
 	"cpns.example.net/pngw/transport"
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND ARGS...                   runs the command, wants its exit code
 //	serving FILE                                 waits until FILE says where a server listens, puts it into $URL
 //	administered FILE                            waits until FILE says where the admin API is, puts it into $URL
+//	begun DIR                                    waits until an import into DIR has written something
 //	until TEXT FILE                              waits until FILE has the text
 //	assign USER PASSWORDFILE GATEWAY PSKFILE PNE WANT   asks $URL for EUKeys as a gateway, wants a status or an HTTP code
 //	expired DIR                                  puts a server certificate into DIR that has ended
@@ -62,7 +64,7 @@ func scriptParams() testscript.Params {
 		},
 		Condition: func(name string) (bool, error) { return false, nil }, // remote, see remote_test.go
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serving": serving, "administered": administered, "until": until, "assign": assign, "expired": expired, "mode": mode,
+			"exits": exits, "serving": serving, "administered": administered, "begun": begun, "until": until, "assign": assign, "expired": expired, "mode": mode,
 			"unit": unit, "enrol": enrol, "psk1": psk1, "operator": mobileOperator, "sim": sim, "bootstrap": bootstrap,
 		},
 	}
@@ -109,6 +111,15 @@ func administered(ts *testscript.TestScript, neg bool, args []string) {
 		return ended
 	})
 	ts.Setenv("URL", url)
+	ts.Setenv("ADDRESS", strings.TrimPrefix(url, "https://"))
+}
+
+// begun waits until an import has written something.
+func begun(ts *testscript.TestScript, neg bool, args []string) {
+	await(ts, "an import", func() bool {
+		err := ts.Exec("cpns-server", "audit", "--data", args[0])
+		return err == nil && strings.Contains(ts.ReadFile("stdout"), string(server.EventPNEsImported))
+	})
 }
 
 func serving(ts *testscript.TestScript, neg bool, args []string) {
