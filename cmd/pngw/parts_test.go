@@ -270,7 +270,7 @@ func TestInitJudgesAsRun(t *testing.T) {
 		}, 2, []string{"conf:10: option psk_source: with gba the gateway has to be told its name and its server: option id, option server"}},
 		{"gba, BSF with a path", with(gbaSource + "at:/dev/ttyS1\n option gba_bsf http://bsf.example/a\n"), 2, []string{"conf:13: option gba_bsf: a BSF's URL is http://HOST[:PORT], or https"}},
 		{"gba, no CA", with(gbaSource + "at:/dev/ttyS1\n option gba_bsf https://bsf.example\n option gba_ca DIR/none.pem\n"), 3, []string{"conf:14: option gba_ca: DIR/none.pem: no such file"}},
-		{"gba, a CA that is no PEM", with(gbaSource + "at:/dev/ttyS1\n option gba_bsf https://bsf.example\n option gba_ca DIR/garbage\n"), 2, []string{"conf:14: option gba_ca: DIR/garbage holds no PEM certificate"}},
+		{"gba, a CA that is no PEM", with(gbaSource + "at:/dev/ttyS1\n option gba_bsf https://bsf.example\n option gba_ca DIR/garbage\n"), 2, []string{"conf:14: option gba_ca: DIR/garbage: no certificate in it"}},
 		{"a code that is none", with(" option enrol CPNS1-AAAAA\n"), 2, []string{"conf:10: option enrol: enrolment code: "}},
 		{"unreadable PSK1", spoil(unreadable, "psk1", ""), 2, []string{"conf:5: option psk_file: "}},
 		{"PSK1 open to all", spoil(open, "psk1", ""), 2, []string{"conf:5: option psk_file: DIR/psk1 has mode 0644"}},
