@@ -58,7 +58,7 @@ type rpcdRequest struct {
 	User     string   `json:"user"`
 	Hash     string   `json:"password_hash"`
 	Entities []string `json:"entity_ids"`
-	Again    bool     `json:"again"` // devices that have their keys are meant
+	Again    bool     `json:"again"` // devices that have their keys are meant, and those under alarm
 	Code     string   `json:"code"`
 	Action   string   `json:"action"`
 }
@@ -176,7 +176,7 @@ func (r *rpcd) devices(ctx context.Context, client *api.Client) (any, error) {
 // provision asks the server, and does not wait for devices: the agent delivers, and who
 // wants to know looks at the devices.
 func (r *rpcd) provision(ctx context.Context, client *api.Client, entities []cpns.EntityID) (any, error) {
-	req := agent.ProvisionRequest{Entities: entities}
+	req := agent.ProvisionRequest{Entities: entities, Reassign: r.Again}
 	var err error
 	if req.User, err = cpns.ParseUserID(r.rpcdRequest.User); err != nil {
 		return nil, err
@@ -192,7 +192,7 @@ func (r *rpcd) provision(ctx context.Context, client *api.Client, entities []cpn
 			return nil, err
 		}
 		for _, p := range all {
-			if i := slices.Index(req.Entities, p.Entity); i >= 0 && (p.State == agent.StateDelivered || p.State == agent.StateAssigned) {
+			if i := slices.Index(req.Entities, p.Entity); i >= 0 && p.State != agent.StateRequested && p.State != agent.StateUsedUp {
 				held, req.Entities = append(held, p.Entity), slices.Delete(req.Entities, i, i+1)
 			}
 		}

@@ -2,7 +2,7 @@
 // luci-runtime.js), against a real gateway, server, broker and devices. Screenshots of
 // what they show go to SHOTS.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
@@ -156,6 +156,41 @@ test('lists devices, finds them, proves one, forgets one', async () => {
   await page.getByRole('dialog').getByRole('button', { name: 'Forget' }).click();
   await until('the device to be forgotten', () => !rig.list().some((d) => d.entity_id === 'pump-0001'));
   await page.getByText(/^4 of 4 devices$/).waitFor();
+  await page.done();
+});
+
+test('a device that was set back: alarm, let in again, new keys', async () => {
+  const id = 'pump-0003', file = path.join(rig.dir, id + '.state');
+  rig.plug(id);
+  const page = await visit('provision');
+  await page.getByLabel('Choose ' + id).check();
+  await take(page);
+  await page.row(id).getByText('Delivered').waitFor();
+  const setBack = async () => {
+    copyFileSync(file, file + '.old');
+    rig.pngw('authenticate', id);
+    await rig.end(id);
+    copyFileSync(file + '.old', file);
+    rig.plug(id);
+    await until('the alarm', () => rig.list().find((d) => d.entity_id === id).state === 'alarm');
+  };
+  await setBack();
+  await page.at('devices');
+  await page.getByText('Alarm: ' + id).waitFor();
+  await shot(page, 'alarm');
+  await page.getByRole('button', { name: 'Let it in again: ' + id }).click();
+  await page.getByText('is let in again').waitFor();
+  await page.getByText('Alarm: ' + id).waitFor({ state: 'detached' });
+  await until('the next key', () => rig.list().find((d) => d.entity_id === id).state === 'delivered');
+  await setBack();
+  const epoch = () => rig.list().find((d) => d.entity_id === id).epoch, had = epoch();
+  await page.getByRole('link', { name: 'New keys' }).click();
+  await page.getByLabel('User').fill(USER);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Take in' }).click();
+  await page.getByRole('button', { name: 'New keys: ' + id }).click();
+  await page.row(id).getByText('Delivered').waitFor();
+  assert.ok(epoch() > had);
   await page.done();
 });
 
