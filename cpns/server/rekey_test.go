@@ -375,3 +375,23 @@ func TestServerEnters(t *testing.T) {
 		t.Errorf("the servers know %v", keys)
 	}
 }
+
+// What somebody has sealed under the old key in the middle of it is found before the old
+// key goes.
+func TestRekeyFindsLateValues(t *testing.T) {
+	r := newRig(t)
+	late := r.pne("pne-1").TK
+	next := newKey(t)
+	done := false
+	_, err := operatorOf(t, r.store, r.key).Rekey(t.Context(), next, func(p server.RekeyProgress) {
+		if p.Table == "assignments" && !done { // after the PNEs
+			done = true
+			must(t, r.store.Update(t.Context(), func(tx server.Tx) error { return tx.SetTK("pne-1", late) }))
+		}
+	})
+	must(t, err)
+	if !done || bytes.Equal(r.pne("pne-1").TK, late) {
+		t.Error("the value is under the old key still")
+	}
+	r.secretsOpen(next)
+}
