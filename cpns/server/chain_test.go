@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -235,6 +236,10 @@ func TestLateEvents(t *testing.T) {
 	if found, broken := r.verify(server.Head{}); broken != nil || found.Events != 17 {
 		t.Errorf("before they come: %+v, %v", found, broken)
 	}
+	for range 3 { // others are sealed meanwhile
+		r.clock.advance(30 * time.Second)
+		must(t, r.server.Seal(t.Context()))
+	}
 	commit(15)
 	if found, broken := r.verify(server.Head{}); broken != nil || found.Events != 18 {
 		t.Errorf("a late one: %+v, %v", found, broken)
@@ -336,5 +341,109 @@ func TestRekeyKeepsTheChain(t *testing.T) {
 	r.fillLog(20)
 	if found, broken := r.verify(server.Head{}); broken != nil || found.Events < 20 || found.Unsealed != 0 || found.Unsigned != 0 {
 		t.Errorf("found %+v, %v", found, broken)
+	}
+}
+
+// What somebody without the key adds is not sealed, and is told of at once and by
+// --verify.
+func TestForgedEvent(t *testing.T) {
+	r := newRig(t)
+	r.fillLog(12)
+	r.tamper(func(tx server.Tx) error {
+		e := r.events()[11]
+		e.User, e.Seq = "mallory", 0
+		return tx.AddEvent(e)
+	})
+	for range 2 {
+		r.wantStatus("gw-1", r.request("alice", "pne-1"), 0)
+		must(t, r.server.Seal(t.Context()))
+	}
+	if n := strings.Count(r.log.String(), "was not written by a server or an operator"); n != 1 {
+		t.Errorf("told %d times: %s", n, r.log)
+	}
+	if got := r.metrics()["cpns_audit_forged_total"]; got != 1 {
+		t.Errorf("counted %v", got)
+	}
+	if found, broken := r.verify(server.Head{}); !slices.Equal(broken, []int64{13}) || found.Events != 14 {
+		t.Errorf("found %+v, %v", found, broken)
+	}
+}
+
+// An awayStore cannot be read while it has an error.
+type awayStore struct {
+	server.Store
+	err atomic.Pointer[error]
+}
+
+func (s *awayStore) setErr(err error) { s.err.Store(&err) }
+
+func (s *awayStore) View(ctx context.Context, f func(server.Tx) error) error {
+	if err := s.err.Load(); err != nil && *err != nil {
+		return *err
+	}
+	return s.Store.View(ctx, f)
+}
+
+// Who follows gets each event once, also one that comes late and what comes after the
+// database was away, and is told of that; it ends with its context.
+func TestFollow(t *testing.T) {
+	r := newRig(t)
+	r.fillLog(12)
+	for range 3 {
+		r.wantStatus("gw-1", r.request("alice", "pne-1"), 0)
+	}
+	all := tableOf("events")
+	var late server.Row
+	r.tamper(func(tx server.Tx) error {
+		rows, err := tx.RowsAfter(all, server.Row{int64(12)}, 1)
+		must(t, err)
+		late = rows[0]
+		return tx.RemoveEvents([]int64{13})
+	})
+	must(t, r.server.Seal(t.Context())) // 14 and 15
+	store := &awayStore{Store: r.store}
+	broken := errors.New("broken")
+	op, err := server.NewOperator(t.Context(), store, r.key, "tester")
+	must(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	got, told, done := make(chan int64, 100), make(chan error, 10), make(chan error, 1)
+	go func() {
+		done <- op.Follow(ctx, time.Time{}, func(e server.Event) error { got <- e.Seq; return nil }, func(err error) { told <- err })
+	}()
+	want := func(seqs ...int64) {
+		t.Helper()
+		for _, want := range seqs {
+			if n := <-got; n != want {
+				t.Fatalf("got event %d, want %d", n, want)
+			}
+		}
+	}
+	want(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15)
+	r.tamper(func(tx server.Tx) error { return tx.AddRows(all, []server.Row{late}) })
+	want(13)
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), 0)
+	want(16)
+	store.setErr(server.ErrUnavailable)
+	if err := <-told; !errors.Is(err, server.ErrUnavailable) {
+		t.Errorf("away: %v", err)
+	}
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), 0)
+	store.setErr(nil)
+	if err := <-told; err != nil {
+		t.Errorf("back: %v", err)
+	}
+	want(17)
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+	// What is wrong for good ends it, and so does who is told.
+	store.setErr(broken)
+	if err := op.Follow(t.Context(), time.Time{}, func(server.Event) error { return nil }, func(error) {}); !errors.Is(err, broken) {
+		t.Errorf("a broken store: %v", err)
+	}
+	store.setErr(nil)
+	if err := op.Follow(t.Context(), time.Time{}, func(server.Event) error { return broken }, func(error) {}); err != broken {
+		t.Errorf("a full disk for what is shown: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"math"
 	"time"
 )
 
@@ -35,6 +36,25 @@ func (s *Server) Prune(ctx context.Context) error { return s.prune(ctx) }
 func (s *Server) Seal(ctx context.Context) error { return s.sealEvents(ctx) }
 
 func (s *Server) SetSealing(every time.Duration, rows int) { s.sealEvery, s.sealRows = every, rows }
+
+// Buckets are the counts of a histogram's buckets by their bounds, and of all above them.
+func Buckets(took ...time.Duration) map[float64]uint64 {
+	var h histogram
+	for _, d := range took {
+		h.observe(d)
+	}
+	counts := make(map[float64]uint64)
+	for n := range h.buckets {
+		bound := math.Inf(1)
+		if n < len(bounds) {
+			bound = bounds[n]
+		}
+		if c := h.buckets[n].Load(); c > 0 {
+			counts[bound] = c
+		}
+	}
+	return counts
+}
 
 func (s *Server) CountReplicas(ctx context.Context) error { return s.countReplicas(ctx) }
 

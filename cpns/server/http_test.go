@@ -295,7 +295,9 @@ func TestHealth(t *testing.T) {
 		}
 		r.clock.advance(5 * time.Second)
 	}
-	if want := []string{"update", "update", "update"}; !slices.Equal(store.steps, want) {
+	// Whether the master key still counts is looked at once in a while, too.
+	steps := slices.DeleteFunc(slices.Clone(store.steps), func(step string) bool { return step == "view" })
+	if want := []string{"update", "update", "update"}; !slices.Equal(steps, want) {
 		t.Errorf("the store was asked for %v, want %v", store.steps, want)
 	}
 	// Of a store that can only be read it is alive, and not ready.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -194,5 +196,13 @@ func TestServeStatus(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	got := server.Buckets(0, time.Millisecond, 1001*time.Microsecond, 7*time.Millisecond, 10*time.Second, time.Minute, time.Hour)
+	want := map[float64]uint64{0.001: 2, 0.0025: 1, 0.01: 1, 10: 1, math.Inf(1): 2}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
