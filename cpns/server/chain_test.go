@@ -413,8 +413,15 @@ func TestFollow(t *testing.T) {
 	want := func(seqs ...int64) {
 		t.Helper()
 		for _, want := range seqs {
-			if n := <-got; n != want {
-				t.Fatalf("got event %d, want %d", n, want)
+			select {
+			case n := <-got:
+				if n != want {
+					t.Fatalf("got event %d, want %d", n, want)
+				}
+			case err := <-done:
+				t.Fatalf("it ended before event %d: %v", want, err)
+			case <-time.After(time.Minute):
+				t.Fatalf("event %d does not come", want)
 			}
 		}
 	}

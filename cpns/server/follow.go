@@ -29,6 +29,9 @@ func (o *Operator) Follow(ctx context.Context, since time.Time, f func(Event) er
 	if err != nil {
 		return err
 	}
+	for n := range t.missing { // what may still come is waited for by this clock
+		t.missing[n].since = o.now().Unix()
+	}
 	if err := o.sealedSince(ctx, since, &t, f); err != nil {
 		return err
 	}
