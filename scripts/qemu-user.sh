@@ -8,11 +8,12 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # Left out, for they run on a computer and not on a router: the server, whose
-# SQLite is WebAssembly and would take minutes here, and scripts, which drive
+# SQLite is WebAssembly and would take minutes here, the conformance kit, whose tests have
+# that server, and scripts, which drive
 # programs of this machine (e2e runs them all under the race detector).
 # keystore/comparison has only benchmarks. device is C, which scripts/device.sh takes
 # through these processors itself.
-left_out='/cpns/server|/cmd/cpns-server|/scripts/|/keystore/comparison|/device$'
+left_out='/cpns/server|/cmd/cpns-server|/cmd/cpns-conform|/scripts/|/keystore/comparison|/device$'
 
 # TestUnreadableID, TestForeignHook, TestInitJudgesAsRun, TestGive, TestGiveMakes,
 # TestGiveLeaves and TestAttack need a second user, and the namespace below has only
