@@ -2,7 +2,7 @@
 # The pages for browsers: holds what is embedded against its sources, and tries them in a
 # real Chromium against a real gateway, server, broker and devices. Screenshots go to
 # build/out/screenshots.
-#   scripts/web.sh          all of it, or page, admin or luci alone
+#   scripts/web.sh          all of it, or page, admin, openapi or luci alone
 #   scripts/web.sh build    makes what is embedded anew out of its sources
 #   scripts/web.sh pictures makes those of the guides anew out of the screenshots
 # CHROMIUM names the browser, /usr/bin/chromium if not given.

@@ -20,7 +20,7 @@ import (
 const remoteTestEnv = "CPNS_TEST_REMOTE"
 
 // onceMore are the scripts of testdata that say the same by --remote.
-var onceMore = []string{"users", "gateways", "pnes", "owners", "enrol", "disabled", "labels"}
+var onceMore = []string{"users", "gateways", "pnes", "owners", "enrol", "disabled", "labels", "gatewayrekey"}
 
 // What commands do on a data folder they do by the admin API of a server on it, with the
 // same words and the same exit codes: the same scripts say so.

@@ -234,7 +234,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, e *endpoint) {
 		s.fail(w, r, err)
 		return
 	}
-	server.Proved(r.Context())
+	if e.role != "" {
+		server.Proved(r.Context())
+	}
 	var status int
 	var out []byte
 	if err = checkRequest(r, e); err == nil {

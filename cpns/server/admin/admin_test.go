@@ -274,3 +274,39 @@ func FuzzStrict(f *testing.F) {
 		}
 	})
 }
+
+// Strangers who hold all connections that there are make room for who has a credential;
+// what everybody may ask for earns no place.
+func TestCrowd(t *testing.T) {
+	r := newRig(t)
+	pool := x509.NewCertPool()
+	pool.AddCert(r.ca.cert)
+	const most = 256 // of one address
+	held := make([]*tls.Conn, 0, most)
+	defer func() {
+		for _, c := range held {
+			c.Close()
+		}
+	}()
+	for range most {
+		c, err := tls.Dial("tcp", strings.TrimPrefix(r.url, "https://"), &tls.Config{RootCAs: pool})
+		must(t, err)
+		held = append(held, c)
+	}
+	for _, c := range held[:strangerBurst/2] {
+		_, err := c.Write([]byte("GET /admin/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"))
+		must(t, err)
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// As many callers as there were strangers get in, one after the other, and stay.
+	for n := range most {
+		c := r.with()
+		c.Transport.(*http.Transport).MaxIdleConnsPerHost = 1
+		g, err := r.try(asked{method: "GET", path: "/whoami", token: r.tokens[server.RoleAuditor], client: c})
+		if err != nil || g.status != 200 {
+			t.Fatalf("caller %d: %v, %v", n, g, err)
+		}
+	}
+}
