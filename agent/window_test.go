@@ -101,8 +101,13 @@ func TestWindow(t *testing.T) {
 	if out := prepare("pne-1"); out[0].Result != ResultDelivered {
 		t.Errorf("one that has its key: %+v", out)
 	}
-	if err := g.Forget(t.Context(), "pne-2"); err != nil {
-		t.Fatal(err)
+	p.importPNE("pne-3")
+	prepare("pne-3")
+	eventually(t, "one more waits", func() bool { return last().Held == 1 })
+	for _, id := range []cpns.EntityID{"pne-2", "pne-3"} {
+		if err := g.Forget(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
 	}
 	eventually(t, "nobody waits", func() bool { a := last(); return a.Held == 0 && a.Awaited == 0 && a.Offered == 0 && a.Alarms == 0 })
 }
