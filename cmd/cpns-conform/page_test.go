@@ -64,3 +64,30 @@ func rows[P any](cases []conform.Case[P]) string {
 	}
 	return b.String()
 }
+
+// TestDay: the report that docs/integrating.md ends its day with is one of all cases as
+// they are now, and says of them what it says below.
+func TestDay(t *testing.T) {
+	page, err := os.ReadFile("../../docs/integrating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "    cpns-conform pne: meter-0001, "
+	_, report, found := strings.Cut(string(page), fmt.Sprintf("%s%d cases\n", head, len(device.Suite.Cases)))
+	if !found {
+		t.Fatalf("no report of %d cases: make it anew", len(device.Suite.Cases))
+	}
+	lines := strings.Split(report, "\n")
+	count := map[string]int{}
+	for i, c := range device.Suite.Cases {
+		words := strings.Fields(lines[i])
+		if len(words) < 2 || words[1] != c.Name {
+			t.Fatalf("the report has %q in place of %s: make it anew", lines[i], c.Name)
+		}
+		count[words[0]]++
+	}
+	summary := fmt.Sprintf("    %d passed, 0 failed, %d not applicable, in ", count["pass"], count["n/a"])
+	if last := lines[len(device.Suite.Cases)]; !strings.HasPrefix(last, summary) {
+		t.Errorf("the report ends with %q, want %q", last, summary)
+	}
+}

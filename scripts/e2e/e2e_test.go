@@ -21,6 +21,7 @@
 //	end NAME, crash NAME         by SIGTERM, with exit code 0; by SIGKILL
 //	ok PROGRAM ARGS…             run, exit code 0; <FILE as last argument is its input
 //	typed PAGE COMMAND IS=HERE…  run a command of docs/PAGE; all of them have to be
+//	fenced PAGE WORD FILE        write the block of docs/PAGE that is fenced with WORD
 //	exits CODE PROGRAM ARGS…     the same with another exit code
 //	until REGEXP PROGRAM ARGS…   run again and again until it prints that
 //	plain                        programs without the race detector from here on
@@ -126,6 +127,7 @@ func runScripts(t *testing.T, folder string) {
 			"crash":   positive(crash),
 			"ok":      positive(ok),
 			"typed":   positive(typed),
+			"fenced":  positive(fenced),
 			"exits":   positive(exits),
 			"until":   positive(until),
 			"plain":   positive(plain),

@@ -16,7 +16,7 @@ func commands(ts *testscript.TestScript, name string) (lines []string) {
 	for line := range strings.Lines(string(text)) {
 		typed, is := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
 		typed = strings.TrimPrefix(typed, "# ") // root's prompt
-		if is && (strings.HasPrefix(typed, "pngw ") || strings.HasPrefix(typed, "cpns-server ")) {
+		if is && (strings.HasPrefix(typed, "pngw ") || strings.HasPrefix(typed, "cpns-server ") || strings.HasPrefix(typed, "cpns-conform pne --")) {
 			lines = append(lines, typed)
 		}
 	}
@@ -46,6 +46,20 @@ func typed(ts *testscript.TestScript, r *rig, args []string) {
 		line = strings.ReplaceAll(line, is, here)
 	}
 	r.run(ts, 0, []string{"sh", "-euc", line})
+}
+
+// fenced writes the block of a page that is fenced with that word into a file, which it
+// makes executable.
+func fenced(ts *testscript.TestScript, r *rig, args []string) {
+	usage(ts, args, 3, "fenced PAGE WORD FILE")
+	text, err := os.ReadFile("../../docs/" + args[0])
+	ts.Check(err)
+	_, block, found := strings.Cut(string(text), "\n```"+args[1]+"\n")
+	block, _, ends := strings.Cut(block, "\n```\n")
+	if !found || !ends {
+		ts.Fatalf("docs/%s has no block %s", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(r.path(args[2]), []byte(block+"\n"), 0o755))
 }
 
 // untyped are the commands of pages of which others were typed.
