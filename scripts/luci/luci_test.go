@@ -119,6 +119,28 @@ func TestTranslations(t *testing.T) {
 	}
 }
 
+// TestSettings: the settings have every option that the agent's configuration has, as
+// package agent/config lists them.
+func TestSettings(t *testing.T) {
+	list, err := os.ReadFile("../../agent/config/config.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(app + "/htdocs/luci-static/resources/view/pngw/settings.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := regexp.MustCompile(`(?m)^//\t\toption (\w+) `).FindAllStringSubmatch(string(list), -1)
+	if len(options) < 50 {
+		t.Fatalf("%d options: are they listed elsewhere now?", len(options))
+	}
+	for _, o := range options {
+		if !regexp.MustCompile(`'` + o[1] + `', _\(`).Match(page) {
+			t.Errorf("the settings have no option %s", o[1])
+		}
+	}
+}
+
 // TestScan: what is not one literal is refused, and not passed over.
 func TestScan(t *testing.T) {
 	got, err := scanScript("x = _('It\\'s \"up\"') + _('b\\\\');\ndom_(1)\n", "a.js")

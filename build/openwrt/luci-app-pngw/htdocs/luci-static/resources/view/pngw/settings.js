@@ -56,6 +56,8 @@ return view.extend({
 		s.addremove = false;
 		option(s, null, form.Flag, 'enabled', _('Start the agent at boot'), null, { rmempty: false });
 		option(s, null, form.Value, 'gomemlimit', _('Memory'), _('What the agent aims to stay below.'), { placeholder: '12MiB' });
+		option(s, null, form.Value, 'gogc', _('Garbage collection'), _('A percentage, or off to leave it to the bound of memory.'), { placeholder: '100' });
+		option(s, null, form.Value, 'gomaxprocs', _('Processor cores'), _('As many as there are, unless given.'), { datatype: 'range(1,256)' });
 	},
 
 	gateway(m) {
@@ -64,6 +66,7 @@ return view.extend({
 		s.addremove = false;
 		s.tab('server', _('Server'));
 		s.tab('sim', _('SIM'));
+		s.tab('signs', _('Lights and button'));
 		s.tab('more', _('More'));
 
 		option(s, 'server', form.Value, 'enrol', _('Enrolment code'), _('From the server\'s operator. With it, none of the next three is needed.'), { placeholder: 'CPNS1-…', password: true });
@@ -82,7 +85,14 @@ return view.extend({
 		option(s, 'sim', form.Value, 'sim', _('The SIM\'s modem'), null, { placeholder: 'at:/dev/ttyUSB2', depends: gba });
 		option(s, 'sim', form.Value, 'gba_ua', _('Ua protocol identifier'), _('As agreed on with the mobile network\'s operator, 5 bytes in hex.'), { placeholder: '0300000001', depends: gba });
 		option(s, 'sim', form.Value, 'gba_bsf', _('BSF'), _('Unless the SIM says.'), { depends: gba });
+		option(s, 'sim', form.Value, 'gba_ca', _('CA of the BSF'), _('For a BSF by https.'), { placeholder: '/etc/pngw/bsf-ca.pem', depends: gba, validate: absolute });
 		option(s, 'sim', form.Value, 'gba_impi', _('IMPI'), _('Unless the SIM says.'), { depends: gba });
+
+		option(s, 'signs', form.Value, 'led', _('Light'), _('One of /sys/class/leds, or an alias of the device tree. It shows what the agent does.'), { placeholder: 'led-running' });
+		option(s, 'signs', form.Value, 'alarm_led', _('Light for alarms'), _('Unless the other shows them, too.'), { placeholder: 'red:status' });
+		option(s, 'signs', form.Value, 'button', _('Button'), _('A key of the router. Pressed for long it takes prepared devices in.'), { placeholder: 'wps' });
+		option(s, 'signs', form.Value, 'button_device', _('The button\'s device'), _('Unless any that has the key will do.'), { placeholder: 'gpio-keys' });
+		option(s, 'signs', form.Value, 'button_hold', _('To be pressed for'), null, { placeholder: '3s', validate: timed });
 
 		option(s, 'more', form.Value, 'web', _('Technicians\' page'), _('The router\'s address in its own network and a port. Its PIN: pngw web set-pin'), { placeholder: '192.168.1.1:8480' });
 		option(s, 'more', form.Value, 'metrics', _('Metrics'), _('An address of this router alone, for Prometheus.'), { placeholder: '127.0.0.1:9464' });
