@@ -70,16 +70,13 @@ func inFolder(p place, f func(d dataFolder) error) error {
 }
 
 // readMasterKeys reads the master key and, while it is being changed, the other one:
-// which of the two counts says the database.
+// which of the two counts says the database. One that cannot be read, such as one that is
+// being copied here, is as if it were not there: the database says whether it is needed.
 func (d dataFolder) readMasterKeys() (key *server.MasterKey, more []*server.MasterKey, err error) {
 	if key, err = d.readKeyInPlace(); err != nil {
 		return nil, nil, err
 	}
-	next, err := d.readNextKey()
-	if err != nil {
-		return nil, nil, err
-	}
-	if next != nil {
+	if next, err := d.readNextKey(); err == nil && next != nil {
 		more = append(more, next)
 	}
 	return key, more, nil

@@ -40,6 +40,9 @@ Servers with other data folders need the new key first: copy master.key.new into
 
 func rekey(ctx context.Context, c *command.Console, data place, d dataFolder, wait time.Duration) (err error) {
 	key, more, err := d.readMasterKeys()
+	if err == nil {
+		_, err = d.readNextKey()
+	}
 	if err != nil {
 		return err
 	}

@@ -233,8 +233,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	tally := &tally{began: time.Now()}
 	if c.NextKey != nil {
 		next, err := c.NextKey()
-		if err != nil {
-			return nil, err
+		if err != nil { // whether it is needed says the store
+			c.Log.Error("reading the next master key", "error", err)
 		}
 		if next != nil {
 			if err := v.learn(next); err != nil {
