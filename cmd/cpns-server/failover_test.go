@@ -119,6 +119,41 @@ func testFailover(t *testing.T) {
 		t.Error("too little has happened to show anything")
 	}
 	oneOwner(t, standby.URL("postgres"), l)
+	auditHolds(t, standby.URL("postgres"), l)
+}
+
+// auditHolds checks that the audit log is whole after all of it, and has every set that
+// was told.
+func auditHolds(t *testing.T, url string, l *load) {
+	store, err := postgres.New(postgres.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	op, err := server.NewOperator(t.Context(), store, l.fleet.Key, "tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := op.VerifyAudit(t.Context(), server.Head{}, func(seq int64, what string) { t.Errorf("audit log, event %d: %s", seq, what) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("audit log: %d events under %d seals, %d not sealed yet", found.Events, found.Seals, found.Unsealed)
+	if found.Unsigned > 0 || found.Seals == 0 {
+		t.Errorf("audit log: %+v", found)
+	}
+	logged := make(map[string]bool)
+	if err := op.Audit(t.Context(), time.Time{}, func(e server.Event) error {
+		logged[fmt.Sprint(e.Entity, " ", e.Epoch)] = true
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	for _, s := range l.told {
+		if set := fmt.Sprint(s.req.PNE, " ", s.epoch); !logged[set] {
+			t.Errorf("the audit log does not have %s, which was told", set)
+		}
+	}
 }
 
 // pause waits, and says false where ctx ended.

@@ -14,15 +14,21 @@ const (
 
 // pruneUntil removes what has had its time from the store, once a minute.
 func (s *Server) pruneUntil(ctx context.Context) {
-	ticker := time.NewTicker(s.pruneEvery)
+	s.regularly(ctx, s.pruneEvery, "pruning the store", s.prune)
+}
+
+// regularly does something again and again until ctx ends. What goes wrong is logged, but
+// for a store that is away, of which others tell.
+func (s *Server) regularly(ctx context.Context, every time.Duration, what string, do func(context.Context) error) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := s.prune(ctx); err != nil && ctx.Err() == nil && !isAway(err) {
-				s.log.Error("pruning the store", "error", err)
+			if err := do(ctx); err != nil && ctx.Err() == nil && !isAway(err) {
+				s.log.Error(what, "error", err)
 			}
 		}
 	}

@@ -18,18 +18,7 @@ const (
 // sealUntil seals what was added to the audit log, every few seconds, until ctx ends.
 // Of several servers one does so at a time, by the lock of Tidy.
 func (s *Server) sealUntil(ctx context.Context) {
-	ticker := time.NewTicker(s.sealEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if err := s.sealEvents(ctx); err != nil && ctx.Err() == nil && !isAway(err) {
-				s.log.Error("sealing the audit log", "error", err)
-			}
-		}
-	}
+	s.regularly(ctx, s.sealEvery, "sealing the audit log", s.sealEvents)
 }
 
 // sealEvents seals all that can be seen.
