@@ -76,6 +76,17 @@ var deliveries = []testCase{
 			_, first := d.notified(ctx, wire.Hello{})
 			d.repeated(ctx, first)
 		}},
+	{Name: "identify-later", Clause: "4, To a PNE that is assigned", Limit: 4 * time.Minute, Says: "a device that is assigned and says nothing is asked by an identify about a minute later, and served when it answers",
+		Run: func(ctx context.Context, t *conform.T, b *Bench) {
+			d, end := b.assigned(ctx, t)
+			defer end()
+			sleep(ctx, 20*time.Second) // what a gateway asks at once is over then
+			d.forget()
+			if d.take(ctx, 80*time.Second, kind(wire.TypeIdentify)) == nil {
+				t.Fail("an identify, for the device or for all, within 100 s", "none after the first 20 s")
+			}
+			d.holds(ctx, wire.Hello{}, 1)
+		}},
 	{Name: "hello-again", Clause: "4, The same hello again", Says: "the same hello again gets the same answer",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			d, end := b.assigned(ctx, t)

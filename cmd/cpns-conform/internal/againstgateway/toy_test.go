@@ -363,6 +363,16 @@ func (g *toy) store(e string, s *held, request []byte) error {
 	r.sets = append(r.sets, s)
 	r.answers = nil
 	g.save(r)
+	if !g.has("identify-later") {
+		life := g.lifetime
+		time.AfterFunc(time.Minute, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if life.Err() == nil && s.proved == 0 {
+				g.send(wire.Identify(e))
+			}
+		})
+	}
 	return nil
 }
 
