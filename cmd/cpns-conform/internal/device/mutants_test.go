@@ -135,6 +135,17 @@ func TestGood(t *testing.T) {
 	}
 }
 
+// TestKnownEpoch: a device that has lost its key, and knows a higher epoch than the kit
+// begins with, is not taken for one that refuses.
+func TestKnownEpoch(t *testing.T) {
+	for _, epoch := range []uint64{1, 50, 1000, 2800} {
+		r := try(t, &sloppy{volatile: true, flash: flash{epoch: epoch}}, "--only", "notification-taken,power-volatile")
+		if r.Passed != 2 {
+			t.Errorf("epoch %d: %+v", epoch, r.Cases)
+		}
+	}
+}
+
 // TestMutants: each case finds a device that does wrong what it is about, and no other
 // case does. Under the race detector each device is tried on some of the others only.
 func TestMutants(t *testing.T) {
