@@ -18,6 +18,7 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
 	"cpns.example.net/pngw/internal/durable"
 	"cpns.example.net/pngw/scripts/gbalab/lab"
 	"cpns.example.net/pngw/transport"
@@ -26,12 +27,20 @@ import (
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tests{m}, map[string]func(){
 		"cpns-server": mainOrRemote,
 		"cpns-server-in-1970": func() {
 			os.Exit(execute(func() time.Time { return time.Unix(3600, 0) }))
 		},
 	})
+}
+
+// tests are all tests, and what is to be cleared up after them.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	defer pgtest.StopShared()
+	return t.M.Run()
 }
 
 // The scripts in testdata drive the real program. Beside testscript's commands there

@@ -20,6 +20,7 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
 	"cpns.example.net/pngw/cpns/server/sqlite"
 )
 
@@ -35,7 +36,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	pgtest.StopShared() // of benchmarks
+	os.Exit(code)
 }
 
 // answerForEver reads the master key and then request bodies in hex, a line each,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
-	"cpns.example.net/pngw/cpns/server/servertest"
 )
 
 // aSite makes a store with a user, and with n gateways and PNEs of the same number.
@@ -278,52 +276,5 @@ func TestPoolExhaustedAssigning(t *testing.T) {
 	}
 	if err := s.Assign(t.Context(), asked(0), decide); err != nil {
 		t.Errorf("afterwards: %v", err)
-	}
-}
-
-// A hot standby answers nobody with a set, and says why; once it is promoted, the same
-// servers go on with it, and the same request gets the set that it got of the primary.
-func TestHotStandby(t *testing.T) {
-	primary := pgtest.Start(t, pgtest.Settings{"wal_level": "replica", "fsync": "off"})
-	fleet := servertest.Fill(t, createAt(t, primary.URL("postgres")), 1, 2)
-	_, web := serve(t, openAt(t, primary.URL("postgres")), fleet.Key)
-	req, err := fleet.Request(0, fleet.PNEs[0], time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	told, err := fleet.Send(t.Context(), web.Client(), web.URL, req)
-	if err != nil || told.Status != cpns.Success {
-		t.Fatalf("%v, %v", told, err)
-	}
-	standby := pgtest.New(t)
-	standby.CopyOf(primary, "standby")
-	standby.Configure(nil)
-	standby.Run()
-
-	s := openAt(t, standby.URL("postgres"))
-	srv, web := serve(t, s, fleet.Key)
-	wantSays(t, "writing", s.Update(t.Context(), setting("a")), "can only be read: it is a standby", true)
-	if got := ready(t, web); got != http.StatusServiceUnavailable {
-		t.Errorf("/readyz: %d", got)
-	}
-	for _, e := range fleet.PNEs {
-		other, err := fleet.Request(0, e, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = fleet.Send(t.Context(), web.Client(), web.URL, other)
-		refused, _ := errors.AsType[*servertest.HTTPError](err)
-		if refused == nil || refused.Status != http.StatusServiceUnavailable || refused.RetryAfter == "" {
-			t.Errorf("asking a standby: %v, want 503 with Retry-After", err)
-		}
-	}
-	primary.Kill()
-	standby.Promote()
-	if err := srv.Await(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	again, err := fleet.Send(t.Context(), web.Client(), web.URL, req)
-	if err != nil || again.Epoch != told.Epoch || !slices.Equal(again.EUKeys, told.EUKeys) {
-		t.Errorf("the same request of who was promoted: %v, %v", again, err)
 	}
 }

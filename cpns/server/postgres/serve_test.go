@@ -98,7 +98,17 @@ func TestServerWithoutDatabase(t *testing.T) {
 // it, and says in its metrics that it does not get on. Then it goes on by itself.
 func TestServerOnStandby(t *testing.T) {
 	primary := pgtest.Start(t, pgtest.Settings{"wal_level": "replica", "fsync": "off"})
-	fleet := servertest.Fill(t, createAt(t, primary.URL("postgres")), 1, 1)
+	s := createAt(t, primary.URL("postgres"))
+	fleet := servertest.Fill(t, s, 1, 1)
+	_, web := serve(t, s, fleet.Key)
+	req, err := fleet.Request(0, fleet.PNEs[0], time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := fleet.Send(t.Context(), web.Client(), web.URL, req)
+	if err != nil || told.Status != cpns.Success {
+		t.Fatalf("%v, %v", told, err)
+	}
 	standby := pgtest.New(t)
 	standby.CopyOf(primary, "standby")
 	standby.Configure(nil)
@@ -135,6 +145,10 @@ func TestServerOnStandby(t *testing.T) {
 	standby.Promote()
 	if got, err := ask(); err != nil || got.Status != cpns.Success {
 		t.Errorf("after it was promoted: %v, %v", got, err)
+	}
+	again, err := fleet.Send(t.Context(), web.Client(), web.URL, req)
+	if err != nil || again.Epoch != told.Epoch || !slices.Equal(again.EUKeys, told.EUKeys) {
+		t.Errorf("the request that the primary answered: %v, %v", again, err)
 	}
 	// The last look holds for five seconds.
 	if _, web := serve(t, openAt(t, standby.URL("postgres")), fleet.Key); ready(t, web) != http.StatusOK {

@@ -10,9 +10,11 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -28,6 +30,7 @@ type Server struct {
 	Folder string // that holds the data folder, the log and the socket
 	Port   int    // of the socket's name, and of TCP where that is listened on
 	owner  *syscall.Credential
+	start  func(*exec.Cmd) error
 	cmd    *exec.Cmd
 	ended  chan struct{}
 }
@@ -77,30 +80,79 @@ func unprivileged(t testing.TB) *syscall.Credential {
 func Start(t testing.TB, settings Settings) *Server {
 	t.Helper()
 	s := New(t)
-	s.run("initdb", "-D", s.Data(), "-U", "cpns", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+	s.initialize()
 	s.Configure(settings)
 	s.Run()
 	return s
 }
 
+// initialize makes the data folder: a copy of the first one that initdb made, which takes
+// longer.
+func (s *Server) initialize() {
+	s.t.Helper()
+	initialized.Lock()
+	defer initialized.Unlock()
+	if initialized.folder == "" {
+		s.run("initdb", "-D", s.Data(), "-U", "cpns", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+		folder, err := os.MkdirTemp("/tmp", "pgtest-initdb-")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		initialized.folder = folder
+		s.copy(s.Data(), filepath.Join(folder, "data"))
+		return
+	}
+	s.copy(filepath.Join(initialized.folder, "data"), s.Data())
+}
+
+// copy copies a folder with all owners and modes.
+func (s *Server) copy(from, to string) {
+	s.t.Helper()
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		s.t.Fatalf("cp: %v\n%s", err, out)
+	}
+}
+
+var initialized struct {
+	sync.Mutex
+	folder string
+}
+
 var kept *Server
 
 // Shared is a server with the settings Fast that all tests of a package share, who
-// stop it by StopShared in their TestMain, and by nothing else.
+// stop it by StopShared in their TestMain, and by nothing else. A package that uses Start
+// calls StopShared too.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	if kept == nil {
 		s := makeFolder(t)
-		s.run("initdb", "-D", s.Data(), "-U", "cpns", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+		s.initialize()
 		s.Configure(Fast)
+		s.start = startForGood
 		s.Run()
 		kept = s
 	}
 	return &Server{t: t, bin: kept.bin, Folder: kept.Folder, Port: kept.Port, owner: kept.owner}
 }
 
+// startForGood starts a program from a thread that stays: the kernel ends the program with
+// the thread that has started it (Pdeathsig), and a test may end its own.
+func startForGood(cmd *exec.Cmd) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		started <- cmd.Start()
+		select {}
+	}()
+	return <-started
+}
+
 // StopShared ends the server of Shared, if there was one.
 func StopShared() {
+	if initialized.folder != "" {
+		os.RemoveAll(initialized.folder)
+	}
 	if kept != nil {
 		kept.Kill()
 		os.RemoveAll(kept.Folder)
@@ -120,7 +172,7 @@ func New(t testing.TB) *Server {
 
 func makeFolder(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{t: t, bin: bin(t), owner: unprivileged(t), Port: 5432}
+	s := &Server{t: t, bin: bin(t), owner: unprivileged(t), Port: 5432, start: (*exec.Cmd).Start}
 	// Not t.TempDir, which others may not enter; its name is too long for a socket, too.
 	var err error
 	if s.Folder, err = os.MkdirTemp("/tmp", "pgtest-"); err != nil {
@@ -207,7 +259,7 @@ func (s *Server) Run() {
 	defer log.Close()
 	s.cmd = s.command("postgres", "-D", s.Data())
 	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
+	if err := s.start(s.cmd); err != nil {
 		s.t.Fatal(err)
 	}
 	s.ended = make(chan struct{})
