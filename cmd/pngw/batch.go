@@ -77,6 +77,9 @@ func provisionFile(ctx context.Context, c *command.Console, o *provisionOptions,
 	if status.Gateway == "" {
 		return errors.New(status.PSK1.Waiting)
 	}
+	if o.hold {
+		sayHeld(c, &status)
+	}
 	s := newScreen(c.Stdout, o.json)
 	b, err := batch.New(batch.Config{
 		Agent: client, File: file, User: cpns.UserID(o.user), Remember: remember, Hold: o.hold, DryRun: f.dryRun,

@@ -63,6 +63,13 @@ func sayRemembered(c *command.Console, whose string) {
 	fmt.Fprintf(c.Stderr, "pngw: the Hash(Password) of %s stays on this router, sealed in its store: it is worth the password to whoever opens the store\n", whose)
 }
 
+// sayHeld warns of a button that nobody can press.
+func sayHeld(c *command.Console, s *api.Status) {
+	if s.Signs == nil || s.Signs.Button == nil {
+		fmt.Fprintln(c.Stderr, "pngw: no button is configured (option button): until there is one, these keys go to nobody; to give them without, provision again without --hold")
+	}
+}
+
 // provisionOptions are the options of a request to the server.
 type provisionOptions struct {
 	user, passwordFile string
@@ -124,6 +131,9 @@ func provision(ctx context.Context, c *command.Console, req agent.ProvisionReque
 	}
 	if status.Gateway == "" {
 		return errors.New(status.PSK1.Waiting)
+	}
+	if req.Hold {
+		sayHeld(c, &status)
 	}
 	question := &password.Question{Whose: string(req.User), File: o.passwordFile, Program: c.Program.Name, Stdin: c.Stdin, Stderr: c.Stderr}
 	text, err := question.Ask(ctx)
