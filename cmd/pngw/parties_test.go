@@ -38,7 +38,7 @@ func tkOf(device string) cpns.TK {
 	return sum[:]
 }
 
-var devices = []string{"urn:dev:lamp-1", "urn:dev:lamp-2", "PNE/7+#%~:A", "urn:dev:bobs", "urn:dev:lock-1", "urn:dev:fan-1", "urn:dev:lamp-3", "urn:dev:later", "urn:dev:bulb-1", "urn:dev:bulb-2", "urn:dev:bulb-3", "urn:dev:key-1", "urn:dev:key-2", "urn:dev:key-3", "urn:dev:key-4"}
+var devices = []string{"urn:dev:lamp-1", "urn:dev:lamp-2", "PNE/7+#%~:A", "urn:dev:bobs", "urn:dev:lock-1", "urn:dev:fan-1", "urn:dev:lamp-3", "urn:dev:later", "urn:dev:bulb-1", "urn:dev:bulb-2", "urn:dev:bulb-3", "urn:dev:key-1", "urn:dev:key-2", "urn:dev:key-3", "urn:dev:key-4", "urn:dev:wall-1"}
 
 // testServer is a CPNS Server on SQLite behind HTTPS on the loopback.
 type testServer struct {

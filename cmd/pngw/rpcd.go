@@ -28,7 +28,7 @@ import (
 var rpcdCommand = command.Command{
 	Name: "rpcd", Options: "[--user NAME]", Args: "list|call [METHOD]", Summary: "answer OpenWrt's rpcd, for LuCI", Hidden: true,
 	About:   `Answers rpcd as its executable plugins do: list prints the methods, call METHOD reads its arguments from standard input, as JSON, and prints the answer. An answer that says no has a field error. Who may call which method is said by an ACL of rpcd; docs/openwrt.md has them all.`,
-	Example: "echo '{}' | pngw rpcd call status",
+	Example: "pngw rpcd list",
 	Setup: func(f *flag.FlagSet) command.Run {
 		user := f.String("user", "", "as root: judge the configuration as the user `NAME`, who runs the agent")
 		return func(ctx context.Context, c *command.Console, args []string) error {
