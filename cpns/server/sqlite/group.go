@@ -222,7 +222,7 @@ func (s *Store) lead(m *member) error {
 			ended = true
 			return err
 		}
-		for begun := time.Now(); alive && !m.alone && len(others) < groupMost && time.Since(begun) < groupTime; {
+		for begun := time.Now(); alive && !m.alone && len(others) < groupMost && time.Since(begun) < s.groupTime; {
 			next := s.queue.next()
 			if next == nil {
 				break

@@ -38,7 +38,8 @@ type Store struct {
 	// One connection writes, so that this process's writers queue here and not
 	// in SQLite, where waiters poll.
 	writer, readers pool
-	queue           queue // of updates
+	queue           queue         // of updates
+	groupTime       time.Duration // after which a group of them takes nobody in any more
 
 	closing chan struct{} // closed by Close
 	close   func() error
@@ -83,7 +84,7 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, closing: make(chan struct{})}
+	s := &Store{path: path, groupTime: groupTime, closing: make(chan struct{})}
 	s.close = sync.OnceValue(func() error {
 		close(s.closing)
 		return errors.Join(s.readers.close(), s.writer.close())
