@@ -33,8 +33,8 @@ take() {
 		cp "$file" "$tree/$file"
 	done
 }
-take LICENSE docs/integrating.md docs/conformance.md docs/protocol.md docs/device.md docs/applications.md \
-	docs/decisions/0029-pne-in-c.md cpns/testdata/README.md cpns/testdata/protocol.json cpns/testdata/refused.json
+take LICENSE docs/integrating.md docs/conformance.md docs/protocol.md docs/device.md docs/provisioning.md docs/openwrt.md docs/applications.md \
+	docs/decisions/0029-pne-in-c.md docs/decisions/0037-conformance-kit.md cpns/testdata/README.md cpns/testdata/protocol.json cpns/testdata/refused.json
 # What git knows of, so that nothing that lies about gets in.
 git ls-files -- device cpns/pne scripts/device-single.sh | grep -v _test.go | while read -r file; do take "$file"; done
 cat >"$tree/README.txt" <<END

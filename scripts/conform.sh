@@ -4,7 +4,7 @@
 # names the exceptions); and every case on our own gateway, on a line and at a broker, and
 # on our own devices, in Go and in C, on ptys, a broker and a microcontroller, which takes
 # ten minutes. Go's tests try each fault of a server and a gateway on its own case only, and
-# our own parties on some.
+# our own parties on some. Last, the archive for those who build devices is made and tried.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,3 +12,4 @@ go test -count=1 -run TestFaults ./cmd/cpns-conform/internal/againstserver ./cmd
 go test -count=1 ./cmd/cpns-conform/internal/device
 go test -count=1 -timeout 20m -run TestOurs ./cmd/cpns-conform -whole
 go test -count=1 -timeout 20m -tags conform -run '^TestConform$' ./scripts/e2e
+scripts/conform-archive.sh
