@@ -52,7 +52,11 @@ func TestNotifySystemd(t *testing.T) {
 				t.Fatalf("heard %q, want %q", got, want)
 			}
 		}
-		<-looks
+		select {
+		case <-looks:
+		default:
+			t.Error("nobody asked whether it lives")
+		}
 		stop()
 		last := ""
 		for last != "STOPPING=1" {

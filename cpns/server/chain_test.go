@@ -444,6 +444,25 @@ func TestFollow(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
 	}
+	// One that came after the last seal, with a number from before it, is there once.
+	must(t, r.server.Seal(t.Context()))
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), 0) // 18
+	r.wantStatus("gw-1", r.request("alice", "pne-1"), 0)
+	r.tamper(func(tx server.Tx) error {
+		rows, err := tx.RowsAfter(all, server.Row{int64(17)}, 1)
+		must(t, err)
+		late = rows[0]
+		return tx.RemoveEvents([]int64{18})
+	})
+	must(t, r.server.Seal(t.Context()))
+	r.tamper(func(tx server.Tx) error { return tx.AddRows(all, []server.Row{late}) })
+	ctx, stop = context.WithCancel(t.Context())
+	go func() {
+		done <- op.Follow(ctx, time.Time{}, func(e server.Event) error { got <- e.Seq; return nil }, func(error) {})
+	}()
+	want(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 19, 18)
+	stop()
+	<-done
 	// What is wrong for good ends it, and so does who is told.
 	store.setErr(broken)
 	if err := op.Follow(t.Context(), time.Time{}, func(server.Event) error { return nil }, func(error) {}); !errors.Is(err, broken) {
