@@ -262,7 +262,7 @@ func rekeyGateway(ctx context.Context, c *command.Console, data place, id cpns.G
 		c.Printf("gateway %s agrees on another PSK1 after %s, if not before\n", id, until)
 	case out != "":
 		c.Printf("gateway %s has another PSK1, and may use the one before until %s\n", id, until)
-		display.Fill(c.Stdout, "", fmt.Sprintf("It is in %s: bring it to the gateway by a way that nobody else reads, in place of the file there (option psk_file), then delete it here.", out), 0)
+		display.Fill(c.Stdout, "", fmt.Sprintf("It is in %s: bring it to the gateway by a way that nobody else reads, in place of the file there (option psk_file; then service pngw reload), and delete it here.", out), 0)
 	default:
 		c.Printf("gateway %s has another PSK1, and may use the one before until %s\n", id, until)
 	}
