@@ -23,7 +23,7 @@ bench: ## all benchmarks, and a table of them in build/out/bench.md
 fuzz: ## every fuzz target for FUZZTIME seconds (default 300)
 	@scripts/fuzz.sh
 
-web: ## the technicians' page in a real browser; screenshots into build/out/screenshots
+web: ## the pages for technicians, operators and LuCI in a real browser; screenshots into build/out/screenshots
 	@scripts/web.sh
 
 pictures: ## those of docs/provisioning.md, out of what make web has shot
