@@ -31,7 +31,7 @@ var pneCommand = command.Command{
 	Summary: "try a device: the kit plays its gateway",
 	About: `Plays a gateway, good and hostile, on the device's own link. Nobody else may speak with the device meanwhile: stop pngw, or take the link out of its configuration.
 
-The device is given EUKeys of the kit's, some twenty of them, under epochs that are a day old: the next assignment of a server replaces them.`,
+The device is given EUKeys of the kit's, under epochs that are a day old: the next assignment of a server replaces them.`,
 	Notes:   conform.ExitCodes,
 	Example: "cpns-conform pne --entity-id meter-1 --tk-file meter-1.tk --serial /dev/ttyS0",
 	Setup: func(f *flag.FlagSet) command.Run {
