@@ -188,6 +188,13 @@ func TestFullDisk(t *testing.T) {
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%v is not ENOSPC", err)
 		}
+		err = nil
+		for n := 0; err == nil && n < 5000; n++ {
+			err = s.Assign(t.Context(), asked(0), func(*server.Findings) (*server.Outcome, error) {
+				return &server.Outcome{Event: &server.Event{Kind: "e", Detail: strings.Repeat(fmt.Sprint(time.Now().UnixNano()), 1<<10)}}, nil
+			})
+		}
+		wantSays(t, "assigning", err, "disk is full", true)
 		if err := s.View(t.Context(), func(tx server.Tx) error { _, err := tx.Setting("a"); return err }); err != nil {
 			t.Errorf("reading: %v", err)
 		}

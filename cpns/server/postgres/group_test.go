@@ -12,6 +12,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
+	"cpns.example.net/pngw/cpns/server/servertest"
 )
 
 // aSite makes a store with a user, and with n gateways and PNEs of the same number.
@@ -276,5 +277,36 @@ func TestPoolExhaustedAssigning(t *testing.T) {
 	}
 	if err := s.Assign(t.Context(), asked(0), decide); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// Who reads a listing slowly has no transaction open meanwhile, so that VACUUM goes on.
+func TestSlowReader(t *testing.T) {
+	s := createAt(t, pgtest.Shared(t).NewDatabase())
+	fleet := servertest.Fill(t, s, 1, 1)
+	if err := s.Update(t.Context(), func(tx server.Tx) (err error) {
+		for range 700 {
+			err = errors.Join(err, tx.AddEvent(server.Event{Kind: "e", Time: time.Now()}))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	op, err := server.NewOperator(t.Context(), s, fleet.Key, "tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, open := 0, 0
+	err = op.Audit(t.Context(), time.Time{}, func(server.Event) error {
+		if read++; read%250 != 0 {
+			return nil
+		}
+		var n int
+		err := s.pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cpns-server' AND state LIKE 'idle in transaction%'").Scan(&n)
+		open += n
+		return err
+	})
+	if err != nil || read < 700 || open > 0 {
+		t.Errorf("%d events were read, %d transactions were open, %v", read, open, err)
 	}
 }
