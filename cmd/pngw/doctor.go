@@ -151,7 +151,12 @@ func (d *doctor) agent(ctx context.Context) {
 	} else {
 		d.say(well, "devices", counts(st.PNEs), "")
 	}
-	if len(st.Links) == 0 {
+	d.noted(ctx)
+	switch {
+	case len(st.Links) > 0:
+	case st.Gateway == "":
+		d.say(note, "links", "they open once this gateway is enrolled", "pngw enrol CODE")
+	default:
 		d.say(wrong, "links", "none is configured and enabled", "add a section link, see docs/openwrt.md")
 	}
 	for _, l := range st.Links {
@@ -169,6 +174,30 @@ func (d *doctor) agent(ctx context.Context) {
 	d.signs(st.Signs)
 	if h := st.Hooks; h.Failed+h.TimedOut+h.Dropped > 0 {
 		d.say(note, "hooks", fmt.Sprintf("%d failed, %d were killed, %d events dropped since the start", h.Failed, h.TimedOut, h.Dropped), "see the log: logread -e pngw")
+	}
+}
+
+// notedMost is how many devices doctor names; pngw list has them all.
+const notedMost = 5
+
+// noted tells of devices of which there is something to say.
+func (d *doctor) noted(ctx context.Context) {
+	all, err := d.client.List(ctx)
+	if err != nil {
+		d.say(wrong, "devices", explain(d.c, err).Error(), "")
+		return
+	}
+	n := 0
+	for _, p := range all {
+		if p.Note == "" {
+			continue
+		}
+		if n++; n <= notedMost {
+			d.say(note, "device", string(p.Entity)+": "+p.Note, "")
+		}
+	}
+	if n > notedMost {
+		d.say(note, "devices", fmt.Sprintf("and %d more with a note: pngw list", n-notedMost), "")
 	}
 }
 

@@ -18,8 +18,12 @@ var linksCommand = command.Command{
 		(*api.Client).Links, showLinks),
 }
 
-func showLinks(_ context.Context, c *command.Console, _ *api.Client, all []api.Link) error {
+func showLinks(ctx context.Context, c *command.Console, client *api.Client, all []api.Link) error {
 	if len(all) == 0 {
+		if st, err := client.Status(ctx); err == nil && st.Gateway == "" {
+			c.Printf("No links yet: they open once this gateway is enrolled (pngw status).\n")
+			return nil
+		}
 		c.Printf("No links: %s has no section link that is enabled.\n", display.Plain(c.Value("config")))
 	} else if err := display.Table(c.Stdout, linkRows(all)); err != nil {
 		return err

@@ -65,7 +65,10 @@ func sayRemembered(c *command.Console, whose string) {
 
 // sayHeld warns of a button that nobody can press.
 func sayHeld(c *command.Console, s *api.Status) {
-	if s.Signs == nil || s.Signs.Button == nil {
+	switch {
+	case s.Signs != nil && s.Signs.Button != nil && s.Signs.Button.Fault:
+		fmt.Fprintln(c.Stderr, "pngw: the button is not heard at the moment (pngw doctor): until it is, these keys go to nobody; to give them without, provision again without --hold")
+	case s.Signs == nil || s.Signs.Button == nil:
 		fmt.Fprintln(c.Stderr, "pngw: no button is configured (option button): until there is one, these keys go to nobody; to give them without, provision again without --hold")
 	}
 }

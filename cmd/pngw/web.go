@@ -69,7 +69,7 @@ func setPIN(ctx context.Context, c *command.Console, file string) error {
 	}
 	ctx, stop := command.Interruptible(ctx)
 	defer stop()
-	question := &password.Question{Whose: "the page's technicians (a PIN)", File: file, Twice: true, Program: c.Program.Name, Stdin: c.Stdin, Stderr: c.Stderr}
+	question := &password.Question{What: "PIN", Option: "--pin-file", Whose: "the page's technicians", File: file, Twice: true, Program: c.Program.Name, Stdin: c.Stdin, Stderr: c.Stderr}
 	text, err := question.Ask(ctx)
 	if err != nil {
 		return password.Explain(err, "the PIN is what it was")

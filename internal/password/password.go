@@ -5,12 +5,14 @@ package password
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,13 +32,16 @@ const Usage = "a `FILE` with the password on one line, or - for standard input; 
 var ErrInterrupted = errors.New("interrupted")
 
 // ErrNoTerminal says that there is nobody to ask.
-var ErrNoTerminal = errors.New("there is no terminal to ask for the password: use --password-file FILE, or --password-file - for standard input")
+var ErrNoTerminal = errors.New("there is no terminal to ask")
 
 // Question says which password is wanted and where it comes from.
 type Question struct {
 	Whose string // user
 	File  string // "" asks at the terminal, "-" reads standard input
 	Twice bool   // it is a new one: whoever types it types it twice
+
+	What   string // is wanted: "password" where it is empty
+	Option string // that File is the value of: "--password-file" where it is empty
 
 	Program string    // for what is said of long waits
 	Stdin   *os.File  // for File "-"
@@ -74,10 +79,12 @@ func (q *Question) Ask(ctx context.Context) ([]byte, error) {
 	case errors.Is(err, ErrInterrupted):
 		return nil, err
 	case err != nil:
-		return nil, fmt.Errorf("the password: %w", err)
+		return nil, fmt.Errorf("the %s: %w", q.what(), err)
 	}
 	return password, nil
 }
+
+func (q *Question) what() string { return cmp.Or(q.What, "password") }
 
 // read reads a file, a pipe or standard input, and says on whom it waits if that
 // takes long.
@@ -109,18 +116,22 @@ func (q *Question) read(ctx context.Context, from string) ([]byte, error) {
 		case <-ctx.Done():
 			return nil, ErrInterrupted
 		case <-long.C:
-			fmt.Fprintf(q.Stderr, "%s: waiting for the password of %s from %s, and for the end of it\n", q.Program, q.Whose, from)
+			fmt.Fprintf(q.Stderr, "%s: waiting for the %s of %s from %s, and for the end of it\n", q.Program, q.what(), q.Whose, from)
 		}
 	}
 }
 
 // atTerminal asks whoever sits at the terminal.
 func (q *Question) atTerminal(ctx context.Context) ([]byte, error) {
-	prompts := []string{fmt.Sprintf("Password of %s: ", q.Whose)}
+	what := q.what()
+	prompts := []string{fmt.Sprintf("%s%s of %s: ", strings.ToUpper(what[:1]), what[1:], q.Whose)}
 	if q.Twice {
 		prompts = append(prompts, "Once more: ")
 	}
 	t, err := openTerminal()
+	if errors.Is(err, ErrNoTerminal) {
+		return nil, fmt.Errorf("%w for the %s: use %s FILE, or %[3]s - for standard input", err, what, cmp.Or(q.Option, "--password-file"))
+	}
 	if err != nil {
 		return nil, err
 	}
