@@ -50,10 +50,28 @@ The device is given EUKeys of the kit's, under epochs that are a day old: the ne
 					return command.Misused("%v", err)
 				}
 			}
-			return device.Suite.Run(ctx, &report, c, conform.Party[*device.Bench]{
-				Name:  string(o.entity),
-				Reach: func(ctx context.Context) (*device.Bench, func(), error) { return o.reach(ctx, carrier) },
+			warn := func() {}
+			err := device.Suite.Run(ctx, &report, c, conform.Party[*device.Bench]{
+				Name: string(o.entity),
+				Reach: func(ctx context.Context) (*device.Bench, func(), error) {
+					b, leave, err := o.reach(ctx, carrier)
+					if err != nil {
+						return nil, nil, err
+					}
+					warning, err := b.Look(ctx)
+					if err != nil {
+						leave()
+						return nil, nil, err
+					}
+					if warning != "" {
+						warn = func() { fmt.Fprintln(c.Stderr, "cpns-conform: "+warning) }
+					}
+					warn()
+					return b, leave, nil
+				},
 			})
+			warn() // again, below the many cases that failed for that
+			return err
 		}
 	},
 }
@@ -144,6 +162,17 @@ func (o *pneOptions) carrier() (device.Carrier, error) {
 	return device.OverLink(l, string(o.entity)), nil
 }
 
+// ask is what to look at where no hello comes.
+func (o *pneOptions) ask() string {
+	switch {
+	case o.serial.Device != "":
+		return "is it on, is --baud right, are A and B (or RX and TX) the right way round, is that its Entity ID?"
+	case o.mqtt.URL != "":
+		return "is it on and at that broker, is --prefix right, is that its Entity ID?"
+	}
+	return "is it on, is that its Entity ID?"
+}
+
 // reach begins to listen to the device.
 func (o *pneOptions) reach(ctx context.Context, carrier device.Carrier) (*device.Bench, func(), error) {
 	if err := hardening.Memory(); err != nil {
@@ -158,7 +187,7 @@ func (o *pneOptions) reach(ctx context.Context, carrier device.Carrier) (*device
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", o.tkFile, err)
 	}
-	config := device.Config{Entity: string(o.entity), Gateway: string(o.gateway), TK: tk, Carrier: carrier}
+	config := device.Config{Entity: string(o.entity), Gateway: string(o.gateway), TK: tk, Carrier: carrier, Ask: o.ask()}
 	if o.powerCycle != "" {
 		config.PowerCycle = o.cycle
 	}

@@ -311,7 +311,7 @@ func (b *Bench) within(ctx context.Context, t *conform.T, what string, msg []byt
 	sent := time.Now()
 	h := b.await(ctx, t, limit+answerWait, expected, want)
 	if h == nil || h.at.Sub(sent) > limit {
-		seen := "nothing"
+		seen := b.nothing()
 		if h != nil {
 			seen = "one after " + h.at.Sub(sent).String()
 		}

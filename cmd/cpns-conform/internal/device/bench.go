@@ -4,6 +4,7 @@
 // Where to read on:
 //
 //   - carrier.go takes bytes and messages to the device
+//   - look.go looks whether it is there at all, before the first case
 //   - bench.go speaks with it, and knows what it has been given; steps.go has what most
 //     cases begin with, such as a key that is delivered
 //   - the other files are the cases, in the order of docs/protocol.md, section 4
@@ -31,6 +32,7 @@ type Config struct {
 	Gateway string // what the kit calls itself, a gateway ID
 	TK      []byte
 	Carrier Carrier
+	Ask     string // what to look at where no hello comes: "is it on?"
 
 	// PowerCycle takes the device's power away and gives it back; nil where nobody can.
 	PowerCycle func(ctx context.Context) error
@@ -200,6 +202,16 @@ func (h *heard) String() string {
 		return fmt.Sprintf("%s with epoch %d, index %d", typeNames[h.Type], h.Epoch, h.Index)
 	}
 	return typeNames[h.Type]
+}
+
+// nothing says that no message came, and whether bytes did since the last that was sent.
+func (b *Bench) nothing() string {
+	if b.stream != nil {
+		if n := b.stream.Stray(); n > 0 {
+			return fmt.Sprintf("%d bytes that are no frame: is --baud right?", n)
+		}
+	}
+	return "nothing"
 }
 
 // short is the beginning of bytes, in hex.

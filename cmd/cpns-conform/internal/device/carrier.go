@@ -1,13 +1,16 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -36,6 +39,10 @@ type Stream interface {
 	// Listen returns what comes in from now on, byte for byte, up to 4 KiB: it is what
 	// the function returned says when it is called.
 	Listen() func() []byte
+
+	// Stray is how many bytes other than zero have come in since the last message, in or
+	// out.
+	Stray() int
 }
 
 // maxTap bounds what Listen keeps.
@@ -45,17 +52,28 @@ const maxTap = 4096
 type link struct {
 	transport.Link
 	entity string
+	other  atomic.Pointer[string] // whose hello was heard last, of those who are not entity
 }
 
 // OverLink is a Carrier to the device with that Entity ID over l, at the gateway's end.
-func OverLink(l transport.Link, entity string) Carrier { return &link{l, entity} }
+func OverLink(l transport.Link, entity string) Carrier { return &link{Link: l, entity: entity} }
 
 func (l *link) Run(ctx context.Context, heard func(msg []byte)) error {
 	return l.Link.Run(ctx, transport.Handler{Message: func(m transport.Message) {
 		if m.Peer == "" || m.Peer == l.entity {
 			heard(m.Data)
+		} else if h, ok := wire.Read(m.Data); ok && h.Type == wire.TypeHello {
+			l.other.Store(&m.Peer)
 		}
 	}})
+}
+
+// heardOther is somebody else whose hello has come in, "" for nobody.
+func (l *link) heardOther() string {
+	if other := l.other.Load(); other != nil {
+		return *other
+	}
+	return ""
 }
 
 func (l *link) Send(ctx context.Context, everybody bool, msg []byte) error {
@@ -90,6 +108,7 @@ type line struct {
 	detail string
 	frames transport.Deframer
 	tap    []byte // nil while nobody listens
+	stray  int    // see Stray
 }
 
 // OverPort is a Stream over what open opens, and opens again once it has gone, as a USB
@@ -137,7 +156,11 @@ func (l *line) read(ctx context.Context, port Port, heard func(msg []byte)) {
 			l.tap = append(l.tap, buf[:min(n, maxTap-len(l.tap))]...)
 		}
 		var messages [][]byte
+		l.stray += n - bytes.Count(buf[:n], []byte{0}) // which only stand between frames
 		l.frames.Feed(buf[:n], func(msg []byte) { messages = append(messages, append([]byte(nil), msg...)) })
+		if len(messages) > 0 {
+			l.stray = 0
+		}
 		l.mu.Unlock()
 		for _, msg := range messages {
 			heard(msg)
@@ -155,6 +178,7 @@ func (l *line) Send(ctx context.Context, _ bool, msg []byte) error {
 func (l *line) Write(ctx context.Context, b []byte) error {
 	l.mu.Lock()
 	port, detail := l.port, l.detail
+	l.stray = 0
 	l.mu.Unlock()
 	if port == nil {
 		return errors.New(detail)
@@ -187,6 +211,12 @@ func (l *line) Listen() func() []byte {
 		l.tap = nil
 		return heard
 	}
+}
+
+func (l *line) Stray() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stray
 }
 
 // pause waits, unless ctx ends first.

@@ -181,7 +181,7 @@ func (b *Bench) everybody(ctx context.Context, t *conform.T) time.Duration {
 	b.send(ctx, t, "identify for everybody", true, wire.Identify(""))
 	h := b.await(ctx, t, 4*time.Second, expected, isHello)
 	if h == nil {
-		t.Fail(expected, "nothing")
+		t.Fail(expected, b.nothing())
 	}
 	return h.at.Sub(sent)
 }

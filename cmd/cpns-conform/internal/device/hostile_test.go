@@ -25,7 +25,7 @@ func on(t *testing.T, device func(ctx context.Context, line *end), args ...strin
 			Entity: "meter-0001", Gateway: "cpns-conform", TK: make([]byte, 16),
 			Carrier:    OverPort(func() (Port, error) { return ours, nil }, 500*time.Millisecond),
 			PowerCycle: func(context.Context) error { return errors.New("the relay is gone") },
-		}, args...)
+		}, false, args...)
 		took = time.Since(begun)
 		cancel()
 		theirs.Close()

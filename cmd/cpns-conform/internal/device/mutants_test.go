@@ -79,15 +79,15 @@ func try(t *testing.T, s *sloppy, args ...string) (r report) {
 				close(back)
 				return nil
 			},
-		}, args...)
+		}, true, args...)
 		cancel()
 		<-ended
 	})
 	return r
 }
 
-// tryOn runs the suite as the command does.
-func tryOn(t *testing.T, c Config, args ...string) (r report) {
+// tryOn runs the suite as the command does; look says whether it looks first.
+func tryOn(t *testing.T, c Config, look bool, args ...string) (r report) {
 	t.Helper()
 	var o conform.Options
 	f := flag.NewFlagSet("", flag.ContinueOnError)
@@ -100,7 +100,11 @@ func tryOn(t *testing.T, c Config, args ...string) (r report) {
 		Name: c.Entity,
 		Reach: func(ctx context.Context) (*Bench, func(), error) {
 			b := New(ctx, c)
-			return b, b.Close, b.WaitUp(ctx, time.Second)
+			if err := b.WaitUp(ctx, time.Second); err != nil || !look {
+				return b, b.Close, err
+			}
+			_, err := b.Look(ctx)
+			return b, b.Close, err
 		},
 	})
 	var exit *command.Exit

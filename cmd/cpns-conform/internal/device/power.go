@@ -229,7 +229,7 @@ func (b *Bench) cycleWhile(ctx context.Context, t *conform.T, meanwhile func()) 
 	for {
 		h := b.hear(ctx, t, time.Until(until))
 		if h == nil {
-			t.Fail(expected, "nothing")
+			t.Fail(expected, b.nothing())
 		}
 		if isHello(h) && (before == nil || !bytes.Equal(h.raw, before.Raw)) {
 			b.keepUp(h.Heard)

@@ -87,7 +87,7 @@ func (b *Bench) exchange(ctx context.Context, t *conform.T, what string, msg []b
 			return h
 		}
 	}
-	t.Fail(expected, "nothing, though it was sent twice")
+	t.Fail(expected, b.nothing()+", though it was sent twice")
 	return nil
 }
 
@@ -115,7 +115,7 @@ func (b *Bench) ask(ctx context.Context, t *conform.T) *heard {
 		t.Undecided("the device does not answer an identify")
 	}
 	b.deaf = true
-	t.Fail(expected, "nothing")
+	t.Fail(expected, b.nothing())
 	return nil
 }
 
@@ -257,7 +257,7 @@ func (b *Bench) silent(ctx context.Context, t *conform.T, after string) {
 			break
 		}
 		if again {
-			t.Fail(expected+", and a hello in answer to the identify behind it", "nothing to the identify either")
+			t.Fail(expected+", and a hello in answer to the identify behind it", b.nothing()+", to the identify neither")
 		}
 	}
 	b.await(ctx, t, settle, expected, nothing)

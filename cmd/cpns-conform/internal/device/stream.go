@@ -143,7 +143,7 @@ var streamCases = []conform.Case[*Bench]{
 			const expected = "an auth-response to the second of two frames in one go"
 			b.write(ctx, t, "an identify for another and a challenge", both)
 			if b.await(ctx, t, answerWait, expected, isResponse) == nil {
-				t.Fail(expected, "nothing")
+				t.Fail(expected, b.nothing())
 			}
 		},
 	},
@@ -166,7 +166,7 @@ func (b *Bench) answersWithin(ctx context.Context, t *conform.T, wait time.Durat
 	expected := "an auth-response after " + what
 	send(wire.Frame(wire.AuthChallenge(b.Entity, b.set.gateway, random(16))))
 	if b.await(ctx, t, wait, expected, isResponse) == nil {
-		t.Fail(expected, "nothing")
+		t.Fail(expected, b.nothing())
 	}
 }
 
@@ -196,7 +196,7 @@ var lineCases = []conform.Case[*Bench]{
 			}
 			const expected = "the hello that was put off, within 2 s of the other's turn"
 			if b.await(ctx, t, 2*time.Second, expected, isHello) == nil {
-				t.Fail(expected, "nothing")
+				t.Fail(expected, b.nothing())
 			}
 		},
 	},
@@ -213,7 +213,7 @@ var lineCases = []conform.Case[*Bench]{
 			b.say(ctx, t, "the other's answer", other.Bytes(random(16)))
 			const expected = "the hello that was put off, within 2 s of the other's answer"
 			if b.await(ctx, t, 2*time.Second, expected, isHello) == nil {
-				t.Fail(expected, "nothing")
+				t.Fail(expected, b.nothing())
 			}
 		},
 	},
@@ -279,7 +279,7 @@ func (b *Bench) busy(ctx context.Context, t *conform.T) (early *heard, gap time.
 	}
 	const expected = "the hello that was put off, within 2 s"
 	if early == nil && b.await(ctx, t, 2*time.Second, expected, isHello) == nil {
-		t.Fail(expected, "nothing")
+		t.Fail(expected, b.nothing())
 	}
 	return early, gap
 }
