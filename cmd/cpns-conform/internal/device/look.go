@@ -65,11 +65,11 @@ func (b *Bench) Look(ctx context.Context) (warning string, err error) {
 	case other != "":
 		return "", fmt.Errorf("heard a hello of %s, not of %s: which of them is it, and is it on?", other, b.Entity)
 	case echo:
-		return "", fmt.Errorf("no hello from %s within %v, only what was sent to it: is the adapter's echo off, and is the device on?", b.Entity, lookLimit)
+		return "", fmt.Errorf("no hello from %s within %.0f s, only what was sent to it: is the adapter's echo off, and is the device on?", b.Entity, lookLimit.Seconds())
 	case stray > 0:
-		return "", fmt.Errorf("no hello from %s within %v, but %d bytes that are no frame: is --baud right?", b.Entity, lookLimit, stray)
+		return "", fmt.Errorf("no hello from %s within %.0f s, but %d bytes that are no frame: is --baud right?", b.Entity, lookLimit.Seconds(), stray)
 	}
-	return "", fmt.Errorf("no hello from %s within %v: %s", b.Entity, lookLimit, b.Ask)
+	return "", fmt.Errorf("no hello from %s within %.0f s: %s", b.Entity, lookLimit.Seconds(), b.Ask)
 }
 
 // doubt says what is wrong with a hello's tag, "" for nothing.

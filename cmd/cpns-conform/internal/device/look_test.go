@@ -71,7 +71,7 @@ func TestLook(t *testing.T) {
 	always := func(reply []byte) func(context.Context, *end) {
 		return answering(func([]byte) []byte { return reply })
 	}
-	const none = "stop: no hello from meter-0001 within 6s"
+	const none = "stop: no hello from meter-0001 within 6 s"
 	for _, tt := range []struct {
 		name   string
 		device func(context.Context, *end)
