@@ -77,11 +77,11 @@ func readApprovals(path string, trustSerial, replace bool) ([]approvalRow, error
 
 func checkColumns(names []string) error {
 	seen := make(map[string]bool)
-	for _, name := range names {
+	for n, name := range names {
 		switch name {
 		case "serial", "gateway_id", "fingerprint":
-		default:
-			return fmt.Errorf("%q is none of them", name)
+		default: // which is not repeated: a wrong file may have keys in it
+			return fmt.Errorf("column %d has another name", n+1)
 		}
 		if seen[name] {
 			return fmt.Errorf("%q is there twice", name)

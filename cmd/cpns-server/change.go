@@ -120,8 +120,15 @@ func noPNE(err error, e cpns.EntityID) error {
 	return err
 }
 
-// A noPNEError says that the server does not know a PNE.
+// A noPNEError says that the server does not know a PNE. It is not named where it is a
+// line of a file: a wrong file may have keys in it.
 type noPNEError struct{ id cpns.EntityID }
 
-func (e *noPNEError) Error() string        { return fmt.Sprintf("there is no PNE %q", e.id) }
+func (e *noPNEError) Error() string {
+	if e.id == "" {
+		return "there is no such PNE"
+	}
+	return fmt.Sprintf("there is no PNE %q", e.id)
+}
+
 func (e *noPNEError) Is(target error) bool { return target == server.ErrNotFound }

@@ -122,7 +122,7 @@ func (p place) createStore(ctx context.Context, d dataFolder) (server.Store, err
 
 func (p place) explainMasterKey(err error) error {
 	if errors.Is(err, server.ErrWrongMasterKey) {
-		return fmt.Errorf("%s is not the master key of %s: put the two back from the same backup; where the key was changed (rekey), copy it from the server where that was done", dataFolder(p.folder).masterKey(), p.database())
+		return fmt.Errorf("%s is not the master key of %s: put the two back from the same backup; where the key was changed (rekey), a backup from before opens with master.key.old-… in the place of master.key, and what is newer with the key of the server where that was done", dataFolder(p.folder).masterKey(), p.database())
 	}
 	return err
 }

@@ -59,6 +59,9 @@ func (w *wantedPNEs) all(args []string) ([]wantedPNE, error) {
 				continue
 			}
 			where := fmt.Sprintf("%s: line %d", w.file, n)
+			if n == 1 && strings.ContainsAny(line, ",;\t") && strings.HasPrefix(strings.ToLower(line), "entity_id") {
+				return nil, fmt.Errorf("%s: a table, and a list has one Entity ID a line: nothing was changed", where)
+			}
 			if _, err := cpns.ParseEntityID(line); err != nil {
 				return nil, fmt.Errorf("%s: %w: nothing was changed", where, err)
 			}
@@ -86,7 +89,7 @@ func eachPNE(ctx context.Context, c *command.Console, data place, all []wantedPN
 		for _, p := range all {
 			err := do(op, p.id)
 			if p.where != "" && err != nil {
-				err = fmt.Errorf("%s: %w", p.where, noPNE(err, p.id))
+				err = fmt.Errorf("%s: %w", p.where, noPNE(err, ""))
 			} else {
 				err = noPNE(err, p.id)
 			}

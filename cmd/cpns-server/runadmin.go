@@ -27,7 +27,7 @@ func adminFlags(fs *flag.FlagSet) *adminOptions {
 	o := new(adminOptions)
 	fs.StringVar(&o.listen, "admin-listen", "", "answer the admin API at `ADDRESS`, a port of its own: for --remote of the other commands, and for programs (docs/admin-api.md); if not given, there is none")
 	fs.StringVar(&o.clientCA, "admin-client-ca", "", "believe client certificates of the CAs in a PEM `FILE` too, beside those of the folder's CA")
-	fs.BoolVar(&o.page, "admin-page", false, "show the operators' page too, at https://ADDRESS/ of --admin-listen (docs/admin-api.md)")
+	fs.BoolVar(&o.page, "admin-page", false, "show the operators' page too, at https://ADDRESS/ of --admin-listen (docs/operators-page.md)")
 	return o
 }
 

@@ -112,9 +112,10 @@ func (o *Operator) addBeside(tx Tx, all []PSK1, g cpns.GatewayID, psk cpns.PSK1,
 		}
 		identity = p.Named()
 		var err error
-		if p.IsBeside() {
+		switch ended := !p.Ends.IsZero() && !p.Ends.After(now); {
+		case p.IsBeside():
 			err = tx.RemovePSK1(p.Identity)
-		} else {
+		case !ended: // one that has ended, and is still there, does not come back
 			err = tx.SetPSK1Times(p.Identity, p.Used, ends)
 		}
 		if err != nil {

@@ -127,6 +127,12 @@ func TestRekeyGateway(t *testing.T) {
 	r.wantKeys("gw-2", 0, -1)
 	must(t, r.op.RekeyGateway(ctx, "gw-2", random(t, 32), 0))
 	r.wantUnder(third, "gw-2", unauthorized)
+
+	// One that has ended stays so, though it has not been removed yet.
+	fourth := cpns.PSK1(random(t, 32))
+	must(t, r.op.RekeyGateway(ctx, "gw-2", fourth, time.Hour))
+	r.wantUnder(third, "gw-2", unauthorized)
+	r.wantUnder(fourth, "gw-2", "Success")
 	must(t, r.op.RemoveGateway(ctx, "gw-2"))
 
 	for name, err := range map[string]error{
