@@ -72,7 +72,7 @@ func TestDay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const head = "    cpns-conform pne: meter-0001, "
+	const head = "    cpns-conform pne: mine-1, "
 	_, report, found := strings.Cut(string(page), fmt.Sprintf("%s%d cases\n", head, len(device.Suite.Cases)))
 	if !found {
 		t.Fatalf("no report of %d cases: make it anew", len(device.Suite.Cases))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,7 +28,8 @@ type member struct {
 	ended chan error
 }
 
-// start runs a program in the background. What it prints goes to NAME.log.
+// start runs a program in the background. What it prints goes to NAME.log, and its
+// number into NAME.pid.
 func (c *crew) start(name, program string, args ...string) error {
 	log, err := os.Create(filepath.Join(c.folder, name+".log"))
 	if err != nil {
@@ -48,7 +50,7 @@ func (c *crew) start(name, program string, args ...string) error {
 	m := &member{name: name, cmd: cmd, ended: make(chan error, 1)}
 	go func() { m.ended <- cmd.Wait() }()
 	c.members = append(c.members, m)
-	return nil
+	return os.WriteFile(filepath.Join(c.folder, name+".pid"), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o600)
 }
 
 // stop ends all, the last started first, and says whose end was not clean.

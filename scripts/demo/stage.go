@@ -206,11 +206,21 @@ func (s *stage) explain() {
 	s.show.line("topics cpns/<Entity ID>/up and /down. Its Entity ID and TK are imported first.")
 	s.show.line("Here pne is the device:")
 	for _, line := range []string{
-		"umask 077; openssl rand -hex 16 > mine.tk",
-		"printf 'entity_id,tk\\nmine-1,%s\\n' $(cat mine.tk) > mine.csv",
-		"cpns-server pne import --data server mine.csv",
-		"pne --entity-id mine-1 --tk-file mine.tk \\",
-		"    --mqtt " + s.brokerURL + " >mine.log 2>&1 &",
+		"umask 077; openssl rand -hex 16 > lamp.tk",
+		"printf 'entity_id,tk\\nlamp-1,%s\\n' $(cat lamp.tk) > lamp.csv",
+		"cpns-server pne import --data server lamp.csv",
+		"pne --entity-id lamp-1 --tk-file lamp.tk \\",
+		"    --mqtt " + s.brokerURL + " >lamp.log 2>&1 &",
+		"pngw --config pngw.conf provision --user alice --password-file password lamp-1",
+	} {
+		s.show.line(line)
+	}
+	s.show.say("One on a serial line, mine-1 of docs/integrating.md, with LAB the folder of its keys")
+	s.show.line("and kit.tty there, or /dev/ttyUSB0, its line. The gateway needs a section for that:")
+	for _, line := range []string{
+		"cpns-server pne import --data server $LAB/tks.csv",
+		`printf "\nconfig link 'mine'\n\toption type 'serial'\n\toption device '$LAB/kit.tty'\n" >> pngw.conf`,
+		"kill -HUP $(cat pngw.pid); sleep 1",
 		"pngw --config pngw.conf provision --user alice --password-file password mine-1",
 	} {
 		s.show.line(line)

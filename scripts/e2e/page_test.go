@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,7 +17,8 @@ func commands(ts *testscript.TestScript, name string) (lines []string) {
 	for line := range strings.Lines(string(text)) {
 		typed, is := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
 		typed = strings.TrimPrefix(typed, "# ") // root's prompt
-		if is && (strings.HasPrefix(typed, "pngw ") || strings.HasPrefix(typed, "cpns-server ") || strings.HasPrefix(typed, "cpns-conform pne --")) {
+		begins := func(with string) bool { return strings.HasPrefix(typed, with) }
+		if is && slices.ContainsFunc([]string{"pngw ", "cpns-server ", "cpns-conform pne --", "kill -HUP ", `printf "\nconfig`, "(umask"}, begins) {
 			lines = append(lines, typed)
 		}
 	}

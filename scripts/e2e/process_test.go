@@ -50,6 +50,7 @@ func (r *rig) start(ts *testscript.TestScript, name, program string, args ...str
 	p.cmd = command(ts, r, program, args)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	ts.Check(p.cmd.Start())
+	ts.Check(os.WriteFile(r.path(name+".pid"), []byte(strconv.Itoa(p.cmd.Process.Pid)), 0o600))
 	ended := make(chan struct{})
 	p.ended = ended
 	go func(cmd *exec.Cmd) {
