@@ -1,8 +1,8 @@
 #!/bin/sh
-# Packs what whoever builds a device, a server or a gateway needs to try it, and nothing
-# else is needed: the conformance kit for three kinds of machine, a PNE to compare with, the
-# vectors, the PNE in C, and the pages. Everything lies where it lies in the source, so
-# that the pages' links hold. Then it is unpacked and tried.
+# Packs what whoever builds a device, a server or a gateway needs to try it: the
+# conformance kit for three kinds of machine, a PNE to compare with, the vectors, the PNE in
+# C, and the pages. Everything lies where it lies in the source, so that the pages' links
+# hold; those to what only the source has become words. Then it is unpacked and tried.
 #   scripts/conform-archive.sh [FOLDER]       default: build/out; VERSION names it
 set -eu
 cd "$(dirname "$0")/.."
@@ -36,9 +36,26 @@ take() {
 take LICENSE docs/integrating.md docs/conformance.md docs/protocol.md docs/device.md docs/provisioning.md docs/openwrt.md docs/applications.md \
 	docs/decisions/0029-pne-in-c.md docs/decisions/0037-conformance-kit.md cpns/testdata/README.md cpns/testdata/protocol.json cpns/testdata/refused.json
 # What git knows of, so that nothing that lies about gets in.
-git ls-files -- device cpns/pne scripts/device-single.sh | grep -v _test.go | while read -r file; do take "$file"; done
+git ls-files -- device cpns/pne scripts/device-single.sh scripts/pne-posix.sh | grep -v _test.go | while read -r file; do take "$file"; done
+
+# links FILE: where its relative links lead.
+links() { grep -o '](\([^):#]*\)[)#]' "$1" | sed 's/^](//; s/[)#]$//; /^$/d' | sort -u; }
+
+# dangling: the pages' links that lead nowhere, a page and a link a line.
+dangling() {
+	find "$tree" -name '*.md' | while read -r page; do
+		links "$page" | while read -r link; do
+			[ -e "$(dirname "$page")/$link" ] || echo "$page $link"
+		done
+	done
+}
+dangling | while read -r page link; do
+	link=$(printf %s "$link" | sed 's/[].[\*^$/]/\\&/g')
+	sed -zi "s/!\{0,1\}\[\([^][]*\)\]($link\(#[^)]*\)\{0,1\})/\1/g" "$page"
+done
 cat >"$tree/README.txt" <<END
-The conformance kit of CPNS, $version, and what goes with it. It needs nothing else.
+The conformance kit of CPNS, $version, and what goes with it. Linux is all that the
+programs need; put their folder into PATH:  export PATH=\$PWD/bin/linux-amd64:\$PATH
 
   docs/integrating.md   begin here: the path of a day, from the label to a green report
   docs/conformance.md   every case of the kit, and its options
@@ -50,6 +67,8 @@ The conformance kit of CPNS, $version, and what goes with it. It needs nothing e
   cpns/pne/             the PNE in Go, to read
   docs/protocol.md      the law
 
+cpns-server and pngw, for the labels and the last hour of the path, are in the source
+and in packages of their own; pages that are named here without a link are in the source.
 USB takes a build with libusb, from the source: go build -tags usb ./cmd/cpns-conform
 END
 mkdir -p "$out"
@@ -62,6 +81,11 @@ kit=$tree/bin/linux-$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/; s/armv7
 if [ -x "$kit" ]; then
 	env -i "$kit" version | head -n 1
 	env -i "$kit" pne --list | tail -n 1
+fi
+broken=$(dangling)
+if [ -n "$broken" ]; then
+	printf 'conform-archive: links that lead nowhere:\n%s\n' "$broken" >&2
+	exit 1
 fi
 for program in "$tree"/bin/*/*; do
 	if readelf -l "$program" | grep -q INTERP; then
