@@ -3,11 +3,10 @@
  * A PNE on a device that has POSIX: on a serial line, or on an MQTT broker by
  * libmosquitto. One thread, one loop: what comes in is fed, then the library is asked how
  * long to wait.
+ * Its options are below, as --help says them.
  *
- *     pne-posix --entity-id ID --tk-file FILE [--state FILE] [--x25519]
- *               --serial DEVICE | --mqtt HOST:PORT
- *
- * Standard output has a line for each event. It ends on SIGTERM, with 0. */
+ * Standard output has a line for each event, standard error one for each fault of the
+ * link, once until the link is up again. It ends on SIGTERM, with 0. */
 #define _DEFAULT_SOURCE
 
 #include <errno.h>
@@ -36,6 +35,16 @@
 
 enum { RETRY_MS = 1000, IDLE_MS = 500, TOPIC_SIZE = 256 };
 
+static const char usage[] =
+	"usage: pne-posix --entity-id ID --tk-file FILE [OPTIONS] --serial DEVICE | --mqtt HOST:PORT\n"
+	"  --entity-id ID     its name, 1 to 64 characters from ! to ~\n"
+	"  --tk-file FILE     its TK, 16 to 64 bytes in hex; nobody else may read the file\n"
+	"  --serial DEVICE    a serial line, 115200 baud\n"
+	"  --mqtt HOST:PORT   a broker, without TLS; the port is 1883 if there is none\n"
+	"  --state FILE       keeps the EUKey through a power cut; without, in memory only\n"
+	"  --x25519           X25519 with each hello\n"
+	"  --help             says this\n";
+
 static volatile sig_atomic_t ended;
 
 static struct {
@@ -56,6 +65,19 @@ static void fail(const char *what, const char *why)
 {
 	fprintf(stderr, "pne-posix: %s: %s\n", what, why);
 	exit(1);
+}
+
+static char latest_fault[256];
+
+/* fault says why the link is down, but not again what it said last. */
+static void fault(const char *link, const char *why)
+{
+	char text[sizeof latest_fault];
+	snprintf(text, sizeof text, "%s: %s", link, why);
+	if (strcmp(text, latest_fault) == 0)
+		return;
+	strcpy(latest_fault, text);
+	fprintf(stderr, "pne-posix: %s; trying again\n", text);
 }
 
 static uint32_t now(void)
@@ -86,26 +108,32 @@ static int send_line(void *user, const uint8_t *data, size_t len)
 	return line >= 0 && write(line, data, len) == (ssize_t)len ? 0 : -1;
 }
 
-static void open_line(void)
-{
-	struct termios t;
-	line = open(options.serial, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (line < 0)
-		return;
-	if (tcgetattr(line, &t) == 0) {
-		cfmakeraw(&t);
-		t.c_cflag |= CLOCAL | CREAD;
-		cfsetspeed(&t, B115200);
-		tcsetattr(line, TCSANOW, &t);
-		tcflush(line, TCIFLUSH);
-	}
-	cpns_pne_link_up(&pne, now());
-}
-
 static void close_line(void)
 {
 	close(line);
 	line = -1;
+}
+
+static void open_line(void)
+{
+	struct termios t;
+	line = open(options.serial, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (line < 0) {
+		fault(options.serial, strerror(errno));
+		return;
+	}
+	if (tcgetattr(line, &t) != 0) {
+		fault(options.serial, "not a serial line");
+		close_line();
+		return;
+	}
+	cfmakeraw(&t);
+	t.c_cflag |= CLOCAL | CREAD;
+	cfsetspeed(&t, B115200);
+	tcsetattr(line, TCSANOW, &t);
+	tcflush(line, TCIFLUSH);
+	latest_fault[0] = '\0';
+	cpns_pne_link_up(&pne, now());
 }
 
 static void read_line(int timeout)
@@ -117,11 +145,15 @@ static void read_line(int timeout)
 	ssize_t n = read(line, bytes, sizeof bytes);
 	if (n > 0)
 		cpns_pne_feed(&pne, now(), bytes, (size_t)n);
-	else if (n == 0 || errno != EAGAIN) /* unplugged */
+	else if (n == 0 || errno != EAGAIN) { /* unplugged */
+		fault(options.serial, n == 0 ? "its other end is gone" : strerror(errno));
 		close_line();
+	}
 }
 
 /* ---- A broker. */
+
+static bool refused; /* by the broker, which has said why */
 
 static int send_mqtt(void *user, const uint8_t *data, size_t len)
 {
@@ -129,11 +161,14 @@ static int send_mqtt(void *user, const uint8_t *data, size_t len)
 	return mosquitto_publish(mqtt, NULL, topic_up, (int)len, data, 1, false) == MOSQ_ERR_SUCCESS ? 0 : -1;
 }
 
-static void on_connect(struct mosquitto *m, void *user, int refused)
+static void on_connect(struct mosquitto *m, void *user, int code)
 {
 	(void)user;
-	if (refused != 0)
+	if (code != 0) {
+		refused = true;
+		fault(options.broker, mosquitto_connack_string(code));
 		return;
+	}
 	mosquitto_subscribe(m, NULL, topic_down, 1);
 	mosquitto_subscribe(m, NULL, topic_identify, 1);
 }
@@ -143,8 +178,10 @@ static void on_subscribe(struct mosquitto *m, void *user, int id, int count, con
 {
 	static int subscribed;
 	(void)m, (void)user, (void)id, (void)count, (void)granted;
-	if (++subscribed % 2 == 0)
-		cpns_pne_link_up(&pne, now());
+	if (++subscribed % 2 != 0)
+		return;
+	latest_fault[0] = '\0';
+	cpns_pne_link_up(&pne, now());
 }
 
 static void on_message(struct mosquitto *m, void *user, const struct mosquitto_message *message)
@@ -178,12 +215,20 @@ static void pause_ms(long ms)
 static void read_mqtt(int timeout)
 {
 	static bool connected;
-	if (!connected)
-		connected = mosquitto_connect(mqtt, options.broker, options.port, 30) == MOSQ_ERR_SUCCESS;
-	if (!connected || mosquitto_loop(mqtt, timeout, 1) != MOSQ_ERR_SUCCESS) {
-		connected = false;
-		pause_ms(RETRY_MS);
+	int result = MOSQ_ERR_SUCCESS;
+	if (!connected) {
+		refused = false;
+		result = mosquitto_connect(mqtt, options.broker, options.port, 30);
+		connected = result == MOSQ_ERR_SUCCESS;
 	}
+	if (connected)
+		result = mosquitto_loop(mqtt, timeout, 1);
+	if (result == MOSQ_ERR_SUCCESS)
+		return;
+	connected = false;
+	if (!refused && !ended)
+		fault(options.broker, result == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(result));
+	pause_ms(RETRY_MS);
 }
 
 /* ---- The rest. */
@@ -192,6 +237,28 @@ static void on_signal(int signal)
 {
 	(void)signal;
 	ended = 1;
+}
+
+/* claim_state writes the device's name behind the two slots of a new file, and refuses
+ * the file of another device: what is in there is no record to this one, which would
+ * put its own over it. */
+static void claim_state(void)
+{
+	enum { OWNER_AT = 8192 };
+	char owner[CPNS_NAME_MAX + 1], own[CPNS_NAME_MAX + 1] = "";
+	size_t len = strlen(options.entity_id);
+	if (len > CPNS_NAME_MAX)
+		return; /* cpns_pne_init says so */
+	memcpy(own, options.entity_id, len);
+	ssize_t n = pread(file.fd, owner, sizeof owner, OWNER_AT);
+	if (n < 0)
+		fail(options.state, strerror(errno));
+	if (n < (ssize_t)sizeof owner || owner[0] == '\0') {
+		if (pwrite(file.fd, own, sizeof own, OWNER_AT) != (ssize_t)sizeof own || fdatasync(file.fd) != 0)
+			fail(options.state, strerror(errno));
+	} else if (memcmp(owner, own, sizeof own) != 0) {
+		fail(options.state, "this is the state of another device: give each device a file of its own");
+	}
 }
 
 static size_t read_tk(void)
@@ -217,8 +284,28 @@ static size_t read_tk(void)
 	return len;
 }
 
+/* parse_broker takes HOST:PORT apart. */
+static void parse_broker(void)
+{
+	char *colon = strrchr(options.broker, ':'), *end = NULL;
+	options.port = 1883;
+	if (strstr(options.broker, "://") != NULL)
+		fail(options.broker, "--mqtt takes HOST:PORT, with no scheme before it");
+	if (colon == NULL)
+		return;
+	long port = strtol(colon + 1, &end, 10);
+	if (colon[1] == '\0' || *end != '\0' || port < 1 || port > 65535)
+		fail(options.broker, "--mqtt takes HOST:PORT, with a port from 1 to 65535");
+	options.port = (int)port;
+	*colon = '\0';
+}
+
 static void parse(int argc, char **argv)
 {
+	if (argc == 1) {
+		fputs(usage, stderr);
+		exit(1);
+	}
 	for (int i = 1; i < argc; i++) {
 		const char *o = argv[i];
 		char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -226,8 +313,12 @@ static void parse(int argc, char **argv)
 			options.x25519 = true;
 			continue;
 		}
+		if (strcmp(o, "--help") == 0 || strcmp(o, "-h") == 0) {
+			fputs(usage, stdout);
+			exit(0);
+		}
 		if (value == NULL)
-			fail(o, "unknown, or without a value");
+			fail(o, "unknown, or without a value: see --help");
 		i++;
 		if (strcmp(o, "--entity-id") == 0)
 			options.entity_id = value;
@@ -240,18 +331,14 @@ static void parse(int argc, char **argv)
 		else if (strcmp(o, "--mqtt") == 0)
 			options.broker = value;
 		else
-			fail(o, "no such option");
+			fail(o, "no such option: see --help");
 	}
 	if (options.entity_id == NULL || options.tk_file == NULL)
-		fail("--entity-id and --tk-file", "one is missing");
+		fail("--entity-id and --tk-file", "one is missing: see --help");
 	if ((options.serial == NULL) == (options.broker == NULL))
 		fail("--serial or --mqtt", "give one of them");
-	if (options.broker != NULL) {
-		char *colon = strrchr(options.broker, ':');
-		options.port = colon != NULL ? atoi(colon + 1) : 1883;
-		if (colon != NULL)
-			*colon = '\0';
-	}
+	if (options.broker != NULL)
+		parse_broker();
 }
 
 int main(int argc, char **argv)
@@ -283,6 +370,7 @@ int main(int argc, char **argv)
 		int error = cpns_file_open(&file, options.state);
 		if (error != 0)
 			fail(options.state, error == EPERM ? "others may read it: chmod 600" : strerror(error));
+		claim_state();
 		config.user = &file;
 		config.load = cpns_file_load;
 		config.store = cpns_file_store;
