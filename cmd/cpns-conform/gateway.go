@@ -213,7 +213,7 @@ func (o *gatewayOptions) reach(ctx context.Context, c *command.Console) (*agains
 	}
 	medium, leave, err := o.medium(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, transport.AsFlag(err)
 	}
 	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {
@@ -257,6 +257,11 @@ func (o *gatewayOptions) reach(ctx context.Context, c *command.Console) (*agains
 
 func (o *gatewayOptions) medium(ctx context.Context) (againstgateway.Medium, func(), error) {
 	if o.mqtt.URL != "" {
+		look := o.mqtt // at the options
+		look.Name, look.Role, look.Entity = "broker", mqtt.PNE, "conform"
+		if _, err := mqtt.New(look); err != nil {
+			return nil, nil, err
+		}
 		return againstgateway.OverBroker(o.mqtt), func() {}, nil
 	}
 	o.serial.Name = "serial"
@@ -264,7 +269,7 @@ func (o *gatewayOptions) medium(ctx context.Context) (againstgateway.Medium, fun
 		return nil, nil, err
 	}
 	return againstgateway.OverLine(ctx, device.OverPort(func() (device.Port, error) {
-		return serial.Open(o.serial.Device, o.serial.Baud, "the gateway's line")
+		return serial.Open(o.serial.Device, o.serial.Baud, "--serial")
 	}, transport.RetryLine(o.serial.Baud)))
 }
 

@@ -47,7 +47,7 @@ The device is given EUKeys of the kit's, under epochs that are a day old: the ne
 				}
 				var err error
 				if carrier, err = o.carrier(); err != nil {
-					return command.Misused("%v", err)
+					return command.Misused("%v", transport.AsFlag(err))
 				}
 			}
 			warn := func() {}
@@ -146,7 +146,7 @@ func (o *pneOptions) carrier() (device.Carrier, error) {
 			return nil, err
 		}
 		return device.OverPort(func() (device.Port, error) {
-			return serial.Open(o.serial.Device, o.serial.Baud, "the device's line")
+			return serial.Open(o.serial.Device, o.serial.Baud, "--serial")
 		}, transport.RetryLine(o.serial.Baud)), nil
 	case o.mqtt.URL != "":
 		l, err := mqtt.New(o.mqtt)
@@ -154,6 +154,9 @@ func (o *pneOptions) carrier() (device.Carrier, error) {
 			return nil, err
 		}
 		return device.OverLink(l, string(o.entity)), nil
+	}
+	if !usb.Available() {
+		return nil, errors.New("--usb: this build has no USB support: build cpns-conform with -tags usb (a C compiler and the headers of libusb-1.0 are needed), or take another link")
 	}
 	l, err := usb.New(o.usb)
 	if err != nil {

@@ -66,7 +66,7 @@ func New(cfg Config) (*Link, error) {
 	plugIn := func(context.Context) (net.Conn, error) { return plugIntoKernel(vhciFolder) }
 	if cfg.At != Local {
 		if _, _, err := net.SplitHostPort(cfg.At); err != nil {
-			return nil, fmt.Errorf("USB/IP link %s: want %s or HOST:PORT: %w", cfg.Name, Local, err)
+			return nil, fmt.Errorf("USB/IP link %s: %w", cfg.Name, &transport.OptionError{Option: "usbip", Err: fmt.Errorf("want %s or HOST:PORT: %w", Local, err)})
 		}
 		plugIn = func(ctx context.Context) (net.Conn, error) { return awaitHost(ctx, cfg.At) }
 	}
