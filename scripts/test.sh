@@ -139,7 +139,9 @@ step staticcheck staticcheck
 step shellcheck scripts_checked
 step 'size budget' within_budget
 
-tallied plain -race -count 1 -timeout 15m ./...
+# More packages at a time than there are processors: many wait for programs that they
+# have started.
+tallied plain -race -count 1 -timeout 15m -p "$(($(nproc) + 1))" ./...
 if [ "$usb" = 1 ]; then
 	# What is built otherwise with USB: its link, and the program that has it.
 	tallied usb -race -count 1 -timeout 15m -tags usb ./transport/usb ./cmd/pngw
