@@ -130,23 +130,18 @@ func TestNoAcknowledgements(t *testing.T) {
 		}
 	})
 	l := newTestLink(t, Config{Name: "broker", URL: url, Role: PNE, Entity: "pne-0001"})
-	l.wait, l.ackTimeout = transport.Backoff{Min: time.Hour, Max: time.Hour}, time.Second
+	l.wait, l.ackTimeout = transport.Backoff{Min: time.Hour, Max: time.Hour}, 5*time.Second
 	ups, _, _ := run(t, l)
 	await(t, ups, "Up")
-	sent := 0
-	for ; sent < 10*window; sent++ {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		err := l.Send(ctx, "", []byte("message"))
-		cancel()
-		if errors.Is(err, context.DeadlineExceeded) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
+	for n := range window {
+		if err := l.Send(t.Context(), "", []byte("message")); err != nil {
+			t.Fatalf("message %d of those that may wait for an acknowledgement: %v", n+1, err)
 		}
 	}
-	if sent != window {
-		t.Errorf("%d messages wait for an acknowledgement, want %d", sent, window)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := l.Send(ctx, "", []byte("message")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("one more than %d: got error %v, want it to wait", window, err)
 	}
 	awaitDetail(t, l, transport.Absent, "acknowledges nothing")
 }
