@@ -245,6 +245,9 @@ func TestWatch(t *testing.T) {
 			break
 		}
 	}
+	// Told of the first event it has looked at what is there already.
+	r.events.Observe(agent.Event{Kind: agent.EventAlarm, Entity: "other"}, time.Now())
+	<-told
 	r.plugIn(t, "stray")
 	var kinds []agent.EventKind
 	for h := range told {
