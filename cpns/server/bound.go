@@ -80,12 +80,8 @@ func (s *Server) Await(ctx context.Context) error {
 			return err
 		}
 		s.log.Error("waiting for the database, and answering 503 meanwhile", "error", err, "next", wait)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := pause(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

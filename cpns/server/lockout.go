@@ -89,14 +89,10 @@ func (s *slowed) wait(ctx context.Context, g cpns.GatewayID, d time.Duration) (b
 		return false, nil
 	}
 	defer s.leave(g)
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
+	if err := pause(ctx, d); err != nil {
+		return false, err
 	}
+	return true, nil
 }
 
 // count is how many wait.

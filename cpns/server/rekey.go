@@ -221,6 +221,7 @@ func (o *Operator) awaitGrace(ctx context.Context, change *rekeying, tell func(R
 	return pause(ctx, rekeyGrace)
 }
 
+// pause lets d pass, or returns the context's error where that ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

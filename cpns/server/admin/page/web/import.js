@@ -23,7 +23,7 @@ export function importView() {
     const sums = { imported: 0, there: 0 }, bad = [];
     for (let at = 0; at < rows.length; at += part) {
       // What was taken in before an answer was lost is passed over: so it may be sent again.
-      const got = await again(() => write('POST', '/pnes/import', { rows: rows.slice(at, at + part).map(({ owner, ...r }) => (owner ? { ...r, owner } : r)), resume: true }, { again: false }));
+      const got = await write('POST', '/pnes/import', { rows: rows.slice(at, at + part).map(({ owner, ...r }) => (owner ? { ...r, owner } : r)), resume: true }, { keyed: false });
       sums.imported += got.imported;
       sums.there += got.there;
       bad.push(...got.bad);
@@ -62,16 +62,4 @@ export function importView() {
       h('label', { for: 'file' }, t('importFile')), file, h('p.dim.small', { id: 'filehint' }, t('importHint')), h('div.buttons', {}, go)) : h('p', {}, t('mayNot')),
     h('div.bar', {}, bar), status, say, verdicts, h('p', {}, h('a', { href: '#/devices' }, t('devices')))),
   };
-}
-
-// again asks up to five times where there is no answer.
-async function again(ask) {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await ask();
-    } catch (e) {
-      if (tries === 5 || (e.status && e.status !== 503 && e.status !== 429)) throw e;
-      await new Promise((f) => setTimeout(f, 500 * 2 ** tries));
-    }
-  }
 }

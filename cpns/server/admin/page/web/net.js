@@ -75,15 +75,15 @@ const pause = (ms) => new Promise((f) => setTimeout(f, ms));
 
 // write has something done. Where no answer comes it asks again under the same key, by
 // which the server knows that it is the same: it is done once. One that takes no key is
-// asked for once.
-export async function write(method, path, body, { again = true } = {}) {
-  const key = again ? [...crypto.getRandomValues(new Uint8Array(16))].map((x) => x.toString(16).padStart(2, '0')).join('') : '';
+// asked for once, unless keyed is false: doing that twice is doing it once.
+export async function write(method, path, body, { again = true, keyed = again } = {}) {
+  const key = keyed ? [...crypto.getRandomValues(new Uint8Array(16))].map((x) => x.toString(16).padStart(2, '0')).join('') : '';
   for (let tries = 1, wait = 500; ; tries++, wait *= 2) {
     try {
       return await once(method, path, body, key);
     } catch (e) {
-      const passes = !(e instanceof Refused) || e.status === 503;
-      if (!passes || !key || tries === 5) throw e;
+      const passes = !(e instanceof Refused) || e.status === 503 || e.status === 429;
+      if (!passes || !again || tries === 5) throw e;
       await pause(wait);
     }
   }
