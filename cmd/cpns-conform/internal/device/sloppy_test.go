@@ -522,7 +522,7 @@ func (s *sloppy) undecodable(msg []byte, send func([]byte)) {
 		return 0
 	}
 	switch {
-	case s.bad("garbage") && err != nil && len(msg) > 200,
+	case s.bad("garbage") && err != nil && len(msg) >= 200, // what is not left to chance among them: arrays in arrays
 		s.bad("unknown-type") && err == nil && number(0) > 6 && len(items) == 4:
 		send(wire.Refusal(s.e, 1, 1, 1))
 	case s.bad("number-range") && len(items) == 6 && (number(4) > 1024 || number(3) > 1<<32-1):
