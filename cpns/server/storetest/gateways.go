@@ -239,3 +239,7 @@ func testInvitations(t *testing.T, r Rig) {
 		return nil
 	})
 }
+
+func allGateways(t *testing.T, tx server.Tx) []server.Gateway {
+	return collect(t, tx.GatewaysAfter, func(g server.Gateway) cpns.GatewayID { return g.ID })
+}
