@@ -17,6 +17,7 @@ import (
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // Config is one application's.
@@ -112,13 +113,13 @@ func (k *Keeper) Run(ctx context.Context) {
 			k.wipe()
 			return
 		}
-		wait(ctx, settle)
+		sleep.For(ctx, settle)
 		if err := k.write(); err != nil {
 			if err.Error() != k.failed {
 				k.failed = err.Error()
 				k.cfg.Log.Error("an application's keys cannot be written", "application", k.cfg.Name, "reason", err)
 			}
-			wait(ctx, again)
+			sleep.For(ctx, again)
 			k.wake()
 			continue
 		}
@@ -126,15 +127,6 @@ func (k *Keeper) Run(ctx context.Context) {
 			k.failed = ""
 			k.cfg.Log.Info("an application's keys are written again", "application", k.cfg.Name)
 		}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // chunk is how many devices one request to the agent has.
@@ -69,7 +70,10 @@ func (b *Batch) askFor(ctx context.Context, rows []waiting) error {
 		}
 		rows = left
 		if len(rows) == 0 {
-			return pause(ctx, time.Duration(asked)*b.cfg.Pace-time.Since(begun))
+			if sleep.For(ctx, time.Duration(asked)*b.cfg.Pace-time.Since(begun)) != nil {
+				return context.Cause(ctx)
+			}
+			return nil
 		}
 		switch {
 		case len(rows) < asked || since.IsZero():
@@ -86,8 +90,8 @@ func (b *Batch) askFor(ctx context.Context, rows []waiting) error {
 		// Half of it at random: a building's gateways lose their server together.
 		d := max(wait/2+rand.N(wait/2), time.Duration(min(why.RetryAfter, maxRetryAfter))*time.Second)
 		b.cfg.Say(why.Detail + ": asking again in " + d.Round(time.Second).String())
-		if err := pause(ctx, d); err != nil {
-			return err
+		if sleep.For(ctx, d) != nil {
+			return context.Cause(ctx)
 		}
 		wait = min(2*wait, lastPause)
 	}

@@ -22,6 +22,7 @@ import (
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // Agent is what a batch asks of the agent that runs: an *api.Client. An answer that
@@ -238,8 +239,8 @@ func (b *Batch) await(ctx context.Context) error {
 		if err != nil || open == 0 || last {
 			return err
 		}
-		if err := pause(ctx, min(awaitPause, time.Until(end))); err != nil {
-			return err
+		if sleep.For(ctx, min(awaitPause, time.Until(end))) != nil {
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -287,21 +288,9 @@ func (b *Batch) show(ctx context.Context, e cpns.EntityID) (agent.PNE, error) {
 			return p, err
 		}
 		b.cfg.Say(err.Error() + ": asking again in " + firstPause.String())
-		if err := pause(ctx, firstPause); err != nil {
-			return p, err
+		if sleep.For(ctx, firstPause) != nil {
+			return p, context.Cause(ctx)
 		}
-	}
-}
-
-// pause sleeps, unless ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"cpns.example.net/pngw/cpns/server/postgres"
 	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
 	"cpns.example.net/pngw/cpns/server/servertest"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 var (
@@ -93,18 +94,18 @@ func testFailover(t *testing.T) {
 	killing := make(chan struct{})
 	go func() {
 		defer close(killing)
-		for pause(ctx, 500*time.Millisecond+rand.N(time.Second)) {
+		for sleep.For(ctx, 500*time.Millisecond+rand.N(time.Second)) == nil {
 			r := replicas[rand.N(len(replicas))]
 			r.kill()
 			kills++
-			if !pause(ctx, rand.N(300*time.Millisecond)) {
+			if sleep.For(ctx, rand.N(300*time.Millisecond)) != nil {
 				r.start()
 				return
 			}
 			r.start()
 		}
 	}()
-	pause(ctx, *failoverTime/3)
+	sleep.For(ctx, *failoverTime/3)
 	primary.Kill()
 	lost := time.Now()
 	standby.Promote()
@@ -153,16 +154,6 @@ func auditHolds(t *testing.T, url string, l *load) {
 		if set := fmt.Sprint(s.req.PNE, " ", s.epoch); !logged[set] {
 			t.Errorf("the audit log does not have %s, which was told", set)
 		}
-	}
-}
-
-// pause waits, and says false where ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 
@@ -266,7 +257,7 @@ func (l *load) gateway(g int, own, contested cpns.EntityID) {
 			l.told = append(l.told, set{req, user, got.Epoch, got.EUKeys, time.Now()})
 			l.mu.Unlock()
 		}
-		pause(l.until, rand.N(300*time.Millisecond))
+		sleep.For(l.until, rand.N(300*time.Millisecond))
 	}
 }
 

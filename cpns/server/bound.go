@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // A boundStore is a store that nothing is read from or written to before it has shown
@@ -80,7 +82,7 @@ func (s *Server) Await(ctx context.Context) error {
 			return err
 		}
 		s.log.Error("waiting for the database, and answering 503 meanwhile", "error", err, "next", wait)
-		if err := pause(ctx, wait); err != nil {
+		if err := sleep.For(ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // Guessing passwords is bounded in two ways, both by the failures in the store,
@@ -89,7 +90,7 @@ func (s *slowed) wait(ctx context.Context, g cpns.GatewayID, d time.Duration) (b
 		return false, nil
 	}
 	defer s.leave(g)
-	if err := pause(ctx, d); err != nil {
+	if err := sleep.For(ctx, d); err != nil {
 		return false, err
 	}
 	return true, nil

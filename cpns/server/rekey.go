@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // How the master key is changed while servers run:
@@ -187,7 +189,7 @@ func (o *Operator) beginRekey(ctx context.Context, from, to KeyID, tell func(Rek
 			return nil, err
 		}
 		tell(RekeyProgress{Waiting: waiting})
-		if err := pause(ctx, rekeyLook); err != nil {
+		if err := sleep.For(ctx, rekeyLook); err != nil {
 			return nil, err
 		}
 	}
@@ -218,19 +220,7 @@ func (o *Operator) awaitGrace(ctx context.Context, change *rekeying, tell func(R
 		return err
 	}
 	tell(RekeyProgress{Grace: rekeyGrace})
-	return pause(ctx, rekeyGrace)
-}
-
-// pause lets d pass, or returns the context's error where that ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep.For(ctx, rekeyGrace)
 }
 
 // sealAnew goes over all tables from where the change has come to.

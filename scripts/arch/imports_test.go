@@ -25,7 +25,7 @@ var rules = []struct {
 	{"cpns", []string{"golang.org/x/crypto/...", "cpns/cbor"}},
 	{"cpns/cbor", nil},
 	{"cpns/server/admin/page", []string{"internal/webpage"}},
-	{"cpns/server/...", []string{"cpns", "cpns/server/...", "golang.org/x/...", "github.com/ncruces/go-sqlite3/...", "github.com/jackc/pgx/v5/..."}},
+	{"cpns/server/...", []string{"cpns", "internal/sleep", "cpns/server/...", "golang.org/x/...", "github.com/ncruces/go-sqlite3/...", "github.com/jackc/pgx/v5/..."}},
 	// The device's half must fit a device: the protocol and nothing else.
 	{"cpns/pne/...", []string{"cpns", "cpns/pne/..."}},
 
@@ -55,14 +55,14 @@ var rules = []struct {
 	{"agent/life", []string{"cpns", "cpns/cbor"}},
 	{"agent/certificate", nil},
 	// Step 0 speaks with the server and the store through interfaces of its own.
-	{"agent/batch", []string{"agent", "agent/api", "cpns", "internal/spreadsheet"}},
+	{"agent/batch", []string{"agent", "agent/api", "cpns", "internal/sleep", "internal/spreadsheet"}},
 	{"agent/step0", []string{"agent", "agent/certificate", "cpns", "transport"}},
 	{"agent/bootstrap", []string{"agent", "cpns", "gba"}},
 	// The file's options are those of the links, which say what they are unless set.
 	{"agent/config", []string{"agent/certificate", "cpns", "board/uci", "transport", "transport/serial", "transport/mqtt"}},
-	{"agent/application", []string{"agent", "cpns"}},
+	{"agent/application", []string{"agent", "cpns", "internal/sleep"}},
 	{"agent/hooks", []string{"agent", "cpns", "golang.org/x/sys/unix"}},
-	{"agent/api/page", []string{"agent/...", "cpns", "transport", "internal/webpage"}},
+	{"agent/api/page", []string{"agent/...", "cpns", "transport", "internal/sleep", "internal/webpage"}},
 	{"agent/api", []string{"agent", "agent/audit", "agent/step0", "agent/hooks", "cpns", "transport"}},
 	{"agent/...", []string{"agent/...", "cpns", "transport"}},
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"cpns.example.net/pngw/internal/sleep"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -53,20 +54,9 @@ func (c *Client) Post(ctx context.Context, body []byte) (Response, error) {
 			return Response{}, err
 		}
 		c.log.Info("asking the server again", "server", c.host, "tries", n, "wait", wait, "err", err)
-		if err := sleep(ctx, wait); err != nil {
+		if err := sleep.For(ctx, wait); err != nil {
 			return Response{}, fmt.Errorf("asking %s: %w", c.host, err)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

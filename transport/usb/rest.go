@@ -55,15 +55,3 @@ func (r *rest) fresh() {
 	r.patient.Reset()
 	r.looked = 0
 }
-
-// sleep waits until d is over, and returns ctx's error if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}

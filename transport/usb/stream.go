@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"cpns.example.net/pngw/internal/sleep"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -67,7 +68,7 @@ func (s *stream) read(ctx context.Context, p []byte) (int, error) {
 		if s.stalls++; s.stalls > maxStalls {
 			return n, err
 		}
-		if err := sleep(ctx, s.again.Next()); err != nil {
+		if err := sleep.For(ctx, s.again.Next()); err != nil {
 			return n, err
 		}
 		if err := s.dev.clearHalt(true); err != nil {
@@ -133,7 +134,7 @@ func (f *fruitless) count(ctx context.Context) error {
 	if f.pause.Max == 0 {
 		f.pause = transport.Backoff{Min: time.Millisecond, Max: 100 * time.Millisecond}
 	}
-	return sleep(ctx, f.pause.Next())
+	return sleep.For(ctx, f.pause.Next())
 }
 
 func (f *fruitless) reset() { *f = fruitless{} }

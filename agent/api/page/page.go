@@ -35,6 +35,7 @@ import (
 	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/agent/certificate"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // Config is what a Page is made of.
@@ -153,9 +154,7 @@ func (p *Page) Run(ctx context.Context, s *api.Server, a *agent.Agent) {
 			p.log.Error("the page is not served, and tried again", "url", p.url(), "reason", told)
 		}
 		p.setDown(told)
-		select {
-		case <-time.After(listenAgain):
-		case <-ctx.Done():
+		if sleep.For(ctx, listenAgain) != nil {
 			return
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // ClientConfig says where an admin API is, and who asks.
@@ -121,12 +123,8 @@ func (c *Client) ask(ctx context.Context, r request, out any) error {
 			return err
 		}
 		c.told(err, pause)
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := sleep.For(ctx, pause); err != nil {
+			return err
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // What server.Operator does for PNEs and the audit log: the comments are there.
@@ -129,10 +130,8 @@ func (c *Client) send(ctx context.Context, p *part, bad func(*server.RowError)) 
 	began := time.Now()
 	for wait := firstWait; err != nil && c.mayBeDone(err) && time.Since(began) < retryTime; wait = min(2*wait, longestWait) {
 		c.told(err, wait)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := sleep.For(ctx, wait); err != nil {
+			return nil, err
 		}
 		again := *p
 		again.Resume = true

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // Conflicts that are counted.
@@ -74,20 +75,9 @@ func (s *Store) again(ctx context.Context, reads bool, transact func() error) er
 		if n == conflictsMost {
 			return fmt.Errorf("%w: %d conflicts with other transactions in a row: %w", server.ErrUnavailable, n, err)
 		}
-		if err := pause(ctx, rand.N(min(firstWait<<n, longestWait))+1); err != nil {
+		if err := sleep.For(ctx, rand.N(min(firstWait<<n, longestWait))+1); err != nil {
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

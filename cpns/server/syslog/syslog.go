@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // Config says where events go.
@@ -159,13 +160,9 @@ func (x *Exporter) Run(ctx context.Context) {
 			if x.up.Swap(false) || wait == x.firstWait {
 				log.Error("the syslog server takes no events, and they wait", "error", err, "waiting", len(x.queue)+1, "lost", x.lost.Load())
 			}
-			timer := time.NewTimer(wait)
-			select {
-			case <-timer.C:
+			if sleep.For(sending, wait) == nil {
 				continue
-			case <-sending.Done():
 			}
-			timer.Stop()
 			left := uint64(len(x.queue) + 1)
 			x.lost.Add(left)
 			log.Error("the syslog server got not all events", "lost", x.lost.Load())

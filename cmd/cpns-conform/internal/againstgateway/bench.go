@@ -12,6 +12,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // Config is what the kit was given.
@@ -118,7 +119,7 @@ func (b *Bench) Check(ctx context.Context) error {
 			}
 			return fmt.Errorf("the gateway was asked to take in a device, and no request for it has come to %s within %v: is that its server, with the CA and PSK1 that --prepare names?%s%s", b.Listener.Addr(), b.Patience, b.server.strangers(), said)
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -150,15 +151,6 @@ func Random(n int) []byte {
 }
 
 func random(n int) []byte { return Random(n) }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // A doing is a request of the user's that is under way.
 type doing struct {

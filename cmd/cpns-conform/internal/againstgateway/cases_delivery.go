@@ -10,6 +10,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // deliveries are how a key gets to a device, and when it counts as there.
@@ -80,7 +81,7 @@ var deliveries = []testCase{
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			d, end := b.assigned(ctx, t)
 			defer end()
-			sleep(ctx, 20*time.Second) // what a gateway asks at once is over then
+			sleep.For(ctx, 20*time.Second) // what a gateway asks at once is over then
 			d.forget()
 			if d.take(ctx, 80*time.Second, kind(wire.TypeIdentify)) == nil {
 				t.Fail("an identify, for the device or for all, within 100 s", "none after the first 20 s")
@@ -159,7 +160,7 @@ var deliveries = []testCase{
 			d.holds(ctx, wire.Hello{}, 2)
 			d.forget()
 			d.holds(ctx, wire.Hello{}, 3)
-			sleep(ctx, b.Quiet)
+			sleep.For(ctx, b.Quiet)
 			if n := len(d.asked()); n > asked {
 				t.Fail("no further request", fmt.Sprint(n-asked))
 			}

@@ -10,6 +10,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 type testCase = conform.Case[*Bench]
@@ -57,9 +58,9 @@ var requests = []testCase{
 			d := b.device(ctx, t)
 			defer d.leave()
 			d.hello(ctx, 0, 0)
-			sleep(ctx, helloPause)
+			sleep.For(ctx, helloPause)
 			latest := d.hello(ctx, 0, 0)
-			sleep(ctx, helloPause)
+			sleep.For(ctx, helloPause)
 			p := b.takeIn(ctx, t, d)
 			defer p.end()
 			if r := d.wantRequest(ctx, 1); !bytes.Equal(r.hello, latest) {
@@ -88,7 +89,7 @@ var requests = []testCase{
 			p := b.takeIn(ctx, t, d)
 			d.wantRequest(ctx, 1)
 			p.settled(ctx, b)
-			sleep(ctx, b.Quiet)
+			sleep.For(ctx, b.Quiet)
 			p.end()
 			asked := d.asked()
 			if len(asked) > 2 || len(asked) == 2 && bytes.Equal(asked[0].rand, asked[1].rand) {

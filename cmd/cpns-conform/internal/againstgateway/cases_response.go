@@ -11,6 +11,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // responses are answers of the server's that a gateway must not take.
@@ -183,7 +184,7 @@ func bad(name, clause, says string, variants func(b *Bench, d *device) map[strin
 			x.p.settled(ctx, b)
 			x.d.hello(ctx, 0, 0)
 		}
-		sleep(ctx, b.Quiet)
+		sleep.For(ctx, b.Quiet)
 		for _, x := range trials {
 			if m := x.d.take(ctx, 0, x.d.anything); m != nil {
 				t.Fail("nothing: the server's answer was not to be taken: "+x.what, m.String())
@@ -249,7 +250,7 @@ func silent(ctx context.Context, t *conform.T, b *Bench) {
 		w.WriteHeader(http.StatusOK)
 		for range 600 {
 			w.Write([]byte{0x83})
-			if http.NewResponseController(w).Flush() != nil || sleep(ctx, time.Second) != nil {
+			if http.NewResponseController(w).Flush() != nil || sleep.For(ctx, time.Second) != nil {
 				return
 			}
 		}

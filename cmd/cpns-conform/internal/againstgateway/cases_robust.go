@@ -9,6 +9,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -58,7 +59,7 @@ var robust = []testCase{
 			for n := range 100 {
 				d.say(ctx, "a copy of a hello", hellos[n%len(hellos)])
 			}
-			sleep(ctx, b.Quiet) // a gateway may have a pace for these
+			sleep.For(ctx, b.Quiet) // a gateway may have a pace for these
 			d.wantNext(ctx, 1, "nothing has been proved")
 		}},
 	{Name: "restart-stored", Clause: "4, What a gateway does", Limit: 3 * time.Minute, Says: "a key that was sent is in the store: a gateway that ends at that moment goes on with the same set, without a word to the server",
@@ -88,7 +89,7 @@ var robust = []testCase{
 			d.wantRequest(ctx, 1)
 			d.holds(ctx, wire.Hello{}, 1)
 			p.settled(ctx, b)
-			sleep(ctx, b.Quiet) // the command may not have waited for the device
+			sleep.For(ctx, b.Quiet) // the command may not have waited for the device
 			p.end()
 			b.restart(ctx, t)
 			d.wantNext(ctx, 2, "EUKey_1 has been proved")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	carrier "cpns.example.net/pngw/cmd/cpns-conform/internal/device"
+	"cpns.example.net/pngw/internal/sleep"
 	"cpns.example.net/pngw/transport"
 	"cpns.example.net/pngw/transport/mqtt"
 )
@@ -54,7 +55,7 @@ func awaitUp(ctx context.Context, up func() (bool, string)) error {
 		if time.Now().After(over) {
 			return errors.New(why)
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/chacha20"
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -180,10 +181,10 @@ func (g *toy) do(ctx context.Context, e string) error {
 			return errors.Join(err, ctx.Err())
 		}
 		if err != nil && g.has("request-lost") || err == nil && g.has("request-busy") {
-			sleep(ctx, time.Second)
+			sleep.For(ctx, time.Second)
 			body, rand = g.request(e, hello)
 		}
-		if sleep(ctx, time.Second) != nil {
+		if sleep.For(ctx, time.Second) != nil {
 			return ctx.Err()
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // overHTTP is what a server does whoever asks.
@@ -148,7 +149,7 @@ func (s *Server) answerTo(ctx context.Context, t *conform.T, what string, reques
 			t.Fail("an answer to this: "+what, err.Error())
 		}
 		wait, asked := a.retryAfter()
-		if a.status != 429 || !asked || wait > patience || tries == 3 || sleep(ctx, wait) != nil {
+		if a.status != 429 || !asked || wait > patience || tries == 3 || sleep.For(ctx, wait) != nil {
 			return a
 		}
 	}
@@ -221,7 +222,7 @@ func slow(ctx context.Context, t *conform.T, s *Server) {
 			go func() {
 				c.Write(begin)
 				if drip {
-					for sleep(ctx, time.Second) == nil {
+					for sleep.For(ctx, time.Second) == nil {
 						if _, err := c.Write([]byte("x")); err != nil {
 							break
 						}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // step0 is where PSK1 comes from by TLS, and how a gateway gets there.
@@ -306,7 +307,7 @@ func resumed(ctx context.Context, t *conform.T, s *Server) {
 		if again && err == nil && a.status < 400 {
 			t.Fail("HTTP 400 on a resumed session", a.String())
 		}
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := sleep.For(ctx, time.Second); err != nil {
 			return
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // base64url is how the JSON of step 0 has bytes.
@@ -185,7 +186,7 @@ func (s *Server) patiently(ctx context.Context, t *conform.T, what string, u *Un
 		if a.status != 429 && a.status != 503 || !asked || wait > patience || tries == 3 {
 			return a, c, nil
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := sleep.For(ctx, wait); err != nil {
 			return nil, nil, err
 		}
 	}

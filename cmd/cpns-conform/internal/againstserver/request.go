@@ -11,6 +11,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 const (
@@ -105,22 +106,13 @@ func (s *Server) post(ctx context.Context, t *conform.T, body []byte) (*answer, 
 			return a, nil
 		}
 		t.Note("HTTP %d: waiting for %v, as the server asks", a.status, wait)
-		if err := sleep(ctx, wait); err != nil {
+		if err := sleep.For(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
 }
 
 const patience = 15 * time.Second
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // response is an EUKey Assignment Response, and how it came.
 type response struct {

@@ -24,6 +24,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // Config says which device is tried, and how it is reached.
@@ -120,7 +121,7 @@ func (b *Bench) WaitUp(ctx context.Context, limit time.Duration) error {
 		case time.Now().After(until):
 			return errors.New(detail)
 		}
-		pause(ctx, 20*time.Millisecond)
+		sleep.For(ctx, 20*time.Millisecond)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -125,7 +126,7 @@ func (l *line) Run(ctx context.Context, heard func(msg []byte)) error {
 		port, err := l.open()
 		if err != nil {
 			l.set(nil, err.Error())
-			pause(ctx, reopenPause)
+			sleep.For(ctx, reopenPause)
 			continue
 		}
 		l.set(port, "open")
@@ -133,7 +134,7 @@ func (l *line) Run(ctx context.Context, heard func(msg []byte)) error {
 		l.set(nil, "the line has gone")
 		port.Close()
 		if ctx.Err() == nil {
-			pause(ctx, reopenPause)
+			sleep.For(ctx, reopenPause)
 		}
 	}
 	return nil
@@ -217,14 +218,4 @@ func (l *line) Stray() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stray
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

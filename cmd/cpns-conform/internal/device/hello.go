@@ -8,6 +8,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 const helloClause = "4, What a PNE does, Hello"
@@ -115,7 +116,7 @@ var helloCases = []conform.Case[*Bench]{
 			b.ready(ctx, t)
 			old := b.hello
 			// A device's clock may be off by a tenth.
-			pause(ctx, time.Until(b.madeAt.Add(11*time.Second)))
+			sleep.For(ctx, time.Until(b.madeAt.Add(11*time.Second)))
 			if h := b.ask(ctx, t); string(h.Raw) == string(old.Raw) {
 				t.Fail("a new hello", "the same after 11 s")
 			}

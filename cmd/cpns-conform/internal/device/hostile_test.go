@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 // on runs the suite on a line at whose other end device does what it likes.
@@ -54,7 +55,7 @@ func TestHostile(t *testing.T) {
 			for ctx.Err() == nil {
 				// A line takes so many a second.
 				line.Write(wire.Frame(msg()))
-				pause(ctx, 10*time.Millisecond)
+				sleep.For(ctx, 10*time.Millisecond)
 			}
 		}
 	}
@@ -86,7 +87,7 @@ func TestHostile(t *testing.T) {
 			go swallow(ctx, line)
 			for ctx.Err() == nil {
 				line.Write([]byte("login: login: login: login: login: login: "))
-				pause(ctx, time.Millisecond)
+				sleep.For(ctx, time.Millisecond)
 			}
 		}, "*", 0},
 	} {

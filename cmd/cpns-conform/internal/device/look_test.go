@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -96,7 +97,7 @@ func TestLook(t *testing.T) {
 			go swallow(ctx, line)
 			for ctx.Err() == nil {
 				line.Write(hello("meter-0002", 0))
-				pause(ctx, 10*time.Millisecond)
+				sleep.For(ctx, 10*time.Millisecond)
 			}
 		}, "stop: heard a hello of meter-0002, not of meter-0001: which of them is it, and is it on?", lookLimit},
 	} {

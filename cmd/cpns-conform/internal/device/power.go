@@ -8,6 +8,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 const (
@@ -111,11 +112,11 @@ var powerCases = []conform.Case[*Bench]{
 				h := b.cycleWhile(ctx, t, func() {
 					for range 3 {
 						b.say(ctx, t, "notification", msg)
-						pause(ctx, 20*time.Millisecond)
+						sleep.For(ctx, 20*time.Millisecond)
 					}
 				})
 				// What was sent while it started is answered now, and no longer of interest.
-				pause(ctx, time.Second)
+				sleep.For(ctx, time.Second)
 				b.drain(t)
 				if h.Epoch != b.set.epoch || h.Index != held && h.Index != held+1 {
 					t.Fail(fmt.Sprintf("epoch %d, index %d or %d", b.set.epoch, held, held+1), h.String())

@@ -10,6 +10,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 const (
@@ -41,7 +42,7 @@ const (
 func (b *Bench) begin(ctx context.Context, t *conform.T) {
 	if !b.clean {
 		b.set = keySet{}
-		pause(ctx, settle)
+		sleep.For(ctx, settle)
 	}
 	b.clean = false
 	if err := b.WaitUp(ctx, linkWait); err != nil && ctx.Err() == nil {

@@ -8,6 +8,7 @@ import (
 
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
+	"cpns.example.net/pngw/internal/sleep"
 )
 
 const streamClause = "5: in step again at the next 0x00"
@@ -35,7 +36,7 @@ var streamCases = []conform.Case[*Bench]{
 			b.answers(ctx, t, "a challenge, one byte at a time", func(frame []byte) {
 				for i := range frame {
 					b.write(ctx, t, "a byte", frame[i:i+1])
-					pause(ctx, 2*time.Millisecond)
+					sleep.For(ctx, 2*time.Millisecond)
 				}
 			})
 		},
