@@ -1,33 +1,18 @@
 package agent
 
 import (
-	"bytes"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"cpns.example.net/pngw/agent/life"
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
+	"cpns.example.net/pngw/internal/logtest"
 	"cpns.example.net/pngw/transport"
 )
-
-// lines is a log that tests read.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
-
-func (l *lines) count(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), what)
-}
 
 // A device that has another Temporary Key than the server says: who asked for it is
 // told at once, the log once, and the list and the outcome as long as it is so.
@@ -35,7 +20,7 @@ func TestWrongTK(t *testing.T) {
 	p := newParty(t)
 	p.importPNE("pne-1")
 	gw, dev := transport.NewPair("wire", "device")
-	var log lines
+	var log logtest.Buffer
 	g := p.gatewayWith(func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) }, gw)
 	runDevice(t, dev, pne.Config{Entity: "pne-1", TK: make(cpns.TK, 16)})
 	steps, out := g.provision(goodPassword, 4*time.Second, "pne-1")
@@ -56,7 +41,7 @@ func TestWrongTK(t *testing.T) {
 	if err != nil || v.TagFault != TagNeverGood || v.LastSeen != "" || v.State != StateAssigned {
 		t.Errorf("shown %+v, %v", v, err)
 	}
-	if n := log.count("not under its Temporary Key"); n != 1 {
+	if n := log.Count("not under its Temporary Key"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 }

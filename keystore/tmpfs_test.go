@@ -5,50 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+
+	"cpns.example.net/pngw/internal/tmpfstest"
 )
 
-// onTmpfs runs a test with a small file system of its own. The mount is seen by one thread only, which ends
-// with the test; remount changes it.
-func onTmpfs(t *testing.T, options string, test func(t *testing.T, dir string, remount func(flags uintptr))) {
-	t.Helper()
-	dir := t.TempDir()
-	mounted := make(chan error)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		err := syscall.Unshare(syscall.CLONE_NEWNS)
-		if err == nil {
-			err = syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
-		}
-		if err == nil {
-			err = syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=700,"+options)
-		}
-		mounted <- err
-		if err != nil {
-			return
-		}
-		test(t, dir, func(flags uintptr) {
-			if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, options); err != nil {
-				t.Errorf("remounting: %v", err)
-			}
-		})
-	}()
-	err := <-mounted
-	<-done
-	switch {
-	case err != nil && os.Getenv("CI") == "":
-		t.Skipf("no file system can be mounted here: %v", err)
-	case err != nil:
-		t.Fatalf("mounting a file system: %v", err)
-	}
-}
-
-// createAndOpen is for onTmpfs's tests, which end by returning: they are not on the test's own goroutine.
+// createAndOpen is for the tests on a small file system, which must end by returning: see tmpfstest.Run.
 func createAndOpen(keys string) (*Store, error) {
 	if err := Create(keys, &testSecret); err != nil {
 		return nil, err
@@ -75,7 +39,7 @@ func fill(t *testing.T, dir string) {
 // On a full file system nothing is lost, records can be deleted, and where there is room
 // again all goes on.
 func TestFileSystemFull(t *testing.T) {
-	onTmpfs(t, "size=256k", func(t *testing.T, dir string, _ func(uintptr)) {
+	tmpfstest.Run(t, "size=256k", func(t *testing.T, dir string, _ func(uintptr)) {
 		keys := filepath.Join(dir, "keys")
 		s, err := createAndOpen(keys)
 		if err != nil {
@@ -140,7 +104,7 @@ func TestFileSystemFull(t *testing.T) {
 // A compaction takes no more than there is: where there is too little room for it, it
 // waits until there is more, and leaves nothing behind.
 func TestCompactionWithoutRoom(t *testing.T) {
-	onTmpfs(t, "size=1m", func(t *testing.T, dir string, _ func(uintptr)) {
+	tmpfstest.Run(t, "size=1m", func(t *testing.T, dir string, _ func(uintptr)) {
 		keys := filepath.Join(dir, "keys")
 		s, err := createAndOpen(keys)
 		if err != nil {
@@ -179,7 +143,7 @@ func TestCompactionWithoutRoom(t *testing.T) {
 }
 
 func TestCreateOnFullFileSystem(t *testing.T) {
-	onTmpfs(t, "nr_inodes=2", func(t *testing.T, dir string, remount func(uintptr)) {
+	tmpfstest.Run(t, "nr_inodes=2", func(t *testing.T, dir string, remount func(uintptr)) {
 		keys := filepath.Join(dir, "keys")
 		if err := Create(keys, &testSecret); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("got %v, want ENOSPC", err)
@@ -194,7 +158,7 @@ func TestCreateOnFullFileSystem(t *testing.T) {
 }
 
 func TestFileSystemReadOnly(t *testing.T) {
-	onTmpfs(t, "size=64k", func(t *testing.T, dir string, remount func(uintptr)) {
+	tmpfstest.Run(t, "size=64k", func(t *testing.T, dir string, remount func(uintptr)) {
 		keys := filepath.Join(dir, "keys")
 		s, err := createAndOpen(keys)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/cpns"
+	"cpns.example.net/pngw/internal/logtest"
 )
 
 // rig is a Runner on a folder of real shell scripts. What a script writes to
@@ -22,14 +23,14 @@ import (
 type rig struct {
 	*Runner
 	dir, out string
-	log      *logBuffer
+	log      *logtest.Buffer
 	stop     func()
 }
 
 func newRig(t *testing.T, c Config) *rig {
 	t.Helper()
 	base := t.TempDir()
-	r := &rig{dir: filepath.Join(base, "hooks.d"), out: filepath.Join(base, "out"), log: new(logBuffer)}
+	r := &rig{dir: filepath.Join(base, "hooks.d"), out: filepath.Join(base, "out"), log: new(logtest.Buffer)}
 	if err := os.Mkdir(r.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -84,23 +85,6 @@ func (r *rig) told(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 func authenticated() agent.Event {

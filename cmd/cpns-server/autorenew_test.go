@@ -12,10 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cpns.example.net/pngw/internal/logtest"
 )
 
 // certFolder makes a folder with a CA and a certificate, as init does.
@@ -41,23 +42,6 @@ func must(t *testing.T, err error) {
 	}
 }
 
-type lockedLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // A server that runs for five years always has a certificate that holds, under the
 // same CA and with the same key; gateways that know either notice nothing.
 func TestRenewsByItself(t *testing.T) {
@@ -66,7 +50,7 @@ func TestRenewsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		now := func() time.Time { return base.Add(time.Since(begin)) }
-		log := new(lockedLog)
+		log := new(logtest.Buffer)
 		c, err := loadCertificate(d, now, slog.New(slog.NewTextHandler(log, nil)))
 		must(t, err)
 		ctx, stop := context.WithCancel(t.Context())
@@ -141,7 +125,7 @@ func TestRenewsNot(t *testing.T) {
 				c.change(d)
 			}
 			at := base
-			log := new(lockedLog)
+			log := new(logtest.Buffer)
 			cert, err := loadCertificate(d, func() time.Time { return at }, slog.New(slog.NewTextHandler(log, nil)))
 			must(t, err)
 			before := cert.current.Load().Leaf
@@ -160,7 +144,7 @@ func TestRenewsNot(t *testing.T) {
 	t.Run("a folder that cannot be written to", func(t *testing.T) {
 		d := certFolder(t, base)
 		at := base
-		log := new(lockedLog)
+		log := new(logtest.Buffer)
 		cert, err := loadCertificate(d, func() time.Time { return at }, slog.New(slog.NewTextHandler(log, nil)))
 		must(t, err)
 		must(t, os.Remove(d.serverKey()))

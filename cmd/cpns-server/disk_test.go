@@ -3,48 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-)
 
-// onTmpfs runs a test with a small file system of its own, which only the thread of the
-// test and the programs that it starts see.
-func onTmpfs(t *testing.T, options string, test func(t *testing.T, dir string, remount func(flags uintptr))) {
-	t.Helper()
-	dir := t.TempDir()
-	mounted := make(chan error)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and ends with the goroutine
-		err := syscall.Unshare(syscall.CLONE_NEWNS)
-		if err == nil {
-			err = syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
-		}
-		if err == nil {
-			err = syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=700,"+options)
-		}
-		mounted <- err
-		if err == nil {
-			test(t, dir, func(flags uintptr) {
-				if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, options); err != nil {
-					t.Errorf("remounting: %v", err)
-				}
-			})
-		}
-	}()
-	err := <-mounted
-	<-done
-	switch {
-	case err != nil && os.Getenv("CI") == "":
-		t.Skipf("no file system can be mounted here: %v", err)
-	case err != nil:
-		t.Fatalf("mounting a file system: %v", err)
-	}
-}
+	"cpns.example.net/pngw/internal/tmpfstest"
+)
 
 // Every command says that the disk is full or read-only, and what to do; none says what
 // SQLite or the kernel call it only.
@@ -77,7 +42,7 @@ func TestDisk(t *testing.T) {
 	const room, writing = "make room on the file system of", "mount the file system of"
 
 	t.Run("full", func(t *testing.T) {
-		onTmpfs(t, "size=600k", func(t *testing.T, dir string, _ func(uintptr)) {
+		tmpfstest.Run(t, "size=600k", func(t *testing.T, dir string, _ func(uintptr)) {
 			data := filepath.Join(dir, "data")
 			output(t, serverAs(0, "init", "--data", data), false, "")
 			filler := filepath.Join(dir, "filler")
@@ -94,7 +59,7 @@ func TestDisk(t *testing.T) {
 		})
 	})
 	t.Run("no files left", func(t *testing.T) {
-		onTmpfs(t, "nr_inodes=12", func(t *testing.T, dir string, _ func(uintptr)) {
+		tmpfstest.Run(t, "nr_inodes=12", func(t *testing.T, dir string, _ func(uintptr)) {
 			data := filepath.Join(dir, "data")
 			output(t, serverAs(0, "init", "--data", data), false, "")
 			for n := 0; os.WriteFile(filepath.Join(dir, strconv.Itoa(n)), nil, 0o600) == nil; n++ {
@@ -103,7 +68,7 @@ func TestDisk(t *testing.T) {
 		})
 	})
 	t.Run("read-only", func(t *testing.T) {
-		onTmpfs(t, "size=1m", func(t *testing.T, dir string, remount func(uintptr)) {
+		tmpfstest.Run(t, "size=1m", func(t *testing.T, dir string, remount func(uintptr)) {
 			data := filepath.Join(dir, "data")
 			output(t, serverAs(0, "init", "--data", data), false, "")
 			remount(syscall.MS_RDONLY)

@@ -16,6 +16,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/sqlite"
+	"cpns.example.net/pngw/internal/logtest"
 )
 
 // A rig is a server on a fresh SQLite store behind real TLS, with the users alice
@@ -28,7 +29,7 @@ type rig struct {
 	op     *server.Operator
 	server *server.Server
 	http   *httptest.Server
-	log    *lockedBuffer
+	log    *logtest.Buffer
 	clock  *clock
 
 	users    map[cpns.UserID]*cpns.PasswordHash
@@ -52,24 +53,6 @@ func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
-}
-
-// lockedBuffer takes the log of several goroutines.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 func must(t testing.TB, err error) {
@@ -96,7 +79,7 @@ func newRigWith(t testing.TB, change func(*server.Config)) *rig {
 		t:        t,
 		path:     filepath.Join(t.TempDir(), "cpns.db"),
 		key:      (*server.MasterKey)(random(t, server.MasterKeySize)),
-		log:      new(lockedBuffer),
+		log:      new(logtest.Buffer),
 		clock:    &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		users:    make(map[cpns.UserID]*cpns.PasswordHash),
 		gateways: make(map[cpns.GatewayID]cpns.PSK1),

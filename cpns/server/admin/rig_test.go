@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -25,6 +24,7 @@ import (
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/sqlite"
+	"cpns.example.net/pngw/internal/logtest"
 )
 
 // A rig is the admin API on a fresh store, over real TLS, with a token of each role.
@@ -35,7 +35,7 @@ type rig struct {
 	api    *Server
 	url    string
 	ca     *authority
-	log    *buffer
+	log    *logtest.Buffer
 	clock  *clock
 	tokens map[server.Role]string
 	client *http.Client // that trusts the server and shows no certificate
@@ -52,18 +52,6 @@ type clock struct {
 func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
 
 func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
-
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-func (b *buffer) String() string { b.mu.Lock(); defer b.mu.Unlock(); return b.buf.String() }
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -147,7 +135,7 @@ var newStore = sync.OnceValue(func() *madeStore {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, log: new(buffer), clock: &clock{now: time.Now().Truncate(time.Second)}, seen: make(map[string]map[int]bool)}
+	r := &rig{t: t, log: new(logtest.Buffer), clock: &clock{now: time.Now().Truncate(time.Second)}, seen: make(map[string]map[int]bool)}
 	ctx := t.Context()
 	made := newStore()
 	r.tokens = made.tokens

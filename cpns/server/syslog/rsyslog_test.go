@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/logtest"
 )
 
 // An rsyslogd is a real one, in a folder of its own, that takes messages over everything
@@ -157,7 +158,7 @@ func until(t *testing.T, what string, holds func() bool) {
 }
 
 // exporter runs an exporter to a network of r, until the test or what it returns ends it.
-func (r *rsyslogd) exporter(network string, log *lockedBuffer) (*Exporter, func()) {
+func (r *rsyslogd) exporter(network string, log *logtest.Buffer) (*Exporter, func()) {
 	r.t.Helper()
 	c := Config{Network: network, Address: "127.0.0.1:" + r.ports[network], Log: slog.New(slog.NewTextHandler(log, nil))}
 	switch network {
@@ -177,23 +178,6 @@ func (r *rsyslogd) exporter(network string, log *lockedBuffer) (*Exporter, func(
 	return x, stop
 }
 
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 var at = time.Date(2026, 3, 1, 12, 30, 0, 123e6, time.UTC)
 
 func event(n int64, detail string) server.Event {
@@ -210,7 +194,7 @@ func TestRsyslog(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			r.t = t
 			before := len(r.out())
-			log := new(lockedBuffer)
+			log := new(logtest.Buffer)
 			x, stop := r.exporter(network, log)
 			refused := event(2, "a \"quoted\" ] \\ word\nand <34>1 another line\x1b[31m €")
 			refused.Kind = server.EventAuthFailed
@@ -242,7 +226,7 @@ func TestRsyslogAway(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			r := newRsyslogd(t)
 			r.start()
-			log := new(lockedBuffer)
+			log := new(logtest.Buffer)
 			x, _ := r.exporter(network, log)
 			x.Sealed(server.Seal{}, []server.Event{event(1, "")})
 			until(t, "the first message", func() bool { return strings.Contains(r.out(), `number="1"`) })
@@ -293,7 +277,7 @@ func TestNobodyThere(t *testing.T) {
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	r := &rsyslogd{t: t, ports: map[string]string{"tcp": fmt.Sprint(port)}}
-	log := new(lockedBuffer)
+	log := new(logtest.Buffer)
 	x, stop := r.exporter("tcp", log)
 	x.Sealed(server.Seal{}, []server.Event{event(1, ""), event(2, "")})
 	until(t, "it is away", func() bool { return strings.Contains(log.String(), "they wait") })
@@ -309,7 +293,7 @@ func TestNobodyThere(t *testing.T) {
 	r = newRsyslogd(t)
 	r.start()
 	r.roots = x509.NewCertPool()
-	log = new(lockedBuffer)
+	log = new(logtest.Buffer)
 	r.exporter("tls", log)
 	until(t, "the certificate is refused", func() bool { return strings.Contains(log.String(), "certificate signed by unknown authority") })
 }
