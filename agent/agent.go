@@ -45,6 +45,7 @@ type Agent struct {
 	removing  map[string]bool   // of them, those that are being removed
 	found     discovered
 	due       deadlines
+	queued    queued
 	unwritten map[cpns.EntityID]string // records that could not be written the last time, and why
 	x25519    pairing
 }
@@ -87,7 +88,7 @@ func New(cfg Config) (*Agent, error) {
 		calls: make(chan func()), inbound: make(chan inbound, inLength), stopped: make(chan struct{}),
 		asking: make(chan struct{}, maxAsking), renewTick: renewTick,
 		pnes: map[cpns.EntityID]*entry{}, faults: map[string]string{}, removing: map[string]bool{}, unwritten: map[cpns.EntityID]string{},
-		writers: writers{done: make(chan func(), maxWriting)},
+		writers: writers{done: make(chan func(), maxWriting)}, queued: queued{},
 	}
 	a.psk = newPSKKeeper(cfg.PSK, func() time.Time { now, _ := cfg.Clock.Now(); return now }, cfg.Log)
 	for _, l := range cfg.Links {
@@ -197,6 +198,7 @@ func (a *Agent) loop(ctx context.Context) {
 		case end := <-a.writers.done:
 			end()
 		case in := <-messages:
+			a.queued.settle(in)
 			a.receive(in)
 		case <-timer.C:
 			a.expire(time.Now())
@@ -256,11 +258,12 @@ func (a *Agent) about(ctx context.Context, id cpns.EntityID, f func(e *entry, en
 	return <-ended
 }
 
-// world is the world as it is now, for one step.
-func (a *Agent) world(link string) life.World {
+// world is the world as it is now, for one step of a PNE.
+func (a *Agent) world(id cpns.EntityID, link string) life.World {
 	w := life.World{Now: time.Now(), Gateway: a.cfg.Gateway, Link: link, Wait: a.wait, Chance: mrand.Uint64(), Reauth: a.cfg.Reauth}
 	w.Open = w.Now.Before(a.openUntil)
 	_, w.ClockSet = a.cfg.Clock.Now()
+	w.Queued = func(ticket uint64) bool { return a.queued.has(id, ticket) }
 	w.Pair = func() *cpns.X25519Pair { return a.x25519.get(w.Now) }
 	rand.Read(w.RandGW[:])
 	rand.Read(w.IV[:])
@@ -380,7 +383,9 @@ func (a *Agent) dispatch(out []life.Outgoing) {
 			case !p.link.Addressed() && a.elsewhere(m, p):
 				p.poll(time.Now(), askGap)
 			default:
-				p.offer(m)
+				if p.offer(m) {
+					a.queued.add(m)
+				}
 			}
 		}
 	}

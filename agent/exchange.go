@@ -29,32 +29,49 @@ type exchanges struct {
 const maxInRow = 32
 
 // answer queues what a message of a PNE has led to: it goes before what the gateway
-// begins by itself, and in the place of what of that waits for the same PNE.
-func (x *exchanges) answer(m life.Outgoing) {
+// begins by itself, and in the place of what of that waits for the same PNE. It returns
+// the message that does not leave because of that, the zero value for none.
+func (x *exchanges) answer(m life.Outgoing) (dropped life.Outgoing) {
 	switch i := x.find(m); {
 	case i < 0:
 	case newer(x.waiting[i], m):
-		return
+		return m
 	case i < x.answers:
-		x.waiting[i] = m
-		return
+		return x.replace(i, m)
 	default:
+		dropped = x.replace(i, m)
+		m = x.waiting[i]
 		x.waiting = slices.Delete(x.waiting, i, i+1)
 	}
-	if len(x.waiting) < outLength {
-		x.waiting = slices.Insert(x.waiting, x.answers, m)
-		x.answers++
+	if len(x.waiting) == outLength {
+		return m
 	}
+	x.waiting = slices.Insert(x.waiting, x.answers, m)
+	x.answers++
+	return dropped
 }
 
-// begin queues what the gateway begins by itself.
-func (x *exchanges) begin(m life.Outgoing) {
+// begin queues what the gateway begins by itself. It returns what answer does.
+func (x *exchanges) begin(m life.Outgoing) (dropped life.Outgoing) {
 	switch i := x.find(m); {
 	case i >= 0 && !newer(x.waiting[i], m):
-		x.waiting[i] = m
+		return x.replace(i, m)
 	case i < 0 && len(x.waiting) < outLength:
 		x.waiting = append(x.waiting, m)
+		return dropped
 	}
+	return m
+}
+
+// replace puts m in the place of what waits there, and returns that. An answer that is
+// given once more to a hello that came again is the same message.
+func (x *exchanges) replace(i int, m life.Outgoing) life.Outgoing {
+	was := x.waiting[i]
+	if m.Ticket == 0 && bytes.Equal(m.Wire, was.Wire) {
+		return m
+	}
+	x.waiting[i] = m
+	return was
 }
 
 // find is where the message waits that m is to take the place of, -1 where there is

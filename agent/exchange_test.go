@@ -135,15 +135,42 @@ func TestExchangesKeepTheLatest(t *testing.T) {
 		return m
 	}
 	var x exchanges
-	x.answer(message(7))
-	x.begin(message(6))
-	if len(x.waiting) != 1 || x.waiting[0].Ticket != 7 {
-		t.Errorf("%+v wait, want message 7", x.waiting)
+	dropped := func(got life.Outgoing, want uint64) {
+		t.Helper()
+		if got.Ticket != want {
+			t.Errorf("message %d is said not to leave, want %d", got.Ticket, want)
+		}
 	}
-	x.begin(message(8))
-	if len(x.waiting) != 1 || x.waiting[0].Ticket != 8 {
-		t.Errorf("%+v wait, want message 8", x.waiting)
+	waits := func(want uint64) {
+		t.Helper()
+		if len(x.waiting) != 1 || x.waiting[0].Ticket != want {
+			t.Errorf("%+v wait, want message %d", x.waiting, want)
+		}
 	}
+	dropped(x.answer(message(7)), 0)
+	dropped(x.begin(message(6)), 6)
+	waits(7)
+	dropped(x.begin(message(8)), 7)
+	waits(8)
+	dropped(x.answer(message(7)), 7)
+	dropped(x.answer(message(9)), 8)
+	waits(9)
+	dropped(x.answer(message(0)), 0) // the same once more, which nobody waits for
+	waits(9)
+	x = exchanges{}
+	x.begin(message(1))
+	dropped(x.answer(message(2)), 1)
+	waits(2)
+	if x.answers != 1 {
+		t.Errorf("%d answers wait", x.answers)
+	}
+	for i := range outLength - 1 {
+		x.begin(identifyOf(t, cpns.EntityID(fmt.Sprint("b", i))))
+	}
+	late := message(3)
+	late.To = "late"
+	dropped(x.begin(late), 3)
+	dropped(x.answer(late), 3)
 }
 
 // TestExchangesTakeTurns: copies of one PNE's hellos, whose answers go first, do not

@@ -46,8 +46,8 @@ type port struct {
 }
 
 // room says whether the gateway may begin something more on the link. On a byte
-// stream each exchange takes its turn, a PNE that has gone takes all of its first
-// wait, and what waits is repeated meanwhile as if it had been sent.
+// stream each exchange takes its turn, and a PNE that has gone takes all of its first
+// wait: whoever begins one for each of many PNEs gets no further, and holds up others.
 func (p *port) room() bool {
 	if p.link.Addressed() {
 		return len(p.out) < outLength/2
@@ -56,7 +56,7 @@ func (p *port) room() bool {
 }
 
 // inbound is an event of a PNE that waits for the agent's goroutine: a message that
-// came up, or life.Sent.
+// came up, life.Sent, or dropped.
 type inbound struct {
 	entity cpns.EntityID
 	event  life.Event
@@ -156,10 +156,10 @@ func (p *port) converse(ctx context.Context, a *Agent) {
 			p.answered(an)
 			x.heard(an.entity)
 			for _, out := range an.out {
-				x.answer(out)
+				p.drop(ctx, x.answer(out), a)
 			}
 		case m := <-out:
-			x.begin(m)
+			p.drop(ctx, x.begin(m), a)
 		case <-p.junk:
 			n.heard(time.Now(), p.link.RetryInterval())
 		case <-timer.C:
@@ -232,15 +232,21 @@ func (p *port) answered(an answer) {
 // answer gives a port what one of its messages has led to. There is always room: the
 // port counts what it hands out.
 func (in *inbound) answer(out []life.Outgoing) {
-	if _, sent := in.event.(life.Sent); !sent {
+	if in.message() {
 		in.port.answers <- answer{entity: in.entity, out: out}
 	}
+}
+
+// message says that in is a message that came up a link.
+func (in *inbound) message() bool {
+	_, ours := in.ticket()
+	return !ours
 }
 
 // waits tells the port, once, that the answer waits for a record: on a byte stream the
 // exchange has ended by then.
 func (in *inbound) waits() {
-	if _, sent := in.event.(life.Sent); !sent && !in.later {
+	if in.message() && !in.later {
 		in.later = true
 		in.port.answers <- answer{entity: in.entity, later: true}
 	}
@@ -250,7 +256,9 @@ func (in *inbound) waits() {
 // that is being written of it.
 func (a *Agent) receive(in inbound) {
 	e := a.pnes[in.entity]
+	_, lost := in.event.(dropped)
 	switch {
+	case lost: // settled, and no concern of the PNE's
 	case e == nil:
 		a.stranger(in)
 	case !e.held():
@@ -283,6 +291,7 @@ func (a *Agent) happen(e *entry, in inbound) {
 			h.Entity = e.Entity() // one copy in memory
 			e.hello = h
 		}
+		a.queued.add(out...)
 		in.answer(out) // none where there is an error: written has logged it, and the PNE repeats itself
 	})
 	if e.held() {
@@ -307,24 +316,36 @@ func (p *port) poll(now time.Time, gap time.Duration) {
 	}
 }
 
-// offer queues a message, or drops it where the queue is full.
-func (p *port) offer(m life.Outgoing) {
+// offer queues a message, or drops it where the queue is full, and says which.
+func (p *port) offer(m life.Outgoing) bool {
 	select {
 	case p.out <- m:
+		return true
 	default:
+		return false
 	}
 }
 
-// send puts one message on the link, and says when it has left where its repeat
+// send puts one message on the link, and says whether it has left where its repeat
 // waits from then.
 func (p *port) send(ctx context.Context, m life.Outgoing, a *Agent) {
 	sending, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	err := p.link.Send(sending, string(m.To), m.Wire)
-	switch {
-	case err != nil && !errors.Is(err, transport.ErrLinkDown) && sending.Err() == nil:
+	if err != nil && !errors.Is(err, transport.ErrLinkDown) && sending.Err() == nil {
 		a.log.Debug("sending failed", "link", p.link.Name(), "error", err)
-	case err == nil && m.Ticket != 0:
+	}
+	switch {
+	case err != nil:
+		p.drop(ctx, m, a)
+	case m.Ticket != 0:
 		p.tell(ctx, a, inbound{entity: m.To, event: life.Sent{Ticket: m.Ticket}, port: p})
+	}
+}
+
+// drop says of a message that it does not leave, where its repeat waits for that.
+func (p *port) drop(ctx context.Context, m life.Outgoing, a *Agent) {
+	if m.Ticket != 0 {
+		p.tell(ctx, a, inbound{entity: m.To, event: dropped{m.Ticket}, port: p})
 	}
 }

@@ -71,7 +71,7 @@ func (a *Agent) keep(p *life.PNE) error {
 // than that. Nothing leaves this function before its record is durable.
 func (a *Agent) step(e *entry, ev life.Event, link string, end func([]life.Outgoing, error)) {
 	usedUp := e.UsedUp()
-	effects, record := e.Step(ev, a.world(link))
+	effects, record := e.Step(ev, a.world(e.Entity(), link))
 	if record == nil {
 		a.due.set(e, e.Due())
 		a.count(e)

@@ -51,6 +51,10 @@ type World struct {
 	// has a public key.
 	Pair func() *cpns.X25519Pair
 
+	// Queued says that an Outgoing of this PNE waits for its turn on a link: what has
+	// not left is not made again. Nil says that none ever does.
+	Queued func(ticket uint64) bool
+
 	Reauth time.Duration // how often the schedule authenticates, 0 for never
 
 	// Open says that a person at the gateway has just pressed its button: PNEs that

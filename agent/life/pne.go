@@ -232,6 +232,8 @@ func (p PNE) timeout(w World) (PNE, []Effect) {
 	for _, r := range p.mem.repeats() {
 		switch {
 		case !passed(r.due):
+		case r.queued(w):
+			r.due = w.Now.Add(r.wait)
 		case r.sent < sends:
 			effects = append(effects, p.sendRepeat(r, w))
 		default:

@@ -17,7 +17,7 @@ const X25519Wait = 2 * time.Second
 // repeat is a message that waits for its answer. The zero value is none.
 type repeat struct {
 	Outgoing
-	sent int           // how often it was
+	sent int           // how often it has left, or was to
 	base time.Duration // the wait for the answer, undrawn: doubled at each repeat
 	wait time.Duration // as drawn
 	due  time.Time
@@ -44,6 +44,10 @@ func (p *PNE) sendRepeat(r *repeat, w World) Outgoing {
 	r.due = w.Now.Add(r.wait)
 	return r.Outgoing
 }
+
+// queued says that the message waits for its turn on a link: a line that many speak on
+// can be busy for longer than the wait for an answer. The schedule counts what leaves.
+func (r *repeat) queued(w World) bool { return w.Queued != nil && w.Queued(r.Ticket) }
 
 // open says that an answer is waited for.
 func (r *repeat) open() bool { return !r.due.IsZero() }

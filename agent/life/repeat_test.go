@@ -78,6 +78,43 @@ func TestSent(t *testing.T) {
 	}
 }
 
+// A message that waits for its turn on a busy line is not made again: the five sends
+// are five that leave, and the doubled wait begins when the last has.
+func TestQueued(t *testing.T) {
+	b := newBench(t, provedSet(1, 4, 1))
+	waits := uint64(0)
+	b.w.Queued = func(ticket uint64) bool { return ticket == waits }
+	m := b.step(b.hello(0, 0))[0]
+	left, base := 0, time.Second
+	for {
+		waits = m.Ticket
+		for range 20 { // far longer than all repeats would take
+			b.w.Now = b.p.Due()
+			b.none(Timeout{})
+		}
+		waits = 0
+		b.none(Sent{m.Ticket})
+		left++
+		wait := b.p.Due().Sub(b.w.Now)
+		if wait < base*3/4 || wait > base*5/4 {
+			t.Fatalf("after send %d the wait is %v, want %v ± 25%%", left, wait, base)
+		}
+		base *= 2
+		b.w.Now = b.p.Due()
+		if b.w.Now.IsZero() {
+			t.Fatal("nothing is due")
+		}
+		again := b.step(Timeout{})
+		if len(again) == 0 {
+			break
+		}
+		m = again[0]
+	}
+	if left != 5 || !b.p.Due().IsZero() {
+		t.Errorf("%d have left, want 5; the next is due at %v", left, b.p.Due())
+	}
+}
+
 // Each link has its own wait, also for what a command sends.
 func TestWaitOfTheLink(t *testing.T) {
 	s := provedSet(1, 8, 1)
