@@ -259,7 +259,7 @@ func (g *gateway) want(id cpns.EntityID, state State, e cpns.Epoch, i cpns.Index
 // eventually waits for a condition that the other goroutines bring about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}

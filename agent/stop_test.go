@@ -185,7 +185,7 @@ func (p *party) stopAt(t *testing.T, worn string, tk cpns.TK, n int64, command f
 				t.Fatalf("step %d: %v", n, err)
 			}
 			cancel() // it has come to its end, or the agent has ended anyway
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("step %d: it never ends", n)
 		}
 	}

@@ -168,7 +168,7 @@ func TestButtonEvents(t *testing.T) {
 			if p.down != want {
 				t.Errorf("%s: down is %v", what, p.down)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("%s: nothing", what)
 		}
 	}

@@ -116,7 +116,7 @@ func runHotplug(t *testing.T, h *Hotplug) (stop func()) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("Run does not end")
 		}
 	}
@@ -162,7 +162,7 @@ func TestKernelEvent(t *testing.T) {
 		}
 		t.Skip(err)
 	}
-	s.file.SetReadDeadline(time.Now().Add(10 * time.Second))
+	s.file.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	for {
 		e, err := s.next()
 		if err != nil {

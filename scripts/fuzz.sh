@@ -18,7 +18,7 @@ count=$(echo "$targets" | wc -l)
 each=${FUZZTIME:-300}
 if [ $# -gt 0 ]; then
 	each=$(($1 / count))
-	[ "$each" -ge 2 ] || each=2
+	[ "$each" -ge 1 ] || each=1
 fi
 echo "fuzz: $count targets, ${each} s each"
 

@@ -40,7 +40,7 @@ func TestNotifySystemd(t *testing.T) {
 		}()
 		hear := func() string {
 			b := make([]byte, 100)
-			c.SetReadDeadline(time.Now().Add(20 * time.Second))
+			c.SetReadDeadline(time.Now().Add(2 * time.Minute))
 			n, err := c.Read(b)
 			if err != nil {
 				t.Fatal(err)

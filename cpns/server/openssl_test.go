@@ -46,7 +46,7 @@ func (s *site) opensslGateway(t *testing.T, u *unit, args ...string) *opensslGat
 	must(t, os.WriteFile(file, append(
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: u.cert.Certificate[0]}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...), 0o600))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	cmd := exec.CommandContext(ctx, openssl, append([]string{"s_client", "-connect", s.addr, "-tls1_3", "-ign_eof", "-cert", file, "-key", file}, args...)...)
 	in, err := cmd.StdinPipe()
 	must(t, err)

@@ -109,8 +109,8 @@ func TestServePrunes(t *testing.T) {
 	}
 	serve(t, r)
 	for begin := time.Now(); len(r.events()) > 1; time.Sleep(5 * time.Millisecond) {
-		if time.Since(begin) > 10*time.Second {
-			t.Fatal("nothing was pruned in 10 s")
+		if time.Since(begin) > 2*time.Minute {
+			t.Fatal("nothing was pruned in two minutes")
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (s *site) on(t *testing.T, config *tls.Config, method, path string, body fu
 	c, err := tls.Dial("tcp", s.addr, config)
 	must(t, err)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
 	state := c.ConnectionState()
 	var content []byte
 	if body != nil {

@@ -109,11 +109,11 @@ func (p *process) end() error {
 	select {
 	case <-p.ended:
 		return p.err
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGQUIT) // for the goroutines' stacks
 		time.Sleep(time.Second)
 		p.kill()
-		return errors.New("still running 20 s after SIGTERM")
+		return errors.New("still running two minutes after SIGTERM")
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 
 // patience is how long a script waits for something that must come. It only
 // costs time where the test fails.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 type rigKey struct{}
 

@@ -106,7 +106,7 @@ func open(t *testing.T, path string) *os.File {
 
 func read(t *testing.T, f *os.File, n int) []byte {
 	t.Helper()
-	if err := f.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := f.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, n)

@@ -61,7 +61,7 @@ setsid sleep 1 >/dev/null 2>&1 3<&- &
 		if !regexp.MustCompile(`^<25>.*pngw: device meter-1 was rolled back or cloned`).MatchString(line) {
 			t.Errorf("the log got %q", line)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("the log got nothing")
 	}
 
@@ -178,7 +178,7 @@ func (r *router) jailed(tells string) (said func() string) {
 			if err != nil {
 				r.t.Errorf("the agent ended with %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			r.t.Error("the agent does not end")
 			cmd.Process.Kill()
 			<-ended

@@ -1,12 +1,13 @@
 // Tally runs go test and counts what it reports, test by test.
 //
-//	tally -o FOLDER -- [go test flags] PACKAGES
+//	tally -o FOLDER PACKAGES -- [go test flags]
 //
-// It prints go test's own line for each package as the package ends, and all
-// that a failing test wrote; a passing test prints nothing. FOLDER then holds
-// packages, those lines, and counts, "PASSED FAILED SKIPPED". The exit code
-// says whether everything passed. A package that fails without naming a test,
-// because it did not build, timed out or died, is one failure.
+// It prints go test's own line for each package as the package ends, and at the
+// end all that a failing test wrote; a passing test prints nothing. A failing
+// test may get a second chance, see again.go. FOLDER then holds packages, go
+// test's lines, and counts, "PASSED FAILED SKIPPED". The exit code says whether
+// everything passed. A package that fails without naming a test, because it did
+// not build, timed out or died, is one failure.
 package main
 
 import (
@@ -19,17 +20,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 func main() {
 	folder := flag.String("o", "", "`folder` for packages and counts")
 	flag.Parse()
-	if *folder == "" || flag.NArg() == 0 {
-		flag.Usage()
+	split := slices.Index(flag.Args(), "--")
+	if *folder == "" || split < 1 {
+		fmt.Fprintln(os.Stderr, "usage: tally -o FOLDER PACKAGES -- [go test flags]")
 		os.Exit(2)
 	}
-	ok, err := run(*folder, flag.Args())
+	ok, err := run(*folder, flag.Args()[:split], flag.Args()[split+1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tally:", err)
 		os.Exit(1)
@@ -39,8 +42,8 @@ func main() {
 	}
 }
 
-func run(folder string, args []string) (ok bool, err error) {
-	test := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+func run(folder string, packages, flags []string) (ok bool, err error) {
+	test := exec.Command("go", slices.Concat([]string{"test", "-json"}, flags, packages)...)
 	test.Stderr = os.Stderr
 	stdout, err := test.StdoutPipe()
 	if err != nil {
@@ -59,6 +62,7 @@ func run(folder string, args []string) (ok bool, err error) {
 	if waitErr != nil && t.failed == 0 {
 		t.failed++
 	}
+	t.settle(func(pkg string, tests []string) ([]byte, error) { return again(flags, pkg, tests) })
 	if err := os.WriteFile(filepath.Join(folder, "packages"), t.packages.Bytes(), 0o644); err != nil {
 		return false, err
 	}
@@ -66,7 +70,7 @@ func run(folder string, args []string) (ok bool, err error) {
 	if err := os.WriteFile(filepath.Join(folder, "counts"), []byte(counts), 0o644); err != nil {
 		return false, err
 	}
-	return waitErr == nil && t.failed == 0, nil
+	return t.failed == 0, nil
 }
 
 // event is a line of go test -json: see go doc test2json, and go help buildjson
@@ -84,13 +88,33 @@ type tally struct {
 	passed, failed, skipped int
 	packages                bytes.Buffer
 	// What is not yet decided about: output by package and test. A test's is
-	// shown if it fails, or if its package does before the test has ended.
-	pending map[string]map[string]*strings.Builder
-	failing map[string]bool // packages in which a test has failed
+	// kept if it fails, or if its package does before the test has ended.
+	pending  map[string]map[string]*strings.Builder
+	failures []*failure // in the order in which they began
+}
+
+// failure is a package in which something failed.
+type failure struct {
+	pkg    string
+	tests  []string // that failed, each after its subtests; none if the package failed as a whole
+	output bytes.Buffer
+	line   string // go test's own line for the package
 }
 
 func newTally(out io.Writer) *tally {
-	return &tally{out: out, pending: make(map[string]map[string]*strings.Builder), failing: make(map[string]bool)}
+	return &tally{out: out, pending: make(map[string]map[string]*strings.Builder)}
+}
+
+// failure is the one of that package.
+func (t *tally) failure(pkg string) *failure {
+	for _, f := range t.failures {
+		if f.pkg == pkg {
+			return f
+		}
+	}
+	f := &failure{pkg: pkg}
+	t.failures = append(t.failures, f)
+	return f
 }
 
 func (t *tally) read(r io.Reader) error {
@@ -118,17 +142,20 @@ func (t *tally) add(e event) {
 	switch {
 	case e.Action == "build-output":
 		io.WriteString(t.out, e.Output)
-	case e.Action == "output" && e.Test == "" && isPackageLine(e.Output):
+	case e.Action == "output" && e.Test == "" && strings.HasPrefix(e.Output, "ok  \t"):
 		io.WriteString(t.out, e.Output)
 		t.packages.WriteString(e.Output)
+	case e.Action == "output" && e.Test == "" && strings.HasPrefix(e.Output, "FAIL\t"):
+		t.failure(e.Package).line = e.Output
 	case e.Action == "output":
 		t.buffer(e.Package, e.Test).WriteString(e.Output)
 	case e.Test == "" && e.Action == "fail":
-		if !t.failing[e.Package] {
+		f := t.failure(e.Package)
+		if len(f.tests) == 0 {
 			t.failed++
 		}
 		for _, output := range t.pending[e.Package] {
-			io.WriteString(t.out, output.String())
+			f.output.WriteString(output.String())
 		}
 		delete(t.pending, e.Package)
 	case e.Test == "" && (e.Action == "pass" || e.Action == "skip"):
@@ -144,8 +171,9 @@ func (t *tally) ended(e event) {
 		t.passed++
 	case "fail":
 		t.failed++
-		t.failing[e.Package] = true
-		io.WriteString(t.out, t.buffer(e.Package, e.Test).String())
+		f := t.failure(e.Package)
+		f.tests = append(f.tests, e.Test)
+		f.output.WriteString(t.buffer(e.Package, e.Test).String())
 	case "skip":
 		t.skipped++
 		io.WriteString(t.out, t.buffer(e.Package, e.Test).String())
@@ -165,9 +193,4 @@ func (t *tally) buffer(pkg, test string) *strings.Builder {
 		tests[test] = new(strings.Builder)
 	}
 	return tests[test]
-}
-
-// isPackageLine tells the line that go test prints for a package that has tests.
-func isPackageLine(s string) bool {
-	return strings.HasPrefix(s, "ok  \t") || strings.HasPrefix(s, "FAIL\t")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,7 @@ func TestTally(t *testing.T) {
 			if err := tally.read(strings.NewReader(test.events)); err != nil {
 				t.Fatal(err)
 			}
+			tally.settle(func(string, []string) ([]byte, error) { return nil, errors.New("fails again") })
 			if tally.passed != test.passed || tally.failed != test.failed || tally.skipped != test.skipped {
 				t.Errorf("got %d passed, %d failed, %d skipped, want %d, %d, %d",
 					tally.passed, tally.failed, tally.skipped, test.passed, test.failed, test.skipped)

@@ -200,7 +200,7 @@ func TestFlood(t *testing.T) {
 		select {
 		case <-fresh:
 		case <-time.After(20 * time.Millisecond):
-			if time.Since(begin) > 15*time.Second {
+			if time.Since(begin) > 2*time.Minute {
 				t.Fatalf("no message after the flood; status %+v", gw.Status())
 			}
 			continue
@@ -241,7 +241,7 @@ func TestBusyHandler(t *testing.T) {
 	close(gate)
 	select {
 	case <-all:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Errorf("not all of %d messages arrived; status %+v", n, gw.Status())
 	}
 	cancel()

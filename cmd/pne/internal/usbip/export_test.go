@@ -20,7 +20,7 @@ import (
 func ask(t *testing.T, request []byte) (answer []byte, attached bool, err error) {
 	t.Helper()
 	device, peer := net.Pipe()
-	peer.SetDeadline(time.Now().Add(10 * time.Second))
+	peer.SetDeadline(time.Now().Add(2 * time.Minute))
 	go func() {
 		peer.Write(request)
 	}()
@@ -119,10 +119,10 @@ func TestListen(t *testing.T) {
 		for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 			conn, err := net.Dial("tcp", address)
 			if err == nil {
-				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				conn.SetDeadline(time.Now().Add(2 * time.Minute))
 				return conn
 			}
-			if time.Since(begin) > 10*time.Second {
+			if time.Since(begin) > 2*time.Minute {
 				t.Fatal(err)
 			}
 		}

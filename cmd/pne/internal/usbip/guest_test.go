@@ -100,7 +100,7 @@ func findPort(t *testing.T, serial string) string {
 }
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()

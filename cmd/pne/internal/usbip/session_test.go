@@ -23,7 +23,7 @@ type host struct {
 
 func (h *host) write(b []byte) {
 	h.t.Helper()
-	h.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	h.conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	if _, err := h.conn.Write(b); err != nil {
 		h.t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func (h *host) unlink(seq uint32) uint32 {
 // expect reads an answer, and the data that it says it has if that is an IN transfer's.
 func (h *host) expect(command, seq uint32, status int32, actual int, in bool) []byte {
 	h.t.Helper()
-	h.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	h.conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	b := make([]byte, headerSize)
 	if _, err := io.ReadFull(h.conn, b); err != nil {
 		h.t.Fatal(err)
@@ -122,7 +122,7 @@ func awaitState(t *testing.T, l *Link, state transport.State, detail string) {
 		if got.State == state && strings.Contains(got.Detail, detail) {
 			return
 		}
-		if time.Since(begin) > 10*time.Second {
+		if time.Since(begin) > 2*time.Minute {
 			t.Fatalf("status %+v, want %v with %q", got, state, detail)
 		}
 	}
@@ -133,7 +133,7 @@ func awaitState(t *testing.T, l *Link, state transport.State, detail string) {
 func TestTransfers(t *testing.T) {
 	heard := make(chan string, 1)
 	l, h := attach(t, func(m transport.Message) { heard <- string(m.Data) })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 
 	awaitState(t, l, transport.Absent, "not configured")
@@ -227,7 +227,7 @@ func TestUnlink(t *testing.T) {
 	release <- struct{}{}
 	select {
 	case <-inside:
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the third message does not come")
 	}
 	release <- struct{}{}
