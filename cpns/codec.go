@@ -133,9 +133,16 @@ func (c *coder) null(absent bool) bool {
 	return absent
 }
 
+// usualSize has room for most messages, and for what a seal covers besides one: a
+// buffer that grows from nothing is copied five times.
+const usualSize = 192
+
 // encode encodes v, which cannot fail.
-func encode(v coded) []byte {
-	var c coder
+func encode(v coded) []byte { return encodeInto(usualSize, v) }
+
+// encodeInto encodes v into room for size bytes; it may take more.
+func encodeInto(size int, v coded) []byte {
+	c := coder{out: make(cbor.Writer, 0, size)}
 	v.code(&c)
 	return c.out
 }
@@ -154,7 +161,7 @@ func decode(b []byte, limit int, v coded) error {
 	if err := c.in.End(); err != nil {
 		return malformed(err)
 	}
-	if !bytes.Equal(encode(v), b) {
+	if !bytes.Equal(encodeInto(len(b), v), b) {
 		return malformed(errors.New("not in canonical encoding"))
 	}
 	return nil
@@ -163,7 +170,7 @@ func decode(b []byte, limit int, v coded) error {
 // encodeArray encodes an array of the values given: what a seal covers besides its
 // contents.
 func encodeArray(values ...any) []byte {
-	var w cbor.Writer
+	w := make(cbor.Writer, 0, usualSize)
 	w.Array(len(values))
 	for _, value := range values {
 		switch v := value.(type) {

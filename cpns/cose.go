@@ -48,7 +48,7 @@ func sealEncrypt0(key *[32]byte, iv [IVSize]byte, externalAAD, plaintext []byte)
 	return encrypt0{
 		protected:  protectedEncrypt0,
 		iv:         iv,
-		ciphertext: sealContent(key, &iv, externalAAD, plaintext),
+		ciphertext: sealContent(nil, key, &iv, externalAAD, plaintext),
 	}
 }
 
@@ -74,8 +74,9 @@ func encStructure(externalAAD []byte) []byte {
 	return encodeArray("Encrypt0", protectedEncrypt0, externalAAD)
 }
 
-func sealContent(key *[32]byte, iv *[IVSize]byte, externalAAD, plaintext []byte) []byte {
-	return newAEAD(key).Seal(nil, iv[:], plaintext, encStructure(externalAAD))
+// sealContent appends the ciphertext to dst, which may be plaintext[:0].
+func sealContent(dst []byte, key *[32]byte, iv *[IVSize]byte, externalAAD, plaintext []byte) []byte {
+	return newAEAD(key).Seal(dst, iv[:], plaintext, encStructure(externalAAD))
 }
 
 func openContent(key *[32]byte, iv *[IVSize]byte, externalAAD, ciphertext []byte) ([]byte, error) {

@@ -84,20 +84,20 @@ func EUKeyAt(last *EUKey, n, k Index) EUKey {
 // CheckSet checks a set as it was received, EUKey_1 first: 2 to 1024 keys, each
 // the hash of the next. Its errors wrap [ErrMalformed].
 func CheckSet(set []EUKey) error {
-	if err := checkSet(set); err != nil {
+	if err := checkSetLength(set); err != nil {
 		return malformed(err)
+	}
+	for i := range len(set) - 1 {
+		if !set[i].Precedes(&set[i+1]) {
+			return malformed(fmt.Errorf("the set is no chain: EUKey_%d is not H(EUKey_%d)", i+1, i+2))
+		}
 	}
 	return nil
 }
 
-func checkSet(set []EUKey) error {
+func checkSetLength(set []EUKey) error {
 	if len(set) < MinSetLength || len(set) > MaxSetLength {
 		return fmt.Errorf("a set of %d EUKeys, must be %d to %d", len(set), MinSetLength, MaxSetLength)
-	}
-	for i := range len(set) - 1 {
-		if !set[i].Precedes(&set[i+1]) {
-			return fmt.Errorf("the set is no chain: EUKey_%d is not H(EUKey_%d)", i+1, i+2)
-		}
 	}
 	return nil
 }

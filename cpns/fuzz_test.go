@@ -2,6 +2,7 @@ package cpns
 
 import (
 	"errors"
+	"slices"
 	"testing"
 )
 
@@ -122,7 +123,7 @@ func FuzzOpenRequest(f *testing.F) {
 		if len(plaintext) > MaxRequestBody-100 {
 			return // the body is refused for its size
 		}
-		body := sealBody(requestKey(psk), id, iv, plaintext)
+		body := sealBody(requestKey(psk), id, iv, slices.Clone(plaintext))
 		sealed, err := ParseRequest(body)
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +160,7 @@ func FuzzOpenResponse(f *testing.F) {
 	}
 	psk, id, iv, request := make(PSK1, 32), PSKIdentity("gw-1"), [IVSize]byte{}, []byte("request")
 	f.Fuzz(func(t *testing.T, plaintext []byte) {
-		body := sealBody(responseKey(psk, request), id, iv, plaintext)
+		body := sealBody(responseKey(psk, request), id, iv, slices.Clone(plaintext))
 		r, err := OpenResponse(psk, id, request, body)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) {

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // EUKeyAssignmentResponse, CPNS Server -> PN GW (CR "EUKey Assignment"
@@ -74,13 +76,13 @@ func (r *EUKeyAssignmentResponse) code(c *coder) {
 }
 
 // SealResponse makes the body of the answer to requestBody, the exact bytes that
-// came: the response opens only for who sent them. iv is random. CPNS Server:
-// 7.4.2.1.1.2 step 7.
+// came: the response opens only for who sent them. iv is random. That the set is a
+// chain is the caller's word. CPNS Server: 7.4.2.1.1.2 step 7.
 func SealResponse(psk PSK1, id PSKIdentity, requestBody []byte, iv [IVSize]byte, r *EUKeyAssignmentResponse) ([]byte, error) {
 	if err := cmp.Or(psk.check(), id.check(), r.check()); err != nil {
 		return nil, fmt.Errorf("sealing response: %w", err)
 	}
-	plaintext := encode(r)
+	plaintext := encodeInto(responseOverhead+len(r.TK)+len(r.EUKeys)*(2+EUKeySize), r)
 	return sealBody(responseKey(psk, requestBody), id, iv, plaintext), nil
 }
 
@@ -119,9 +121,19 @@ func parseResponsePlaintext(plaintext []byte) (*EUKeyAssignmentResponse, error) 
 	if err := r.check(); err != nil {
 		return nil, malformed(err)
 	}
+	if r.Status == Success {
+		if err := CheckSet(r.EUKeys); err != nil {
+			return nil, err
+		}
+	}
 	return &r, nil
 }
 
+// responseOverhead is what a response has besides its keys, at most: the heads of its
+// parts, status, time, epoch, and the tag once it is sealed.
+const responseOverhead = 24 + chacha20poly1305.Overhead
+
+// check checks sizes and ranges.
 func (r *EUKeyAssignmentResponse) check() error {
 	switch {
 	case r.Status > RandomReused:
@@ -129,7 +141,7 @@ func (r *EUKeyAssignmentResponse) check() error {
 	case r.Status == Success && r.Epoch == 0:
 		return errors.New("success with epoch 0")
 	case r.Status == Success:
-		return cmp.Or(r.TK.check(), checkSet(r.EUKeys))
+		return cmp.Or(r.TK.check(), checkSetLength(r.EUKeys))
 	case r.Epoch != 0 || len(r.TK) != 0 || len(r.EUKeys) != 0:
 		return errors.New("a failure with an epoch, a TK or EUKeys")
 	}

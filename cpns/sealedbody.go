@@ -29,12 +29,17 @@ func (s *sealedBody) code(c *coder) {
 	octets(c, &s.ciphertext)
 }
 
+// bodyOverhead is what a body has more than its plaintext, besides the identity, and at
+// most: the heads of its parts, the IV, the tag.
+const bodyOverhead = 48
+
+// sealBody seals plaintext, which is overwritten.
 func sealBody(key *[32]byte, id PSKIdentity, iv [IVSize]byte, plaintext []byte) []byte {
-	return encode(&sealedBody{
+	return encodeInto(len(plaintext)+len(id)+bodyOverhead, &sealedBody{
 		protected:  protectedEncrypt0,
 		keyID:      []byte(id),
 		iv:         iv,
-		ciphertext: sealContent(key, &iv, []byte(id), plaintext),
+		ciphertext: sealContent(plaintext[:0], key, &iv, []byte(id), plaintext),
 	})
 }
 
