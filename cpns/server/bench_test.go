@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -10,16 +9,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"slices"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/postgres"
 	"cpns.example.net/pngw/cpns/server/postgres/pgtest"
@@ -79,45 +74,8 @@ func onPostgres(b *testing.B) func() server.Store {
 	}
 }
 
-// cpuTime is what this process, clients and servers, has had of the processors.
-func cpuTime(b *testing.B) time.Duration {
-	var r syscall.Rusage
-	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
 func perSecond(b *testing.B, what string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), what+"/s")
-}
-
-// atOnce runs f b.N times on so many goroutines, and reports the median of its times.
-// Before, each of them does what makes it ready, a connection for instance.
-func atOnce(b *testing.B, goroutines int, prepare, f func(worker int)) {
-	var prepared sync.WaitGroup
-	for worker := range goroutines {
-		prepared.Go(func() { prepare(worker) })
-	}
-	prepared.Wait()
-	var begun atomic.Int64
-	var wg sync.WaitGroup
-	cpu := cpuTime(b)
-	took := make([]time.Duration, b.N)
-	b.ResetTimer()
-	for worker := range goroutines {
-		wg.Go(func() {
-			for n := begun.Add(1); n <= int64(b.N); n = begun.Add(1) {
-				begin := time.Now()
-				f(worker)
-				took[n-1] = time.Since(begin)
-			}
-		})
-	}
-	wg.Wait()
-	b.StopTimer()
-	b.ReportMetric(float64(cpuTime(b)-cpu)/1e3/float64(b.N), "µs-cpu/op")
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2])/1e6, "ms-median")
-	b.ReportMetric(float64(took[len(took)*99/100])/1e6, "ms-p99")
 }
 
 // benchAssignments has gateways ask for the EUKeys of their PNEs. What runs beside is given
@@ -140,7 +98,10 @@ func benchAssignments(b *testing.B, open func() server.Store, servers, parallel 
 		s, err := server.New(b.Context(), server.Config{Store: store, MasterKey: fleet.Key, Log: slog.New(slog.DiscardHandler), Now: now, DailyClaims: 1 << 20})
 		must(b, err)
 		made = append(made, s)
-		web := httptest.NewTLSServer(s)
+		web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			s.ServeHTTP(w, r)
+		}))
 		b.Cleanup(web.Close)
 		webs = append(webs, web)
 	}
@@ -150,18 +111,10 @@ func benchAssignments(b *testing.B, open func() server.Store, servers, parallel 
 		must(b, err)
 		bodies[n] = req.Body
 	}
-	for _, web := range webs {
-		web.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
-	}
 	for _, f := range beside {
 		defer f(made, &requests)()
 	}
-	atOnce(b, parallel, func(worker int) { connect(b, webs[worker%servers]) }, func(worker int) {
-		n := requests.Add(1)
-		web := webs[worker%servers]
-		post(b, web.Client(), web.URL, bodies[n-1])
-	})
-	perSecond(b, "assignments")
+	postAll(b, webs, parallel, bodies, "assignments")
 	if s, ok := first.(*postgres.Store); ok {
 		b.ReportMetric(float64(s.Stats().SerializationFailures)*float64(servers)/float64(b.N), "retries/op")
 	}
@@ -182,29 +135,6 @@ func benchAssignments(b *testing.B, open func() server.Store, servers, parallel 
 	}))
 	if assigned != b.N {
 		b.Errorf("%d requests, %d assignments", b.N, assigned)
-	}
-}
-
-// connect makes a connection that is kept.
-func connect(b *testing.B, web *httptest.Server) {
-	res, err := web.Client().Get(web.URL + "/healthz")
-	if err != nil {
-		b.Error(err)
-		return
-	}
-	io.Copy(io.Discard, res.Body)
-	res.Body.Close()
-}
-
-func post(b *testing.B, client *http.Client, url string, body []byte) {
-	res, err := client.Post(url+cpns.AssignmentPath, cpns.ContentType, bytes.NewReader(body))
-	if err != nil {
-		b.Error(err)
-		return
-	}
-	defer res.Body.Close()
-	if n, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK || n < 2000 {
-		b.Errorf("got HTTP %s, %d bytes, %v", res.Status, n, err)
 	}
 }
 
@@ -258,13 +188,13 @@ func BenchmarkNewConnections(b *testing.B) {
 	}
 }
 
-func benchPosts(b *testing.B, parallel int) {
-	s := bareHTTPS(b)
+func benchPosts(b *testing.B, clients int) {
 	body := make([]byte, 240) // an assignment's
-	client := s.Client()
-	client.Transport.(*http.Transport).MaxIdleConnsPerHost = parallel
-	atOnce(b, parallel, func(int) { connect(b, s) }, func(int) { post(b, client, s.URL, body) })
-	perSecond(b, "posts")
+	bodies := make([][]byte, b.N)
+	for n := range bodies {
+		bodies[n] = body
+	}
+	postAll(b, []*httptest.Server{bareHTTPS(b)}, clients, bodies, "posts")
 }
 
 func benchTransactions(b *testing.B) {
