@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func TestDecisions(t *testing.T) {
 
 var (
 	codeSpan  = regexp.MustCompile("`([^`]+)`")
-	mdLink    = regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
+	mdLink    = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)\s]*))?\)`)
 	htmlImage = regexp.MustCompile(`<img[^>]* src="([^"]+)"`)
 )
 
@@ -81,7 +82,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestLinks: every relative link in a document leads somewhere.
+// TestLinks: every relative link in a document leads to a file that is there, and where it
+// names a section to one that the file has.
 func TestLinks(t *testing.T) {
 	links := 0
 	walk(t, root(t), func(path string) {
@@ -95,14 +97,36 @@ func TestLinks(t *testing.T) {
 				continue
 			}
 			links++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(path), link[1])); err != nil {
+			target := path
+			if link[1] != "" {
+				target = filepath.Join(filepath.Dir(path), link[1])
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: %v", path, err)
+			} else if len(link) > 2 && link[2] != "" && filepath.Ext(target) == ".md" && !slices.Contains(anchors(string(read(t, target))), link[2]) {
+				t.Errorf("%s: %s has no section #%s", path, target, link[2])
 			}
 		}
 	})
 	if links == 0 {
 		t.Fatal("no links found")
 	}
+}
+
+var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+
+// anchors are the names by which a document's sections can be linked to, as GitHub and
+// GitLab make them of the headings.
+func anchors(text string) []string {
+	var names []string
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") {
+			continue
+		}
+		heading := strings.TrimSpace(strings.TrimLeft(line, "#"))
+		names = append(names, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(heading), ""), " ", "-"))
+	}
+	return names
 }
 
 // walk visits the files below a folder that belong to the project.
