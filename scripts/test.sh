@@ -26,13 +26,23 @@ elif [ "${CI:-}" = true ]; then
 	exit 1
 fi
 
+# worked sets processors to the seconds that they have worked for what this script started.
+worked() {
+	times >"$out/times"
+	processors=$(awk 'NR == 2 { gsub("s", ""); split($1, user, "m"); split($2, system, "m")
+		print int((user[1] + system[1]) * 60 + user[2] + system[2]) }' "$out/times")
+}
+
 # begin TITLE heads a step; took says how long it was.
 begin() {
 	begun=$(date +%s)
+	worked
+	before=$processors
 	printf '\n== %s\n' "$1"
 }
 took() {
-	echo "took $(($(date +%s) - begun)) s"
+	worked
+	echo "took $(($(date +%s) - begun)) s, $((processors - before)) s of processors"
 }
 
 # step NAME COMMAND…
