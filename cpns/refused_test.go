@@ -106,11 +106,31 @@ func openMessage(message Message, v *vector, x25519 bool) (err error) {
 		default:
 			return fmt.Errorf("there is nothing to open in %v", message.MessageType())
 		}
-		if err == nil {
+		if err == nil && isFor(message, v) {
 			return nil
 		}
 	}
+	if err == nil {
+		err = fmt.Errorf("%w: another PNE's", ErrNotAuthentic)
+	}
 	return err
+}
+
+// isFor says whether a message names the case's PNE: who receives it looks at that first.
+func isFor(message Message, v *vector) bool {
+	switch m := message.(type) {
+	case *Hello:
+		return m.Entity == v.EntityID
+	case *Notification:
+		return m.Entity == v.EntityID
+	case *Acknowledgement:
+		return m.Entity == v.EntityID
+	case *AuthResponse:
+		return m.Entity == v.EntityID
+	case *EUKeyUpdate:
+		return m.Entity == v.EntityID
+	}
+	return false
 }
 
 // answer is what a gateway does with a hello: it sees whether it is the PNE's,

@@ -27,24 +27,37 @@ type step0Vectors struct {
 	Proof               string      `json:"proof"`
 }
 
-func loadStep0(t testing.TB) *step0Vectors {
+func loadStep0(t testing.TB) *step0Vectors { return loadAllStep0(t)[0] }
+
+// loadAllStep0 is that of every file of vectors that has some, ours first.
+func loadAllStep0(t testing.TB) (all []*step0Vectors) {
 	t.Helper()
-	content, err := os.ReadFile("testdata/protocol.json")
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range vectorFiles(t, "protocol*.json") {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v struct{ Step0 *step0Vectors }
+		if err := json.Unmarshal(content, &v); err != nil {
+			t.Fatal(err)
+		}
+		if v.Step0 != nil {
+			all = append(all, v.Step0)
+		}
 	}
-	var v struct{ Step0 step0Vectors }
-	if err := json.Unmarshal(content, &v); err != nil {
-		t.Fatal(err)
-	}
-	if len(v.Step0.Codes) == 0 || v.Step0.Fingerprint == "" {
+	if len(all) == 0 || len(all[0].Codes) == 0 || all[0].Fingerprint == "" {
 		t.Fatal("zero vectors found")
 	}
-	return &v.Step0
+	return all
 }
 
 func TestStep0(t *testing.T) {
-	v := loadStep0(t)
+	for _, v := range loadAllStep0(t) {
+		testStep0(t, v)
+	}
+}
+
+func testStep0(t *testing.T, v *step0Vectors) {
 	fp := SPKIHash(v.FP)
 	if got := fp.Fingerprint(); got != v.Fingerprint {
 		t.Errorf("fingerprint %s, want %s", got, v.Fingerprint)
@@ -70,7 +83,13 @@ func TestStep0(t *testing.T) {
 }
 
 func TestEnrolmentCodes(t *testing.T) {
-	for _, c := range loadStep0(t).Codes {
+	for _, v := range loadAllStep0(t) {
+		testEnrolmentCodes(t, v)
+	}
+}
+
+func testEnrolmentCodes(t *testing.T, v *step0Vectors) {
+	for _, c := range v.Codes {
 		want := EnrolmentCode{Server: c.Server, Pin: Pin(c.Pin)}
 		if c.Secret != nil {
 			s := EnrolmentSecret(*c.Secret)

@@ -115,7 +115,8 @@ func TestBadConfig(t *testing.T) {
 		want   string
 	}{
 		{"e", 16, serial, "-", "0"},
-		{"-", 16, serial, "-", "1"}, // empty
+		{"-", 16, serial, "-", "0"},
+		{"\x7f", 16, serial, "-", "1"}, // empty
 		{"a\x7f", 16, serial, "-", "1"},
 		{string(bytes.Repeat([]byte{'e'}, 64)), 64, serial, "-", "0"},
 		{string(bytes.Repeat([]byte{'e'}, 65)), 64, serial, "-", "1"},

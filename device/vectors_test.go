@@ -2,8 +2,10 @@ package device
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,20 +76,25 @@ func read[T any](t testing.TB, folder, pattern string, use func(T)) {
 			continue
 		}
 		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
 			var content T
-			if err := json.Unmarshal(text, &content); err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
+			readJSON(t, file, &content)
 			use(content)
 			found++
 		}
 	}
 	if found == 0 {
 		t.Fatalf("zero vectors found: no %s in %s", pattern, folder)
+	}
+}
+
+func readJSON(t testing.TB, file string, content any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, content); err != nil {
+		t.Fatalf("%s: %v", file, err)
 	}
 }
 
@@ -307,96 +314,164 @@ func TestX25519(t *testing.T) {
 	}
 }
 
+// refusals are the files of messages that must be refused, each with the case whose keys
+// and context its messages have: the first of the protocol.json beside it.
+func refusals(t testing.TB) (all []refusal) {
+	t.Helper()
+	for _, dir := range []string{"../cpns/testdata", os.Getenv("CPNS_VECTORS")} {
+		files, err := filepath.Glob(filepath.Join(dir, "refused*.json"))
+		if err != nil || dir == "" {
+			continue
+		}
+		for _, file := range files {
+			var messages struct{ Cases []refusedMessage }
+			var good struct{ Cases []vector }
+			name := strings.Replace(filepath.Base(file), "refused", "protocol", 1)
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				readJSON(t, filepath.Join(dir, name), &good)
+			} else {
+				readJSON(t, "../cpns/testdata/protocol.json", &good)
+			}
+			readJSON(t, file, &messages)
+			all = append(all, refusal{file, messages.Cases, &good.Cases[0]})
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal("zero vectors found: no refused*.json")
+	}
+	return all
+}
+
+type refusal struct {
+	file  string
+	cases []refusedMessage
+	v     *vector
+}
+
+type refusedMessage struct {
+	Kind, Why, Stage string
+	Hex              hexBytes
+}
+
 // TestRefused sends every message that must be refused, to a device in each state
 // in which it could take it. What cannot be decoded is malformed; the rest gets the
-// status that the Go PNE gives it.
+// status that the protocol gives it.
 func TestRefused(t *testing.T) {
-	type message struct {
-		Kind, Why, Stage string
-		Hex              hexBytes
-	}
-	var refused []message
-	read(t, "../cpns/testdata", "refused*.json", func(f struct{ Cases []message }) { refused = append(refused, f.Cases...) })
-	v := vectors(t)[0]
 	for _, p := range ports {
-		t.Run(p.name, func(t *testing.T) {
-			states := []struct {
-				name  string
-				reach func() *twin
-			}{
-				{"holds none", func() *twin { d := newTwin(t, p, &v, ""); d.hello(v.Nonce); return d }},
-				{"challenged", func() *twin {
-					d := newTwin(t, p, &v, "")
-					d.hold(1)
-					d.hello(v.Nonce)
-					d.do("script %x", v.RandPNE)
-					d.message(d.now, v.AuthChallenge)
-					return d
-				}},
-				{"x25519", func() *twin {
-					d := newTwin(t, p, &v, "x")
-					d.hello(v.X25519.PNEPrivate, v.X25519.Nonce)
-					d.do("hello %x", v.X25519.HelloHash)
-					return d
-				}},
-			}
-			tried := 0
-			for _, state := range states {
-				d := state.reach()
-				before, stored := d.held(), d.do("slots").result
-				for _, m := range refused {
-					if m.Kind == "request" || m.Kind == "response" {
-						continue // nothing that a PNE is sent
-					}
-					tried++
-					what := fmt.Sprintf("%s, %s: %s", state.name, m.Kind, m.Why)
-					a := d.message(d.now, m.Hex)
-					if len(a.events) != 1 {
-						t.Fatalf("%s: events %v, want one", what, a.events)
-					}
-					ev := a.events[0]
-					wantStatus := wantedStatus(m.Kind, m.Why, m.Stage, state.name)
-					switch {
-					case m.Stage == "decode" && ev.kind != kindMalformed:
-						t.Errorf("%s: kind %d, want malformed", what, ev.kind)
-					case m.Stage == "open" && ev.kind != kindRefused && ev.kind != kindIgnored:
-						t.Errorf("%s: kind %d, want refused or ignored", what, ev.kind)
-					case ev.status != wantStatus || (len(a.said) != 0) != (wantStatus != 0):
-						t.Errorf("%s: status %d, said %x; want status %d", what, ev.status, a.said, wantStatus)
-					}
-				}
-				if after := d.held(); after != before || strings.Join(d.do("slots").result, "") != strings.Join(stored, "") {
-					t.Errorf("%s: it holds %s now, and %s before", state.name, after, before)
-				}
-				d.end()
-			}
-			if tried < 500 {
-				t.Errorf("%d messages sent, want 500 at least", tried)
-			}
-		})
+		for _, r := range refusals(t) {
+			t.Run(p.name+"/"+filepath.Base(r.file), func(t *testing.T) { r.send(t, p) })
+		}
 	}
 }
 
-// wantedStatus is the answer that a message of refused.json gets; 0 is silence.
-func wantedStatus(kind, why, stage, state string) int {
-	switch {
-	case stage == "decode":
-		return 0
-	case kind == "notification", kind == "notification_x25519":
-		if why == "answers the hello with another epoch and index" && state == "challenged" {
-			return int(cpns.AckStale) // that is what its hello says
-		}
-		return int(cpns.AckCannotDecrypt)
-	case kind == "eukey_update" && why != "another entity" && state == "challenged":
-		switch why {
-		case "key that is not the chain's":
-			return int(cpns.AckChainBroken)
-		case "a key, with the index held":
-			return int(cpns.AckStale)
-		}
-		return int(cpns.AckCannotDecrypt)
+func (r *refusal) send(t *testing.T, p port) {
+	v := r.v
+	states := []struct {
+		name  string
+		reach func() *twin
+		want  answering
+	}{
+		{"holds none", func() *twin { d := newTwin(t, p, v, ""); d.hello(v.Nonce); return d }, answering{}},
+		{"challenged", func() *twin {
+			d := newTwin(t, p, v, "")
+			d.hold(1)
+			d.hello(v.Nonce)
+			d.do("script %x", v.RandPNE)
+			d.message(d.now, v.AuthChallenge)
+			return d
+		}, answering{held: 1}},
+		{"x25519", func() *twin {
+			d := newTwin(t, p, v, "x")
+			d.hello(v.X25519.PNEPrivate, v.X25519.Nonce)
+			d.do("hello %x", v.X25519.HelloHash)
+			return d
+		}, answering{hello: (*[32]byte)(v.X25519.HelloHash), pair: cpns.NewX25519Pair([32]byte(v.X25519.PNEPrivate))}},
 	}
-	return 0 // what PNEs say, and what no challenge waits for
+	tried := 0
+	for _, state := range states {
+		d, want := state.reach(), state.want
+		if want.hello == nil {
+			hash := sha256.Sum256(d.said)
+			want.hello = &hash
+		}
+		before, stored := d.held(), d.do("slots").result
+		for _, m := range r.cases {
+			if m.Kind == "request" || m.Kind == "response" {
+				continue // nothing that a PNE is sent
+			}
+			tried++
+			what := fmt.Sprintf("%s, %s: %s", state.name, m.Kind, m.Why)
+			wantKind, wantStatus := kindMalformed, 0
+			if msg, err := cpns.ParseMessage(m.Hex); err == nil && len(m.Hex) <= 256 {
+				wantKind, wantStatus = want.to(msg, v)
+			}
+			if (m.Stage == "decode" || len(m.Hex) > 256) != (wantKind == kindMalformed) {
+				t.Errorf("%s: stage %s, and wanted is kind %d", what, m.Stage, wantKind)
+			}
+			a := d.message(d.now, m.Hex)
+			if len(a.events) != 1 {
+				t.Fatalf("%s: events %v, want one", what, a.events)
+			}
+			if ev := a.events[0]; ev.kind != wantKind || ev.status != wantStatus || (len(a.said) != 0) != (wantStatus != 0) {
+				t.Errorf("%s: kind %d, status %d, said %x; want kind %d, status %d", what, ev.kind, ev.status, a.said, wantKind, wantStatus)
+			}
+		}
+		if after := d.held(); after != before || strings.Join(d.do("slots").result, "") != strings.Join(stored, "") {
+			t.Errorf("%s: it holds %s now, and %s before", state.name, after, before)
+		}
+		d.end()
+	}
+	if tried < 500 {
+		t.Errorf("%d messages sent, want 500 at least", tried)
+	}
+}
+
+// answering is a device that a hello, and an answered challenge where it holds an EUKey,
+// has brought where it takes what follows them.
+type answering struct {
+	held  cpns.Index // 0: none
+	hello *[32]byte
+	pair  *cpns.X25519Pair
+}
+
+// to is what a message that is not taken gets, and its status: the order of section 4's
+// checks.
+func (a *answering) to(msg cpns.Message, v *vector) (kind, status int) {
+	refused := func(s cpns.AckStatus) (int, int) { return kindRefused, int(s) }
+	switch m := msg.(type) {
+	case *cpns.Notification:
+		switch key, err := m.Open(cpns.TK(v.TK), a.hello, a.pair); {
+		case m.Entity != v.Entity:
+			return kindIgnored, 0
+		case err != nil:
+			return refused(cpns.AckCannotDecrypt)
+		case a.held != 0 && m.Epoch == v.Epoch && m.Index > a.held && !leads(key, m.Index, v, a.held):
+			return refused(cpns.AckChainBroken)
+		}
+		return refused(cpns.AckStale)
+	case *cpns.EUKeyUpdate:
+		switch {
+		case m.Entity != v.Entity:
+			return kindIgnored, 0
+		case a.held == 0:
+			return kindRefused, 0 // no challenge is open: silence
+		}
+		next, err := m.Open(cpns.TK(v.TK), (*cpns.EUKey)(v.EUKeys[a.held-1]), v.Gateway, (*[16]byte)(v.RandGW), (*[16]byte)(v.RandPNE))
+		switch {
+		case errors.Is(err, cpns.ErrNotAuthentic):
+			return refused(cpns.AckCannotDecrypt)
+		case err == nil && next != nil && m.Epoch == v.Epoch && m.Index == a.held+1:
+			return refused(cpns.AckChainBroken)
+		}
+		return refused(cpns.AckStale)
+	}
+	return kindIgnored, 0
+}
+
+// leads says whether the EUKey of an index leads back to the one held.
+func leads(key cpns.EUKey, index cpns.Index, v *vector, held cpns.Index) bool {
+	first := cpns.EUKeyAt(&key, index, held)
+	return bytes.Equal(first[:], v.EUKeys[held-1])
 }
 
 // TestNames: topics and identities of the vectors, and one byte too little room.

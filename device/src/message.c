@@ -93,8 +93,8 @@ bool cpns_read_message(message_t *m, uint8_t *msg, size_t len)
 {
 	reader_t r = {msg, msg + len, len > CPNS_MESSAGE_MAX};
 	memset(m, 0, sizeof *m);
-	size_t elements = (size_t)cpns_read_head(&r, MAJOR_ARRAY);
-	size_t want;
+	uint64_t elements = cpns_read_head(&r, MAJOR_ARRAY); /* not a size_t, which may have 32 bits */
+	unsigned want;
 	m->type = (uint8_t)cpns_read_unsigned(&r, TYPE_EUKEY_UPDATE);
 	if (r.bad)
 		return false;

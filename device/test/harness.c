@@ -309,13 +309,13 @@ static size_t unhex(uint8_t *out, size_t size, const char *text)
 	return n;
 }
 
-/* configure ENTITY TKHEX LINK FLAGS: x X25519, c counter, e epoch only, v volatile,
+/* configure ENTITY TKHEX LINK FLAGS. A DEL for ENTITY is an empty one. Flags: x X25519, c counter, e epoch only, v volatile,
  * n in the NOR flash, with its counter, f in the file. */
 static void configure(char **w, int n)
 {
 	if (n < 5)
 		return;
-	snprintf(h.entity, sizeof h.entity, "%s", strcmp(w[1], "-") == 0 ? "" : w[1]);
+	snprintf(h.entity, sizeof h.entity, "%s", strcmp(w[1], "\x7f") == 0 ? "" : w[1]);
 	const char *flags = w[4];
 	h.config = (cpns_config_t){
 		.entity_id = h.entity,
