@@ -208,8 +208,8 @@ func (b *Button) look(ctx context.Context, open map[string]bool, events chan<- p
 	text, fault := strings.Join(append(heard, refused...), "; "), len(refused) > 0
 	if text == "" {
 		text = "OpenWrt's button events"
-		if _, err := os.Stat(filepath.Join(b.board.root, "sys/module/gpio_button_hotplug")); err != nil || b.cfg.Key.Name == "" { // they go by name
-			text, fault = "no input device has it; cat /proc/bus/input/devices shows which there are: option button_device takes a name of those", true
+		if lacks := b.board.LacksButton(&b.cfg); lacks != "" {
+			text, fault = lacks, true
 		}
 	}
 	b.mu.Lock()

@@ -217,7 +217,7 @@ func TestButtonState(t *testing.T) {
 	if text, fault := look(b, wps); !fault || !strings.Contains(text, "event0 is not here") {
 		t.Errorf("without a node: %q, %v", text, fault)
 	}
-	if text, fault := look(New(t.TempDir()), wps); !fault || !strings.Contains(text, "/proc/bus/input/devices") {
+	if text, fault := look(New(t.TempDir()), wps); !fault || !strings.Contains(text, "no input device has it") {
 		t.Errorf("without a button: %q, %v", text, fault)
 	}
 	openwrt := New(lay(t, map[string]string{"sys/module/gpio_button_hotplug/x": ""}))
@@ -232,5 +232,43 @@ func TestButtonState(t *testing.T) {
 	}
 	if text, fault := look(b, wps); fault || !strings.HasPrefix(text, "gpio-keys (") {
 		t.Errorf("with a node: %q, %v", text, fault)
+	}
+}
+
+// TestLacksButton: who names a key that the board does not have is told which it has.
+func TestLacksButton(t *testing.T) {
+	b := inputs(t)
+	rfkill, wps := Key{247, "rfkill"}, Key{0x211, "wps"}
+	module := map[string]string{"sys/module/gpio_button_hotplug/x": ""}
+	tree := map[string]string{
+		"sys/module/gpio_button_hotplug/x":        "",
+		"proc/device-tree/keys/reset/linux,code":  "\x00\x00\x01\x98",
+		"proc/device-tree/keys/rfkill/linux,code": "\x00\x00\x00\xf7",
+		"proc/device-tree/keys/odd/linux,code":    "\x00",
+	}
+	for _, tt := range []struct {
+		name  string
+		board *Board
+		cfg   ButtonConfig
+		want  []string // none where it is there
+	}{
+		{"there", b, ButtonConfig{Key: wps}, nil},
+		{"another", b, ButtonConfig{Key: rfkill}, []string{"no input device has it", "gpio-keys has wps", "keys has reset"}},
+		{"another's", b, ButtonConfig{Key: Key{30, ""}}, []string{"no input device has it", "A Keyboard is no button of the board's own", "option button_device 'A Keyboard'"}},
+		{"a board without any", New(t.TempDir()), ButtonConfig{Key: wps}, []string{"no input device has it; this board has no button that the kernel shows"}},
+		{"OpenWrt's module", New(lay(t, module)), ButtonConfig{Key: wps}, nil},
+		{"OpenWrt's module, a key without a name", New(lay(t, module)), ButtonConfig{Key: Key{30, ""}}, []string{"no input device has it"}},
+		{"in the device tree", New(lay(t, tree)), ButtonConfig{Key: rfkill}, nil},
+		{"not in the device tree", New(lay(t, tree)), ButtonConfig{Key: wps}, []string{"this router has other buttons: reset, rfkill"}},
+	} {
+		got := tt.board.LacksButton(&tt.cfg)
+		if len(tt.want) == 0 && got != "" {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: %q, want %q in it", tt.name, got, want)
+			}
+		}
 	}
 }

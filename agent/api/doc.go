@@ -63,6 +63,7 @@ type Status struct {
 	Version string `json:"version"`
 	Uptime  int64  `json:"uptime_s"` // whole seconds, counted without the clock
 	Server  string `json:"server"`   // base URL of the CPNS Server
+	Read    Read   `json:"config"`
 	agent.Status
 	Events    map[agent.EventKind]int64 `json:"events"` // since the start
 	Hooks     hooks.Counts              `json:"hooks"`
@@ -70,6 +71,12 @@ type Status struct {
 	Enrolment Enrolment                 `json:"enrolment"`
 	Page      *Page                     `json:"page,omitempty"`
 	Signs     *Signs                    `json:"signs,omitempty"`
+}
+
+// Read is the configuration that the agent runs with.
+type Read struct {
+	File   string `json:"file"`   // an absolute path
+	Digest string `json:"digest"` // SHA-256 of what was in it when the agent read it, in hex
 }
 
 // Signs are the router's lights and its button, where any are configured.

@@ -27,6 +27,7 @@ type Config struct {
 	Clock     agent.Clock
 	Version   string
 	Server    string            // base URL of the CPNS Server, for people
+	Read      Read
 	LinkTypes map[string]string // by link name
 	Events    *Events
 	Hooks     *hooks.Runner

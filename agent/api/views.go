@@ -36,6 +36,7 @@ func (s *Server) Status(ctx context.Context) (Status, error) {
 		Version:   s.Version,
 		Uptime:    int64(time.Since(s.start) / time.Second),
 		Server:    s.Config.Server,
+		Read:      s.Config.Read,
 		Status:    st,
 		Events:    s.Events.counts(),
 		Hooks:     s.Hooks.Counts(),

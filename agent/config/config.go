@@ -84,6 +84,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +104,7 @@ const DefaultFile = "/etc/config/pngw"
 // Config is the whole configuration.
 type Config struct {
 	File    string // as given to Load, for messages
+	Digest  string // of the file's bytes: another where the file has been changed since
 	Gateway Gateway
 	Links   []Link // in the order of the file
 	Apps    []Application
@@ -199,11 +202,12 @@ func Load(file string) (*Config, error) {
 
 // Parse is Load for text that has been opened already.
 func Parse(r io.Reader, file string) (*Config, error) {
-	sections, err := uci.Parse(r, file)
+	digest := sha256.New()
+	sections, err := uci.Parse(io.TeeReader(r, digest), file)
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{File: file, Service: Service{GoMemLimit: DefaultMemLimit, GoGC: defaultGC}}
+	c := &Config{File: file, Digest: hex.EncodeToString(digest.Sum(nil)), Service: Service{GoMemLimit: DefaultMemLimit, GoGC: defaultGC}}
 	var faults []error
 	gateway, service := 0, 0 // the lines of these sections
 	for _, s := range sections {

@@ -150,6 +150,26 @@ config link b
 
 // What stands after the gateway's section, or in it, is one mistake; the
 // message names the line and what is wanted.
+// TestDigest: it is of the whole file, also of what means nothing.
+func TestDigest(t *testing.T) {
+	digest := func(text string) string {
+		c, err := Parse(strings.NewReader(text), "pngw")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Digest
+	}
+	const text = "config gateway 'main'\n"
+	// printf "config gateway 'main'\n" | sha256sum
+	const want = "b4a00b736f7f88a464aa45f60261dfdefaa2b1c1ed18d23ea99f826aa6c5f585"
+	if got := digest(text); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if digest(text+"#") == want {
+		t.Error("a comment at the end does not count")
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	const head = "config gateway main\n option id gw-0001\n option server https://cpns.example.net\n"
 	const serial = "config link a\n option type serial\n option device /dev/ttyS1\n"

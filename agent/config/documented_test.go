@@ -111,6 +111,7 @@ func TestDocumentedDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
+		c.Digest = ""
 		c.Gateway.section, c.Service.section = uci.Section{}, uci.Section{}
 		for i := range c.Links {
 			c.Links[i].section = uci.Section{}

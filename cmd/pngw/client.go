@@ -68,6 +68,17 @@ func startCommand(c *command.Console) string {
 	return "pngw run --config " + command.Quote(c.Value("config"))
 }
 
+// reloadCommand has the agent read its configuration again.
+func reloadCommand(c *command.Console) string {
+	if _, err := os.Stat(initScript); err == nil {
+		return "service pngw reload"
+	}
+	if _, err := os.Stat(systemdUnit); err == nil && c.Value("config") == config.DefaultFile {
+		return "systemctl reload pngw"
+	}
+	return "kill -HUP the process of pngw run, or stop it and start it again"
+}
+
 // A typedError is an error whose advice is what has to be typed here.
 type typedError struct {
 	text string

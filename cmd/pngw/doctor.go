@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,7 +27,7 @@ import (
 
 var doctorCommand = command.Command{
 	Name: "doctor", Options: "[--bundle FILE]", Summary: "look for what is wrong, and say what to mend",
-	About:   `Checks all that a gateway needs: configuration, files and their permissions, the agent, the clock, the server's name, its certificate, PSK1 (by a request that the server refuses after PSK1 has authenticated it: it costs nothing), links, hooks, and room on flash. Says of each whether it is well, and in words what to mend.`,
+	About:   `Checks all that a gateway needs: the configuration and whether the agent runs with it, files and their permissions, the agent, the clock, the server's name, its certificate, PSK1 (by a request that the server refuses after PSK1 has authenticated it: it costs nothing), links, hooks, and room on flash. Says of each whether it is well, and in words what to mend.`,
 	Notes:   `exit codes: 0 nothing is wrong, 1 something is, 2 usage.`,
 	Example: "pngw doctor --bundle /tmp/pngw-bundle.txt",
 	Setup: func(f *flag.FlagSet) command.Run {
@@ -135,6 +136,7 @@ func (d *doctor) agent(ctx context.Context) {
 	}
 	d.status = &st
 	d.say(well, "agent", fmt.Sprintf("%s, running for %s", st.Version, time.Duration(st.Uptime)*time.Second), "")
+	d.reloaded(st.Read)
 	if st.ClockSet {
 		d.say(well, "clock", "set, "+st.Time, "")
 	} else {
@@ -174,6 +176,23 @@ func (d *doctor) agent(ctx context.Context) {
 	d.signs(st.Signs)
 	if h := st.Hooks; h.Failed+h.TimedOut+h.Dropped > 0 {
 		d.say(note, "hooks", fmt.Sprintf("%d failed, %d were killed, %d events dropped since the start", h.Failed, h.TimedOut, h.Dropped), "see the log: logread -e pngw")
+	}
+}
+
+// uncommitted is where uci keeps what was set and not committed.
+const uncommitted = "/tmp/.uci/pngw"
+
+// reloaded says whether the agent runs with the configuration that was looked at.
+func (d *doctor) reloaded(its api.Read) {
+	switch ours := readOf(d.cfg); {
+	case its.Digest == ours.Digest:
+	case its.File != ours.File:
+		d.say(note, "settings", "the agent that answers runs with "+its.File+", another file", "")
+	default:
+		d.say(wrong, "settings", d.cfg.File+" has been changed, and the agent still runs with what was in it before", reloadCommand(d.c))
+	}
+	if f, err := os.Stat(uncommitted); err == nil && f.Size() > 0 && d.cfg.File == config.DefaultFile {
+		d.say(note, "settings", "some were set by uci and are not in the file yet: uci changes pngw shows them", "uci commit pngw, and "+reloadCommand(d.c))
 	}
 }
 
@@ -223,7 +242,7 @@ func (d *doctor) page(ctx context.Context) {
 	p := d.status.Page
 	switch {
 	case p == nil:
-		d.say(wrong, "page", "the agent serves none", "service pngw reload; the agent's log says why not")
+		d.say(wrong, "page", "the agent serves none", reloadCommand(d.c)+"; the agent's log says why not")
 		return
 	case p.Detail != "":
 		d.say(wrong, "page", p.URL+" is not served: "+p.Detail, "give option web an address that the router has, and a port that is free")

@@ -21,7 +21,7 @@ import (
 
 var initCommand = command.Command{
 	Name: "init", Options: "[--user NAME [--own DIR]]", Summary: "check the configuration, make root key and store",
-	About: `Checks the configuration and makes, once, what the agent needs and refuses to make by itself: the root key and the store. What exists is kept: the command may be given again at any time. Says what a person still has to bring.
+	About: `Checks the configuration and makes, once, what the agent needs and refuses to make by itself: the root key and the store. What exists is kept: the command may be given again at any time. Says what a person still has to bring, and warns of a light or a button that this router does not have.
 
 The configuration is judged as the agent would judge it, by the user whom the command runs as: run it as the user that runs the agent, or give --user.`,
 	Notes:   `exit codes: 0 complete, or complete but for PSK1: the agent starts without, and says what it waits for, 1 something failed, 2 the configuration is wrong and nothing was made, 3 the configuration is in order and something is still missing that a person has to bring. What is wrong or missing stands on standard error.`,
@@ -82,6 +82,9 @@ func initialize(ctx context.Context, c *command.Console) error {
 	}
 	say("socket", g.Socket, socket)
 
+	p.signs.warn(g, func(fault error) {
+		fmt.Fprintf(c.Stderr, "warning: %s\n", display.Plain(fault.Error()))
+	})
 	if p.waits != "" {
 		say("PSK1", "from "+p.source, p.waits)
 	}

@@ -172,13 +172,22 @@ func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err e
 	d.api = api.New(api.Config{
 		Page:  pagerOf(d.page),
 		Signs: p.signs.view(),
-		Agent: d.agent, Version: build().Version, Server: p.serverURL, LinkTypes: p.types,
+		Agent: d.agent, Version: build().Version, Server: p.serverURL, Read: readOf(cfg), LinkTypes: p.types,
 		Events: events, Hooks: d.hooks, Log: log,
 		Audit: d.audit, Written: counted.written.Load, DeviceMetrics: g.MetricsDevices, Applications: d.applicationCounts(),
 		Enroller: d.enroller, Enrolled: p.enrolled, Waits: p.waits, Clock: p.clock, Source: p.source,
 	})
 	debug.FreeOSMemory() // what it took to begin is not needed again
 	return d, nil
+}
+
+// readOf is a configuration as status tells of it.
+func readOf(cfg *config.Config) api.Read {
+	file, err := filepath.Abs(cfg.File)
+	if err != nil { // the folder is gone that the program was started in
+		file = cfg.File
+	}
+	return api.Read{File: file, Digest: cfg.Digest}
 }
 
 // openAudit opens the audit log. Where that fails devices get their keys all the same.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -57,6 +58,31 @@ func newSignals(g *config.Gateway, h *board.Hotplug) (*signals, error) {
 func buttonConfig(g *config.Gateway) (board.ButtonConfig, error) {
 	key, err := board.ParseKey(g.Button)
 	return board.ButtonConfig{Key: key, Device: g.ButtonDevice, Hold: g.ButtonHold}, err
+}
+
+// warn tells of what is configured and not there. That is no fault: a light may be on
+// something that is plugged in later.
+func (s *signals) warn(g *config.Gateway, tell func(fault error)) {
+	if s == nil {
+		return
+	}
+	router := board.New("/")
+	for _, l := range [...]struct{ option, name string }{{"led", g.LED}, {"alarm_led", g.AlarmLED}} {
+		if l.name == "" {
+			continue
+		}
+		if _, err := router.FindLED(l.name); err != nil {
+			tell(g.Fault(l.option, err))
+		}
+	}
+	if g.Button == "" {
+		return
+	}
+	if cfg, err := buttonConfig(g); err == nil {
+		if lacks := router.LacksButton(&cfg); lacks != "" {
+			tell(g.Fault("button", fmt.Errorf("%q: %s", g.Button, lacks)))
+		}
+	}
 }
 
 // active is what hears of what is under way, nil for nobody.
