@@ -26,7 +26,7 @@ type Config struct {
 	Source    string           // of PSK1
 	Clock     agent.Clock
 	Version   string
-	Server    string            // base URL of the CPNS Server, for people
+	Server    string // base URL of the CPNS Server, for people
 	Read      Read
 	LinkTypes map[string]string // by link name
 	Events    *Events
