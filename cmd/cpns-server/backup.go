@@ -16,7 +16,7 @@ import (
 )
 
 var backupCommand = command.Command{
-	Name: "backup", Options: "--data DIR", Args: "FILE",
+	Name: "backup", Options: "--data DIR", Args: "FILE", Apart: onTheFolder,
 	Summary: "write a backup of the database",
 	About:   "Writes all that is in the database, as it is at one moment, into a new file, with a checksum; also while servers run. Keys lie sealed in it: keep the master key apart from it, and a copy of that, too.",
 	Setup: func(fs *flag.FlagSet) command.Run {
@@ -57,7 +57,7 @@ func backup(ctx context.Context, c *command.Console, data place, path string) (e
 }
 
 var restoreCommand = command.Command{
-	Name: "restore", Options: "--data DIR [--store URL]", Args: "FILE",
+	Name: "restore", Options: "--data DIR [--store URL]", Args: "FILE", Apart: onTheFolder,
 	Summary: "fill an empty database from a backup",
 	About: `Checks a backup, makes the database that the folder lacks (or, with --store, the tables in an empty PostgreSQL), fills it, and opens every sealed value. The folder has the master key of the backup's time, and the certificates.
 
@@ -124,7 +124,7 @@ func restore(ctx context.Context, c *command.Console, data place, f *os.File) er
 }
 
 var checkCommand = command.Command{
-	Name: "check", Options: "--data DIR", Args: "[BACKUP]",
+	Name: "check", Options: "--data DIR", Args: "[BACKUP]", Apart: onTheFolder,
 	Summary: "open every sealed value in the database and verify the audit log, or check a backup",
 	About:   "Opens every sealed value in the database, and names those that do not open: altered, moved, or of another master key; then it does what audit --verify does. With a file: checks that a backup is whole.",
 	Setup: func(fs *flag.FlagSet) command.Run {

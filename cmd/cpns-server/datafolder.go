@@ -30,8 +30,8 @@ func (d dataFolder) oldKey(id server.KeyID) string { return d.masterKey() + ".ol
 // openFolder checks a place and says who owns its folder.
 func openFolder(p place) (dataFolder, owner, error) {
 	path := p.folder
-	if err := p.localOnly(); err != nil {
-		return "", owner{}, err
+	if p.flags != nil && given(p.flags, "remote") {
+		return "", owner{}, command.Misused(onTheFolder)
 	}
 	if path == "" {
 		return "", owner{}, command.Misused("--data DIR is missing")

@@ -27,7 +27,7 @@ import (
 // certificates are made by.
 func initCommand(now func() time.Time) command.Command {
 	return command.Command{
-		Name: "init", Options: "--data DIR [--store URL] [--host NAME]... [--cert FILE --key FILE] [--renew-cert]",
+		Name: "init", Options: "--data DIR [--store URL] [--host NAME]... [--cert FILE --key FILE] [--renew-cert]", Apart: onTheFolder,
 		Summary: "make the data folder",
 		About: `Makes the data folder: an empty database, the master key that opens it, and a private CA with a server certificate for localhost, 127.0.0.1, ::1 and every --host, or a certificate of your own. Root makes it for the user who owns the folder above, or an empty one in its place. With --store the database is an empty one of PostgreSQL, and only the rest is in the folder.
 
@@ -70,9 +70,6 @@ type initOptions struct {
 // verify checks the options and reads the operator's files, with the rights of the one
 // who gives the command.
 func (o *initOptions) verify(renew bool) (err error) {
-	if err := o.localOnly(); err != nil {
-		return err
-	}
 	switch {
 	case o.folder == "":
 		return command.Misused("--data DIR is missing")

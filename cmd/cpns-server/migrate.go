@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 
 	"cpns.example.net/pngw/cpns/server"
@@ -14,14 +13,15 @@ import (
 )
 
 var migrateCommand = command.Command{
-	Name: "migrate", Options: "--from sqlite:DIR --to URL [--store-password-file FILE]",
+	Name: "migrate", Options: "--from sqlite:DIR --to URL [--store-password-file FILE]", Apart: onTheFolder,
 	Summary: "move a data folder's database into PostgreSQL",
 	About: `Moves all that is in a data folder's database into an empty one of PostgreSQL, compares the numbers of rows and opens every sealed value there. Keys and certificates stay in the folder: run the server with --data DIR --store URL from then on. Broken off, the same command goes on where it was.
 
 Stop the server first: while it works nothing can be written to the old database, and afterwards no server answers from that any more.`,
 	Setup: func(fs *flag.FlagSet) command.Run {
 		from := fs.String("from", "", "the data folder whose database is moved, as sqlite:`DIR`")
-		to := fs.String("to", os.Getenv(storeEnv), "the PostgreSQL database, postgres://USER@HOST/DATABASE; or in the environment as "+storeEnv)
+		to := new(string)
+		envFlag(fs, to, "to", storeEnv, "the PostgreSQL database at `URL`, postgres://USER@HOST/DATABASE")
 		passwordFile := fs.String("store-password-file", "", "the password for --to is in `FILE`; if not given, where libpq looks (PGPASSFILE, ~/.pgpass)")
 		return func(ctx context.Context, c *command.Console, _ []string) error {
 			folder, ok := strings.CutPrefix(*from, "sqlite:")
@@ -35,7 +35,7 @@ Stop the server first: while it works nothing can be written to the old database
 			if err := target.check(); err != nil {
 				return err
 			}
-			return inFolder(place{folder: folder, flags: fs}, func(d dataFolder) error { return migrate(ctx, c, d, target) })
+			return inFolder(place{folder: folder}, func(d dataFolder) error { return migrate(ctx, c, d, target) })
 		}
 	},
 }
@@ -66,7 +66,7 @@ func migrate(ctx context.Context, c *command.Console, d dataFolder, target place
 		return source.explainMasterKey(fmt.Errorf("moving into %s: %w", target.database(), err))
 	}
 	c.Printf("moved: everything is in %s, and every sealed value there opens\n", target.database())
-	c.Printf("next:\n  cpns-server run --data %s --store %s\n", d, target.store)
+	c.Printf("next:\n  cpns-server run --data %s --store %s\n", command.Quote(string(d)), command.Quote(target.store))
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/postgres"
@@ -38,7 +37,7 @@ func dataFlag(fs *flag.FlagSet) *place {
 
 func storeFlags(fs *flag.FlagSet, p *place) {
 	p.flags = fs
-	fs.StringVar(&p.store, "store", os.Getenv(storeEnv), "the PostgreSQL database at `URL`, postgres://USER@HOST/DATABASE?sslmode=verify-full, in place of the folder's own; or in the environment as "+storeEnv)
+	envFlag(fs, &p.store, "store", storeEnv, "the PostgreSQL database at `URL`, postgres://USER@HOST/DATABASE?sslmode=verify-full, in place of the folder's own")
 	fs.StringVar(&p.passwordFile, "store-password-file", "", "the password for --store is in `FILE`; if not given, where libpq looks (PGPASSFILE, ~/.pgpass)")
 }
 
@@ -50,7 +49,7 @@ func (p place) check() error {
 	case p.store == "":
 		return nil
 	case !postgres.IsURL(p.store):
-		return command.Misused("--store %s: write postgres://USER@HOST/DATABASE", p.store)
+		return command.Misused("--store: write postgres://USER@HOST/DATABASE")
 	}
 	if err := p.config(nil).Check(); err != nil {
 		return command.Misused("--store: %v", err)

@@ -20,7 +20,7 @@ import (
 const rekeyWait = 10 * time.Minute
 
 var rekeyCommand = command.Command{
-	Name: "rekey", Options: "--data DIR [--wait TIME]",
+	Name: "rekey", Options: "--data DIR [--wait TIME]", Apart: onTheFolder,
 	Summary: "change the master key",
 	About: `Makes a new master key, seals everything in the database anew under it, also while servers run, opens every sealed value, and then puts the new key in the old one's place: that stays beside it under another name, for backups from before.
 

@@ -94,11 +94,18 @@ const (
 
 // remoteFlags are the options of all commands.
 func remoteFlags(fs *flag.FlagSet) {
-	fs.String("remote", os.Getenv(remoteEnv), "do it by the admin API at `URL`, https://HOST:PORT, in place of a data folder; or in the environment as "+remoteEnv)
-	fs.String("token-file", os.Getenv(tokenFileEnv), "with --remote: the token is in `FILE`; or in the environment as "+tokenFileEnv)
+	envFlag(fs, new(string), "remote", remoteEnv, "do it by the admin API at `URL`, https://HOST:PORT, in place of a data folder")
+	envFlag(fs, new(string), "token-file", tokenFileEnv, "with --remote: the token is in `FILE`")
 	fs.String("client-cert", "", "with --remote: a client certificate, a PEM `FILE`, in place of a token")
 	fs.String("client-key", "", "the key of --client-cert, a PEM `FILE`")
-	fs.String("ca", os.Getenv(remoteCAEnv), "with --remote: believe the CA in a PEM `FILE`, such as the server's ca.pem, in place of this machine's; or in the environment as "+remoteCAEnv)
+	envFlag(fs, new(string), "ca", remoteCAEnv, "with --remote: believe the CA in a PEM `FILE`, such as the server's ca.pem, in place of this machine's")
+}
+
+// envFlag declares an option that the environment may give. What is there is not shown in
+// the help: it may have a password in it.
+func envFlag(fs *flag.FlagSet, value *string, name, env, usage string) {
+	fs.StringVar(value, name, "", usage+"; or in the environment as "+env)
+	*value = os.Getenv(env)
 }
 
 // given says whether somebody has typed an option.
@@ -119,6 +126,8 @@ func (p place) remote() (*remoteOptions, error) {
 	switch {
 	case typed && p.folder != "":
 		return nil, command.Misused("--remote and --data are two servers: give one of them")
+	case r.url != "" && p.folder == "" && (given(p.flags, "store") || given(p.flags, "store-password-file")):
+		return nil, command.Misused("--store goes with --data: a server that is asked by --remote (or %s) has its own database", remoteEnv)
 	case r.url == "" || p.folder != "":
 		for _, name := range []string{"token-file", "client-cert", "client-key", "ca"} {
 			if given(p.flags, name) {
@@ -139,14 +148,8 @@ func (p place) remote() (*remoteOptions, error) {
 	return r, nil
 }
 
-// localOnly refuses what works on the data folder itself where another server is asked.
-func (p place) localOnly() error {
-	if p.flags != nil && given(p.flags, "remote") {
-		return command.Misused("this works on the data folder itself: give the command on the server's machine, with --data in place of --remote")
-	}
-	_, err := p.remote()
-	return err
-}
+// onTheFolder refuses another server to a command that works on the data folder itself.
+const onTheFolder = "this works on the data folder itself: give the command on the server's machine, with --data in place of --remote"
 
 // asOperator runs f as the operator of the folder that --data names, with the rights of
 // the folder's owner, or of the server that --remote names: a file of who gives the

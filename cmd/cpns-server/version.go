@@ -1,6 +1,9 @@
 package main
 
-import "cpns.example.net/pngw/internal/buildinfo"
+import (
+	"cpns.example.net/pngw/internal/buildinfo"
+	"cpns.example.net/pngw/internal/command"
+)
 
 // Set by the linker.
 var (
@@ -8,4 +11,9 @@ var (
 	buildTime string // of the commit, in seconds since 1970
 )
 
-var versionCommand = buildinfo.Command("cpns-server", version, buildTime)
+var versionCommand = apart(buildinfo.Command("cpns-server", version, buildTime), "version is that of the program here, and asks no server")
+
+func apart(c command.Command, why string) command.Command {
+	c.Apart = why
+	return c
+}

@@ -7,8 +7,8 @@
 // library's flag reads options; a larger library would cost a router more than
 // all of pngw's commands (docs/decisions).
 //
-// Where to read on: execute.go finds a command and runs it, arguments.go says
-// which arguments it takes; help.go and man.go print what is declared;
+// Where to read on: line.go finds the command that is named, execute.go runs it,
+// arguments.go says which arguments it takes; help.go and man.go print what is declared;
 // completion.go and words.go serve the shells.
 package command
 
@@ -28,8 +28,8 @@ type Program struct {
 	Notes   string // what stands below the list of commands, like About
 	Date    string // of the manual page, as in 2026-03-01
 
-	// Common declares the options that all commands have. They may stand in
-	// front of the command's name too.
+	// Common declares the options that all commands have, but those that are
+	// [Command.Apart].
 	Common func(*flag.FlagSet)
 
 	// Commands are in the order in which they are listed. One without a name is
@@ -68,6 +68,10 @@ type Command struct {
 
 	// Hidden commands are not in the list.
 	Hidden bool
+
+	// Apart says why the options that all other commands have are none of this
+	// one's: they are not in its help, and whoever gives one is told this.
+	Apart string
 
 	// Setup declares the command's options and returns what runs it. The name
 	// of an option's value stands in backquotes in its usage text, see package

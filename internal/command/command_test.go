@@ -35,6 +35,11 @@ func sample() *Program {
 			{Name: "maybe", Args: "[THING]", Summary: "take one or none", Setup: say("maybe")},
 			{Name: "thing add", Args: "THING FILE|-", Summary: "add one", Setup: say("thing add")},
 			{Name: "thing list", Summary: "list all", Setup: say("thing list")},
+			{Name: "here", Summary: "do without", Apart: "it reads no configuration", Setup: func(f *flag.FlagSet) Run {
+				f.Bool("all", false, "everything")
+				f.Bool("from", false, "from the beginning")
+				return func(_ context.Context, c *Console, _ []string) error { c.Printf("here\n"); return nil }
+			}},
 			{Name: "secret", Summary: "be there", Hidden: true, Setup: say("secret")},
 			{Name: "fail", Args: "[WAY]", Summary: "fail", Setup: func(*flag.FlagSet) Run {
 				return func(_ context.Context, _ *Console, args []string) error {
@@ -84,11 +89,37 @@ func TestExecute(t *testing.T) {
 		{"thing add a -", `thing add conf=std loud=false wait=1m0s ["a" "-"]`, 0},
 		{"secret", `secret `, 0},
 
+		// Options of the command's own in front of its name, and within it.
+		{"--loud one a", `one conf=std loud=true `, 0},
+		{"--wait 2s --conf x one a --conf y", `one conf=y loud=false wait=2s `, 0},
+		{"--wait=2s thing list", `thing list conf=std loud=false wait=2s `, 0},
+		{"--from one one a", "prog: unknown option --from; see prog --help\n", Usage}, // of two kinds
+		{"thing --loud --wait 3s list", `thing list conf=std loud=true `, 0},
+		{"thing --loud", "prog: thing what? There are: thing add, thing list; see prog --help\n", Usage},
+		{"--all one a", "prog: unknown option --all; see prog one --help\n", Usage},
+		{"--wait soon one a", `prog: invalid value "soon" for option --wait: want a time such as 90s, 10m or 2h; see prog one --help`, Usage},
+		{"--wait", "prog: nothing follows option --wait; see prog --help\n", Usage},
+		{"--loud", "prog does things.\n", Usage},
+		{"-- one a", `one conf=std `, 0},
+
+		// Options that are none of the command's.
+		{"here --all", "here\n", 0},
+		{"here --conf x", "prog: it reads no configuration; see prog here --help\n", Usage},
+		{"--conf x here", "prog: it reads no configuration; see prog here --help\n", Usage},
+		{"here --help", "usage: prog here\n\nDo without.\n\n  --all   everything\n  --from  from the beginning\n", 0},
+
 		{"", "prog does things.\n\nusage: prog [--conf FILE] COMMAND ...", Usage},
 		{"help", "prog does things.\n", 0},
 		{"--help", "prog does things.\n", 0},
 		{"help thing add", "usage: prog thing add THING FILE|-\n", 0},
 		{"thing add -h", "usage: prog thing add THING FILE|-\n", 0},
+		{"thing --help", "usage: prog thing COMMAND ...\n\n  thing add   add one\n  thing list  list all\n\nprog thing COMMAND --help shows a command's options.\n", 0},
+		{"thing -h list", "usage: prog thing COMMAND ...\n", 0},
+		{"--conf x thing --help", "usage: prog thing COMMAND ...\n", 0},
+		{"help thing", "usage: prog thing COMMAND ...\n", 0},
+		{"--loud --help", "prog does things.\n", 0},
+		{"help thing eat", `prog: unknown command "thing eat"; there are: thing add, thing list;`, Usage},
+		{"nonsense --help", `prog: unknown command "nonsense"; see prog --help`, Usage},
 		{"one", "prog: THING is missing; see prog one --help\n", Usage},
 		{"many", "prog: THING is missing; see prog many --help\n", Usage},
 		{"thing add a", "prog: FILE is missing; see prog thing add --help\n", Usage},
@@ -124,7 +155,7 @@ func TestWords(t *testing.T) {
 		line string
 		want []string
 	}{
-		{"prog ", []string{"one", "many", "maybe", "thing", "fail", "completion"}},
+		{"prog ", []string{"one", "many", "maybe", "thing", "here", "fail", "completion"}},
 		{"prog th", []string{"thing"}},
 		{"prog thing ", []string{"add", "list"}},
 		{"prog --conf x thing a", []string{"add"}},
@@ -146,6 +177,9 @@ func TestWords(t *testing.T) {
 		{"prog one --from=/e", []string{wantFile}},
 		{"prog thing add urn:a ", []string{wantFile}},
 		{"prog one --wait ", nil},
+		{"prog here --", []string{"--all", "--from", "--help"}},
+		{"prog --wait one thing l", []string{"list"}},
+		{"prog --wait 2s --conf q one o", []string{"of-q"}},
 		{"prog nonsense ", nil},
 		{"prog completion b", []string{"bash"}},
 		{"prog", nil},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -16,55 +17,45 @@ import (
 // else that fails. Help is printed here.
 func (p *Program) Execute(ctx context.Context, c *Console, args []string) int {
 	c.Program = p
-	first := newFlags()
-	p.common(first)
-	version := first.Bool("version", false, "")
+	l := line{rest: args}
 	alone := p.find("")
 	if alone == nil || len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		// Options in front of the command's name.
-		switch err := first.Parse(args); {
-		case errors.Is(err, flag.ErrHelp):
-			p.help(c.Stdout)
-			return 0
-		case err != nil:
-			return c.report(&usageError{optionError(err)})
+		var err error
+		if l, err = p.read(args); err != nil {
+			return c.report(err)
 		}
-		args = first.Args()
+	} else if len(args) == 1 && (args[0] == "--version" || args[0] == "-version") {
+		l = line{cmd: p.find("version")}
 	}
-	if *version || len(args) == 1 && (args[0] == "--version" || args[0] == "-version") {
-		args = []string{"version"}
-	}
-	if len(args) > 0 && args[0] == "help" {
-		return p.helpOn(c, args[1:])
-	}
-	cmd, rest := p.named(args)
 	switch {
-	case cmd != nil:
-	case len(args) == 0:
+	case l.help:
+		return p.helpOn(c, l.words)
+	case len(l.words) > 0 && l.words[0] == "help":
+		return p.helpOn(c, l.rest)
+	case l.cmd != nil:
+	case alone != nil:
+		l = line{cmd: alone, rest: args}
+	case len(l.words) == 0:
 		p.help(c.Stderr)
 		return Usage
-	case alone != nil:
-		cmd, rest = alone, args
 	default:
-		return c.report(p.unknown(args))
+		return c.report(p.unknown(l.words))
 	}
-	c.Command = cmd
+	c.Command = l.cmd
 	f := newFlags()
 	p.common(f)
-	run := cmd.Setup(f)
-	first.Visit(func(given *flag.Flag) { // it has been accepted once
-		if given.Name != "version" {
-			f.Set(given.Name, given.Value.String())
-		}
-	})
+	run := l.cmd.Setup(f)
 	c.flags = f
-	positional, err := parse(f, rest)
+	positional, err := parse(f, slices.Concat(l.options, l.rest))
 	if errors.Is(err, flag.ErrHelp) {
-		p.helpCommand(c.Stdout, cmd)
+		p.helpCommand(c.Stdout, l.cmd)
 		return 0
 	}
 	if err == nil {
-		err = checkArgs(cmd.Args, positional)
+		err = p.checkApart(l.cmd, f)
+	}
+	if err == nil {
+		err = checkArgs(l.cmd.Args, positional)
 	}
 	if err == nil {
 		err = run(ctx, c, positional)
@@ -93,6 +84,31 @@ func (p *Program) common(f *flag.FlagSet) {
 	}
 }
 
+// declared are the options of a command, as they are shown.
+func (p *Program) declared(cmd *Command) *flag.FlagSet {
+	f := newFlags()
+	if cmd.Apart == "" {
+		p.common(f)
+	}
+	cmd.Setup(f)
+	return f
+}
+
+// checkApart refuses the options that all commands have but this one.
+func (p *Program) checkApart(cmd *Command, f *flag.FlagSet) (err error) {
+	if cmd.Apart == "" {
+		return nil
+	}
+	common := newFlags()
+	p.common(common)
+	f.Visit(func(given *flag.Flag) {
+		if common.Lookup(given.Name) != nil {
+			err = Misused("%s", cmd.Apart)
+		}
+	})
+	return err
+}
+
 // all are the program's commands, with those that this package adds.
 func (p *Program) all() []Command {
 	return append(p.Commands[:len(p.Commands):len(p.Commands)], p.completion(), p.manual())
@@ -107,33 +123,29 @@ func (p *Program) find(name string) *Command {
 	return nil
 }
 
-// named is the command that the first words name, and what is behind its name.
-func (p *Program) named(args []string) (*Command, []string) {
-	for n := min(2, len(args)); n > 0; n-- {
-		if name := strings.Join(args[:n], " "); name != "" {
-			if cmd := p.find(name); cmd != nil {
-				return cmd, args[n:]
-			}
+// group are the commands whose names begin with a word and go on.
+func (p *Program) group(word string) (all []Command) {
+	for _, cmd := range p.all() {
+		if strings.HasPrefix(cmd.Name, word+" ") {
+			all = append(all, cmd)
 		}
 	}
-	return nil, nil
+	return all
 }
 
 // unknown says what there is instead of a command that there is not.
-func (p *Program) unknown(args []string) error {
-	var group []string
-	for _, cmd := range p.all() {
-		if strings.HasPrefix(cmd.Name, args[0]+" ") {
-			group = append(group, cmd.Name)
-		}
+func (p *Program) unknown(words []string) error {
+	var names []string
+	for _, cmd := range p.group(words[0]) {
+		names = append(names, cmd.Name)
 	}
-	switch {
-	case group != nil && len(args) == 1:
-		return Misused("%s what? There are: %s", args[0], strings.Join(group, ", "))
-	case group != nil:
-		return Misused("unknown command %q; there are: %s", strings.Join(args[:2], " "), strings.Join(group, ", "))
+	switch there := strings.Join(names, ", "); {
+	case names != nil && len(words) == 1:
+		return Misused("%s what? There are: %s", words[0], there)
+	case names != nil:
+		return Misused("unknown command %q; there are: %s", strings.Join(words, " "), there)
 	}
-	return Misused("unknown command %q", args[0])
+	return Misused("unknown command %q", words[0])
 }
 
 // StandardConsole is where a program reads and writes.

@@ -24,23 +24,36 @@ func (p *Program) help(w io.Writer) {
 	fmt.Fprintln(w)
 	display.Fill(w, label, p.Name+" "+p.commonOptions()+"COMMAND ...", len(label)+len(p.Name)+1)
 	fmt.Fprintln(w)
-	longest := 0
-	for _, cmd := range p.listed() {
-		longest = max(longest, len(cmd.Name))
-	}
-	for _, cmd := range p.listed() {
-		display.Fill(w, fmt.Sprintf("  %-*s", longest+2, cmd.Name), cmd.Summary, longest+4)
-	}
+	printCommands(w, p.listed())
 	for _, text := range []string{p.About, p.Notes} {
 		printParagraphs(w, text)
 	}
 	if f := newFlags(); p.Common != nil {
 		p.Common(f)
-		fmt.Fprintln(w, "\nof all commands, before the name or behind it:")
+		fmt.Fprintln(w)
+		display.Fill(w, "", p.ofAll()+":", 0)
 		printOptions(w, f)
 	}
 	fmt.Fprintln(w)
 	display.Fill(w, "", p.Name+" COMMAND --help shows a command's options and an example.", 0)
+}
+
+// ofAll says whose the common options are.
+func (p *Program) ofAll() string {
+	var but []string
+	for _, cmd := range p.listed() {
+		if cmd.Apart != "" {
+			but = append(but, cmd.Name)
+		}
+	}
+	if but == nil {
+		return "of all commands"
+	}
+	text := "of all commands but " + strings.Join(but, ", ")
+	if at := strings.LastIndex(text, ", "); at >= 0 {
+		text = text[:at] + " and" + text[at+1:]
+	}
+	return text
 }
 
 // listed are the commands that are not hidden.
@@ -66,18 +79,45 @@ func (p *Program) commonOptions() string {
 	return text
 }
 
-// helpOn is "help [COMMAND]".
-func (p *Program) helpOn(c *Console, args []string) int {
-	if len(args) == 0 {
+// helpOn is "help [COMMAND]". The first word of several commands has the list of these.
+func (p *Program) helpOn(c *Console, words []string) int {
+	if len(words) == 0 {
 		p.help(c.Stdout)
 		return 0
 	}
-	cmd, _ := p.named(args)
-	if cmd == nil {
-		return c.report(p.unknown(args))
+	l, err := p.read(words)
+	switch {
+	case err != nil:
+	case l.cmd != nil:
+		p.helpCommand(c.Stdout, l.cmd)
+		return 0
+	case len(l.words) == 1 && p.group(l.words[0]) != nil:
+		p.helpGroup(c.Stdout, l.words[0])
+		return 0
+	case len(l.words) > 0:
+		err = p.unknown(l.words)
 	}
-	p.helpCommand(c.Stdout, cmd)
-	return 0
+	return c.report(err)
+}
+
+// helpGroup lists the commands whose names begin with a word.
+func (p *Program) helpGroup(w io.Writer, word string) {
+	display.Fill(w, "usage: ", p.Name+" "+word+" COMMAND ...", 0)
+	fmt.Fprintln(w)
+	printCommands(w, p.group(word))
+	fmt.Fprintln(w)
+	display.Fill(w, "", p.Name+" "+word+" COMMAND --help shows a command's options.", 0)
+}
+
+// printCommands is a list of commands.
+func printCommands(w io.Writer, all []Command) {
+	longest := 0
+	for _, cmd := range all {
+		longest = max(longest, len(cmd.Name))
+	}
+	for _, cmd := range all {
+		display.Fill(w, fmt.Sprintf("  %-*s", longest+2, cmd.Name), cmd.Summary, longest+4)
+	}
 }
 
 // usage is how a command is typed.
@@ -94,10 +134,7 @@ func (p *Program) helpCommand(w io.Writer, cmd *Command) {
 		about = strings.ToUpper(cmd.Summary[:1]) + cmd.Summary[1:] + "."
 	}
 	printParagraphs(w, about)
-	f := newFlags()
-	p.common(f)
-	cmd.Setup(f)
-	if hasOptions(f) {
+	if f := p.declared(cmd); hasOptions(f) {
 		fmt.Fprintln(w)
 		printOptions(w, f)
 	}

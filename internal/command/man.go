@@ -51,7 +51,7 @@ func (p *Program) man(w io.Writer) {
 	} else if p.Common != nil {
 		f := newFlags()
 		p.Common(f)
-		fmt.Fprintln(w, ".SH OPTIONS")
+		fmt.Fprintf(w, ".SH OPTIONS\n%s:\n", roff(p.ofAll()))
 		manList(w, options(f))
 	}
 	fmt.Fprintln(w, ".SH COMMANDS")

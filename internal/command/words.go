@@ -12,6 +12,7 @@ type typed struct {
 	c          *Console
 	cmd        *Command // nil until it is named
 	positional []string // behind its name
+	front      []string // options that the program has not itself, before the name
 	pending    *flag.Flag
 	ended      bool // by "--": nothing that follows is an option
 }
@@ -46,9 +47,10 @@ func (c *Console) candidates(ctx context.Context, words []string) (all []string,
 // enter makes the options of cmd known. It may be nil.
 func (t *typed) enter(cmd *Command) {
 	f := newFlags()
-	t.c.Program.common(f)
-	if cmd != nil {
-		cmd.Setup(f)
+	if cmd == nil {
+		t.c.Program.common(f)
+	} else {
+		f = t.c.Program.declared(cmd)
 	}
 	if t.c.flags != nil { // what was given in front of the name
 		t.c.flags.Visit(func(given *flag.Flag) {
@@ -56,6 +58,9 @@ func (t *typed) enter(cmd *Command) {
 				f.Set(given.Name, given.Value.String())
 			}
 		})
+	}
+	for _, option := range t.front {
+		f.Parse([]string{option}) // a mistake in it shows when the command runs
 	}
 	t.cmd, t.c.flags = cmd, f
 }
@@ -65,7 +70,7 @@ func (t *typed) take(word string) {
 	option, value, hasValue := strings.Cut(word, "=")
 	switch {
 	case t.pending != nil:
-		t.c.flags.Set(t.pending.Name, word) // a mistake in it shows when the command runs
+		t.set(t.pending, word)
 		t.pending = nil
 	case t.ended:
 		t.positional = append(t.positional, word)
@@ -76,7 +81,7 @@ func (t *typed) take(word string) {
 		switch {
 		case f == nil || isBool(f) && !hasValue:
 		case hasValue:
-			t.c.flags.Set(f.Name, value)
+			t.set(f, value)
 		default:
 			t.pending = f
 		}
@@ -92,8 +97,20 @@ func (t *typed) take(word string) {
 	}
 }
 
+// set gives an option its value.
+func (t *typed) set(f *flag.Flag, value string) {
+	if t.c.flags.Set(f.Name, value) != nil && t.cmd == nil {
+		t.front = append(t.front, "--"+f.Name+"="+value)
+	}
+}
+
+// lookup is an option, before the command's name that of any command.
 func (t *typed) lookup(option string) *flag.Flag {
-	return t.c.flags.Lookup(strings.TrimLeft(option, "-"))
+	name := strings.TrimLeft(option, "-")
+	if f := t.c.flags.Lookup(name); f != nil || t.cmd != nil {
+		return f
+	}
+	return t.c.Program.option(name)
 }
 
 // options are the options that begin with prefix.

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -51,7 +50,12 @@ const (
 func NewClient(c ClientConfig) (*Client, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
-		return nil, fmt.Errorf("%q is not an admin API's address: write https://HOST:PORT", c.URL)
+		// It is not repeated: there may be a password in it.
+		text := "this is not an admin API's address: write https://HOST:PORT"
+		if strings.Contains(c.URL, "@") {
+			text += ", without a user or a password: a token (--token-file) or a client certificate says who asks"
+		}
+		return nil, errors.New(text)
 	}
 	told := c.Told
 	if told == nil {
