@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
@@ -89,6 +91,9 @@ func restore(ctx context.Context, c *command.Console, data place, f *os.File) er
 		return err
 	}
 	owns, err := ownerOf(data.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no folder %s: make it, with the files of the data folder of that time in it but cpns.db (master.key opens the backup; server.pem and server.key, ca.pem and ca.key are the server's certificates), and give the command again: nothing was changed", data.folder)
+	}
 	if err != nil {
 		return err
 	}
@@ -120,13 +125,16 @@ func restore(ctx context.Context, c *command.Console, data place, f *os.File) er
 		return advise(fmt.Errorf("restoring %s: %w", f.Name(), err), data.folder)
 	}
 	c.Printf("%d rows restored into %s, and every sealed value opens\n", rows, data.database())
+	if err := dataFolder(data.folder).hasCertificate(); err != nil {
+		fmt.Fprintf(c.Stderr, "before run: %v\n", err)
+	}
 	return nil
 }
 
 var checkCommand = command.Command{
-	Name: "check", Options: "--data DIR", Args: "[BACKUP]", Apart: onTheFolder,
+	Name: "check", Options: "[--data DIR]", Args: "[BACKUP]", Apart: onTheFolder,
 	Summary: "open every sealed value in the database and verify the audit log, or check a backup",
-	About:   "Opens every sealed value in the database, and names those that do not open: altered, moved, or of another master key; then it does what audit --verify does. With a file: checks that a backup is whole.",
+	About:   "Opens every sealed value in the database, and names those that do not open: altered, moved, or of another master key; then it does what audit --verify does. With a file: checks that a backup is whole, says which master key it needs, and with --data whether that is the folder's.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		return func(ctx context.Context, c *command.Console, args []string) error {
@@ -136,12 +144,7 @@ var checkCommand = command.Command{
 					return err
 				}
 				defer f.Close()
-				rows, err := server.CheckBackup(f)
-				if err != nil {
-					return fmt.Errorf("%s: %w", args[0], err)
-				}
-				c.Printf("%s is whole: %d rows\n", args[0], rows)
-				return nil
+				return checkBackup(c, *data, f)
 			}
 			return withOperator(ctx, *data, func(op *server.Operator) error {
 				n, err := op.CheckStore(ctx, func(text string) { fmt.Fprintln(c.Stderr, text) })
@@ -153,4 +156,47 @@ var checkCommand = command.Command{
 			})
 		}
 	},
+}
+
+// checkBackup says whether a backup is whole, and whether the folder, where one is given,
+// has the master key that it needs.
+func checkBackup(c *command.Console, data place, f *os.File) error {
+	info, err := server.CheckBackup(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	c.Printf("%s is whole: %d rows\n", f.Name(), info.Rows)
+	if info.Needs == nil {
+		return nil
+	}
+	c.Printf("it needs master key %s\n", strings.Join(strings.Fields(server.KeyIDsText(info.Needs)), " and "))
+	if data.folder == "" {
+		return nil
+	}
+	d := dataFolder(data.folder)
+	owns, err := ownerOf(data.folder)
+	if err != nil {
+		return err
+	}
+	return advise(owns.do(data.folder, func() error { return d.hasKeys(c, info.Needs) }), data.folder)
+}
+
+// hasKeys says whether the folder has some master keys in place. Where one lies beside them
+// under another name, that is said; where one is missing, it fails.
+func (d dataFolder) hasKeys(c *command.Console, needs []server.KeyID) error {
+	key, more, err := d.readMasterKeys()
+	if err != nil {
+		return err
+	}
+	for _, id := range needs {
+		if slices.ContainsFunc(append(more, key), func(k *server.MasterKey) bool { return k.ID() == id }) {
+			continue
+		}
+		if _, err := os.Stat(d.oldKey(id)); err == nil {
+			c.Printf("to restore it, put %s into the place of %s, which is master key %s\n", d.oldKey(id), d.masterKey(), key.ID())
+			continue
+		}
+		return fmt.Errorf("%s is master key %s, which does not open this backup: put master key %s into its place before you restore it", d.masterKey(), key.ID(), id)
+	}
+	return nil
 }

@@ -270,10 +270,29 @@ func report(c *command.Console, opts *initOptions, keeper owner, cert tls.Certif
 			filepath.Base(d.masterKey()), filepath.Base(d.caCert()), filepath.Base(d.caKey()), filepath.Base(d.serverCert()), filepath.Base(d.serverKey())), 0)
 	}
 	sayRoot(c, opts.own)
+	sayNext(c, opts, cert)
+}
+
+// sayNext says the commands that come next, as they are typed.
+func sayNext(c *command.Console, opts *initOptions, cert tls.Certificate) {
+	on := "--data " + command.Quote(opts.folder)
+	if given(opts.flags, "store") {
+		on += " --store " + command.Quote(opts.store)
+	}
+	if given(opts.flags, "store-password-file") {
+		on += " --store-password-file " + command.Quote(opts.passwordFile)
+	}
+	at := ""
+	if firstHost(opts, cert) == "" {
+		at = " --server localhost:" + server.DefaultPort
+	}
 	c.Printf(`next:
-  cpns-server user add --data %[1]s USER
-  cpns-server gateway invite --data %[1]s
-  cpns-server pne import --data %[1]s FILE
-  cpns-server run --data %[1]s
-`, d)
+  cpns-server user add %[1]s USER
+  cpns-server gateway invite %[1]s%[2]s
+  cpns-server pne import %[1]s FILE
+  cpns-server run %[1]s
+`, on, at)
+	if at != "" {
+		display.Fill(c.Stdout, "", fmt.Sprintf("localhost is for gateways on this machine. For others: cpns-server init %s --renew-cert --host NAME, invite with --server NAME:%s, run with --listen :%[2]s.", on, server.DefaultPort), 0)
+	}
 }

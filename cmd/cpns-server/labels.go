@@ -20,13 +20,13 @@ import (
 var pneLabelsCommand = command.Command{
 	Name: "pne labels", Options: "--data DIR [--owner USER] [--pdf FILE] [--svg DIR] [--png DIR]", Args: "[ENTITY_ID...]",
 	Summary: "make the PNEs' labels",
-	About:   "Makes what is printed on devices: the Entity ID with two characters of check, as text and as a QR code of that text. Of those PNEs that are named, or of all. There is no secret on a label: the Temporary Key is none of it. Prints the texts, a line each, and writes sheets, or a picture of each.",
+	About:   "Makes what is printed on devices: the Entity ID with two characters of check, as text and as a QR code of that text. Of those PNEs that are named, or of all. There is no secret on a label: the Temporary Key is none of it. Prints the texts, a line each, and writes sheets into a new file, or a picture of each, in place of one that is there.",
 	Example: "cpns-server pne labels --data /var/lib/cpns --pdf labels.pdf --size 50x25",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		var l labels
 		owner := fs.String("owner", "", "only those of `USER`")
-		fs.StringVar(&l.pdf, "pdf", "", "write sheets of labels to `FILE`")
+		fs.StringVar(&l.pdf, "pdf", "", "write sheets of labels to a new `FILE`")
 		fs.StringVar(&l.svg, "svg", "", "write each to a file of its own in the folder `DIR`, as SVG")
 		fs.StringVar(&l.png, "png", "", "the same as PNG, 10 pixels a module, without the text")
 		page := fs.String("page", "a4", "a sheet's size, `PAGE` a4 or letter")
@@ -45,7 +45,20 @@ var pneLabelsCommand = command.Command{
 				}
 				l.named = append(l.named, e)
 			}
-			return asOperator(ctx, c, *data, func(op operator) error { return l.make(ctx, op) })
+			if l.pdf != "" {
+				if _, err := os.Lstat(l.pdf); !errors.Is(err, os.ErrNotExist) {
+					return fmt.Errorf("%s is there already: nothing was written", l.pdf)
+				}
+			}
+			if err := asOperator(ctx, c, *data, func(op operator) error { return l.make(ctx, op) }); err != nil {
+				return err
+			}
+			for _, to := range []string{l.pdf, l.svg, l.png} {
+				if to != "" {
+					fmt.Fprintf(c.Stderr, "labels in %s: %d\n", to, l.made)
+				}
+			}
+			return nil
 		}
 	},
 }
@@ -57,6 +70,8 @@ type labels struct {
 	pdf, svg, png string
 	layout        labelsheet.Layout
 	out           io.Writer
+
+	made int
 }
 
 // pixels of a module in a PNG.
@@ -93,18 +108,31 @@ func (l *labels) each(ctx context.Context, op operator, sheet func(label string)
 			return nil
 		}
 		delete(wanted, p.Entity)
+		l.made++
 		label := cpns.Label(p.Entity)
 		if _, err := fmt.Fprintln(l.out, label); err != nil {
 			return err
 		}
 		return errors.Join(sheet(label), l.pictures(p.Entity, label))
 	})
+	if err != nil {
+		return err
+	}
 	for _, e := range l.named {
-		if wanted[e] && err == nil {
-			err = fmt.Errorf("PNE %s: not there, or another user's", e)
+		switch {
+		case wanted[e] && l.owner != "":
+			return fmt.Errorf("user %s has no PNE %s", l.owner, e)
+		case wanted[e]:
+			return fmt.Errorf("there is no PNE %s: cpns-server pne list shows those that are", e)
 		}
 	}
-	return err
+	if l.made == 0 && l.owner != "" {
+		return fmt.Errorf("user %s has no PNEs: there is no label to make", l.owner)
+	}
+	if l.made == 0 {
+		return errors.New("there are no PNEs yet: cpns-server pne import makes the server know them")
+	}
+	return nil
 }
 
 func (l *labels) pictures(e cpns.EntityID, label string) error {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/postgres"
@@ -119,9 +120,26 @@ func (p place) createStore(ctx context.Context, d dataFolder) (server.Store, err
 	return s, nil
 }
 
+// explainMasterKey says which master key the database needs, and whether it is at hand.
 func (p place) explainMasterKey(err error) error {
-	if errors.Is(err, server.ErrWrongMasterKey) {
-		return fmt.Errorf("%s is not the master key of %s: put the two back from the same backup; where the key was changed (rekey), a backup from before opens with master.key.old-… in the place of master.key, and what is newer with the key of the server where that was done", dataFolder(p.folder).masterKey(), p.database())
+	wrong, isWrong := errors.AsType[*server.WrongMasterKeyError](err)
+	if !isWrong {
+		return err
 	}
-	return err
+	d := dataFolder(p.folder)
+	has, needs := "", ""
+	if key, err := d.readKeyInPlace(); err == nil {
+		has = fmt.Sprintf(" (it is %s)", key.ID())
+	}
+	for n, id := range wrong.Needs {
+		if n == 0 {
+			needs = ", which needs " + id.String()
+		} else {
+			needs += " and " + id.String()
+		}
+		if _, err := os.Stat(d.oldKey(id)); err == nil {
+			return fmt.Errorf("%s%s is not the master key of %s%s: that is in %s, from before rekey: put it into the place of master.key", d.masterKey(), has, p.database(), needs, d.oldKey(id))
+		}
+	}
+	return fmt.Errorf("%s%s is not the master key of %s%s: put the two back from the same backup; where the key was changed (rekey), a backup from before opens with master.key.old-… in the place of master.key, and what is newer with the key of the server where that was done", d.masterKey(), has, p.database(), needs)
 }

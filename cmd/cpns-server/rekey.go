@@ -24,7 +24,7 @@ var rekeyCommand = command.Command{
 	Summary: "change the master key",
 	About: `Makes a new master key, seals everything in the database anew under it, also while servers run, opens every sealed value, and then puts the new key in the old one's place: that stays beside it under another name, for backups from before.
 
-Servers with other data folders need the new key first: copy master.key.new into their folders; each takes it up within 10 seconds, and the command waits for that. When it has ended, give it once in each of those folders too. Broken off, the same command goes on.`,
+A server that runs on this folder takes the new key up by itself, within 10 seconds, and the command waits for that: where there is no other, nothing is to be copied. Several servers on one PostgreSQL, each with a folder of its own, need the new key first: copy master.key.new into the other folders meanwhile, and when the command has ended, give it once in each of them too. Broken off, the same command goes on.`,
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		wait := rekeyWait
@@ -75,7 +75,7 @@ func rekey(ctx context.Context, c *command.Console, data place, d dataFolder, wa
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	told := newRekeyTeller(c, d, wait, cancel)
+	told := newRekeyTeller(c, d, data.store != "", wait, cancel)
 	defer told.timer.Stop()
 	result, err := op.Rekey(ctx, next, told.tell)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
@@ -87,7 +87,11 @@ func rekey(ctx context.Context, c *command.Console, data place, d dataFolder, wa
 	if !result.Already {
 		c.Printf("%d sealed values are under master key %s, and all of them open\n", result.Values, result.To)
 	}
-	return d.takeNextKey(c, key, next)
+	if err := d.takeNextKey(c, key, next); err != nil || data.store == "" {
+		return err
+	}
+	c.Printf("other servers on this database: give the same command once in the data folder of each\n")
+	return nil
 }
 
 // makeNextKey makes a new master key beside the one that counts.
@@ -127,17 +131,22 @@ func (d dataFolder) takeNextKey(c *command.Console, old, next *server.MasterKey)
 
 // A rekeyTeller says how far a change of the master key is.
 type rekeyTeller struct {
-	c     *command.Console
-	d     dataFolder
-	timer *time.Timer // ends the wait for servers
+	c      *command.Console
+	d      dataFolder
+	others bool        // there may be servers with other data folders
+	timer  *time.Timer // ends the wait for servers
 	said  string
 	last  time.Time
 }
 
-func newRekeyTeller(c *command.Console, d dataFolder, wait time.Duration, cancel context.CancelCauseFunc) *rekeyTeller {
-	t := &rekeyTeller{c: c, d: d}
+func newRekeyTeller(c *command.Console, d dataFolder, others bool, wait time.Duration, cancel context.CancelCauseFunc) *rekeyTeller {
+	t := &rekeyTeller{c: c, d: d, others: others}
+	what := "the server's log says why it cannot read %s: mend that"
+	if others {
+		what = "copy %s into their data folders"
+	}
 	t.timer = time.AfterFunc(wait, func() {
-		cancel(fmt.Errorf("not all servers have the new master key after %v: copy %s into their data folders, and give the command again: nothing was changed", wait, d.nextKey()))
+		cancel(fmt.Errorf("not all servers have the new master key after %v: "+what+", and give the command again: nothing was changed", wait, d.nextKey()))
 	})
 	return t
 }
@@ -148,7 +157,12 @@ func (t *rekeyTeller) tell(p server.RekeyProgress) {
 		for _, r := range p.Waiting {
 			names = append(names, r.Name)
 		}
-		t.say(fmt.Sprintf("waiting for the servers %s: copy %s into their data folders", strings.Join(names, ", "), t.d.nextKey()))
+		who := strings.Join(names, ", ")
+		if t.others {
+			t.say(fmt.Sprintf("waiting for the servers on %s: one that runs on this data folder takes the new key up within 10 seconds; copy %s into the folders of the others", who, t.d.nextKey()))
+		} else {
+			t.say(fmt.Sprintf("waiting for the server on %s, which takes the new key up within 10 seconds", who))
+		}
 		return
 	}
 	t.timer.Stop()

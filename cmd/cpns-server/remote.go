@@ -226,6 +226,9 @@ func (r *remoteOptions) client(c *command.Console) (*admin.Client, error) {
 // explainCertificate says what is wrong with the server's certificate.
 func (r *remoteOptions) explainCertificate(err error, fault tlsfault.Fault) error {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		if r.ca != "" {
+			return fmt.Errorf("%s shows a certificate of another CA than the one in %s (--ca): copy ca.pem from the data folder of that server anew, or ask the server that this one is of", r.host(), r.ca)
+		}
 		return fmt.Errorf("%s shows a certificate of a CA that is not believed here: give the server's ca.pem by --ca", r.host())
 	}
 	if name, ok := errors.AsType[x509.HostnameError](err); ok {

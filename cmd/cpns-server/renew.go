@@ -24,7 +24,11 @@ import (
 // renewCert replaces the server certificate.
 func renewCert(c *command.Console, opts *initOptions) error {
 	var cert tls.Certificate
+	newKey := opts.privateCA
 	err := inFolder(opts.place, func(d dataFolder) error {
+		if _, err := os.Stat(d.serverKey()); errors.Is(err, fs.ErrNotExist) {
+			newKey = true
+		}
 		if opts.own != nil {
 			cert = opts.own.chain
 			return writeCert(d, opts.own.pair, opts.own.root, durable.Replace)
@@ -43,7 +47,7 @@ func renewCert(c *command.Console, opts *initOptions) error {
 	}
 	display.Fill(c.Stdout, "", fmt.Sprintf("server certificate for %s until %s", strings.Join(hostsOf(cert.Leaf), ", "), day(cert.Leaf.NotAfter)), 0)
 	c.Printf("SPKI pin %s\n", pinOf(cert.Leaf))
-	if opts.own != nil || opts.privateCA {
+	if opts.own != nil || newKey {
 		c.Printf("Gateways have to trust its CA from now on, and those that pin a key, this one.\n")
 	}
 	sayRoot(c, opts.own)
@@ -70,22 +74,28 @@ func reissue(d dataFolder, opts *initOptions, now time.Time) (pair keyPair, ca [
 		return pair, nil, fmt.Errorf("%s is not a CA that init made: %w", d.caKey(), err)
 	}
 	old, err := readLeaf(d.serverCert())
-	if err != nil {
+	isGone := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !isGone {
 		return pair, nil, err
 	}
 	var key *ecdsa.PrivateKey
-	switch isOwn := old.CheckSignatureFrom(issuer.Leaf) != nil; {
-	case isOwn && !opts.privateCA:
+	isOwn := !isGone && old.CheckSignatureFrom(issuer.Leaf) != nil
+	if isOwn && !opts.privateCA {
 		return pair, nil, fmt.Errorf("%w, signed by %q: give the new one by --cert and --key; --private-ca goes back to one of the folder's CA", errNotOurs, old.Issuer)
-	case isOwn:
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	default:
+	}
+	if !isOwn {
 		key, err = readServerKey(d)
+	}
+	if isOwn || errors.Is(err, fs.ErrNotExist) {
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
 	if err != nil {
 		return pair, nil, err
 	}
-	names := hostsOf(old)
+	var names []string
+	if !isGone {
+		names = hostsOf(old)
+	}
 	for _, host := range slices.Concat(ownHosts, opts.hosts) {
 		if !slices.Contains(names, host) {
 			names = append(names, host)

@@ -51,9 +51,9 @@ func runCommand(now func() time.Time) command.Command {
 				config.SetLength, config.Now = *keys, now
 				var err error
 				if config.BSF, err = operator.client(); err != nil {
-					return err
+					return seen.said(c, err)
 				}
-				return serve(ctx, c, *data, *listen, config, admin, seen)
+				return seen.said(c, serve(ctx, c, *data, *listen, config, admin, seen))
 			}
 		},
 	}
@@ -132,22 +132,20 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	if err != nil {
 		return data.explainMasterKey(err)
 	}
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		return err
-	}
-	c.Printf("listening on https://%s\n", ln.Addr())
+	seen.say(c, log, "listening on", "https://"+ln.Addr().String())
+	cert.warnOfNames(gatewaysCome, listen)
 	if adminLn != nil {
 		if err := trustOwnCA(d, operatorCAs); err != nil {
 			return err
 		}
-		c.Printf("admin API on https://%s\n", adminLn.Addr())
+		seen.say(c, log, "admin API on", "https://"+adminLn.Addr().String())
 		if admin.page {
-			c.Printf("operators' page at https://%s/\n", adminLn.Addr())
+			seen.say(c, log, "operators' page at", "https://"+adminLn.Addr().String()+"/")
 		}
+		cert.warnOfNames(operatorsCome, admin.listen)
 	}
 	if statusLn != nil {
-		c.Printf("status on http://%s\n", statusLn.Addr())
+		seen.say(c, log, "status on", "http://"+statusLn.Addr().String())
 	}
 
 	var wg sync.WaitGroup
@@ -156,7 +154,7 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	wg.Go(func() {
 		defer stop()
 		unusable = s.Await(ctx)
-		if unusable == nil {
+		if _, port, err := net.SplitHostPort(listen); unusable == nil && err == nil && port != "0" { // another one each time
 			unusable = server.RememberPort(ctx, store, port) // for the codes of gateway invite
 		}
 		if unusable == nil {

@@ -25,7 +25,7 @@ type seenOptions struct {
 func seenFlags(fs *flag.FlagSet) *seenOptions {
 	o := new(seenOptions)
 	fs.StringVar(&o.listen, "status-listen", "", "answer /metrics (for Prometheus), /healthz and /readyz at `ADDRESS`, such as 127.0.0.1:9441, in plain HTTP; if not given, there are no metrics")
-	fs.StringVar(&o.log, "log", "text", "write the log as `FORMAT`: text, or json, an object a line")
+	fs.StringVar(&o.log, "log", "text", "write the log as `FORMAT`: text; or json, an object a line, and then all that run says is in it: on standard error, and nothing on standard output")
 	fs.StringVar(&o.syslog, "syslog", "", "send the audit log's events to the syslog server at `ADDRESS`: unix:/dev/log, or udp:, tcp: or tls: with HOST:PORT (RFC 5424); of several servers give it to all, each event is sent by one")
 	fs.StringVar(&o.syslogCA, "syslog-ca", "", "the syslog server's certificate is signed by a CA in the PEM `FILE`; if not given, by one that this machine trusts")
 	fs.StringVar(&o.syslogCert, "syslog-cert", "", "show the syslog server the client certificate in the PEM `FILE`")
@@ -106,6 +106,25 @@ func (o *seenOptions) open() (net.Listener, error) {
 		return nil, explainListen(err, "--status-listen", o.listen)
 	}
 	return ln, nil
+}
+
+// say tells people where the server listens: on standard output, or in a log that is for
+// programs.
+func (o *seenOptions) say(c *command.Console, log *slog.Logger, what, url string) {
+	if o.log == "json" {
+		log.Info(what, "url", url)
+		return
+	}
+	c.Printf("%s %s\n", what, url)
+}
+
+// said puts the error that the server ends with into a log that is for programs.
+func (o *seenOptions) said(c *command.Console, err error) error {
+	if err == nil || o.log != "json" {
+		return err
+	}
+	o.newLog(c).Error("cannot go on", "error", err)
+	return &command.Exit{Code: command.CodeOf(err)}
 }
 
 // newLog is the log on standard error, without times where systemd's journal adds them.

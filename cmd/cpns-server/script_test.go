@@ -47,7 +47,7 @@ func (t tests) Run() int {
 // are:
 //
 //	exits CODE COMMAND ARGS...                   runs the command, wants its exit code
-//	serving FILE                                 waits until FILE says where a server listens, puts it into $URL
+//	serving FILE                                 waits until FILE says where a server listens, puts it into $URL, and HOST:PORT of it into $AT
 //	administered FILE                            waits until FILE says where the admin API is, puts it into $URL
 //	begun DIR                                    waits until an import into DIR has written something
 //	until TEXT FILE                              waits until FILE has the text
@@ -139,6 +139,7 @@ func serving(ts *testscript.TestScript, neg bool, args []string) {
 		return ended
 	})
 	ts.Setenv("URL", url)
+	ts.Setenv("AT", strings.TrimPrefix(url, "https://"))
 }
 
 func until(ts *testscript.TestScript, neg bool, args []string) {

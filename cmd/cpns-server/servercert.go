@@ -10,13 +10,16 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
+	"cpns.example.net/pngw/internal/command"
 )
 
 // A certificate is the server certificate in use.
@@ -47,6 +50,9 @@ func loadCertificate(d dataFolder, now func() time.Time, log *slog.Logger) (*cer
 }
 
 func (c *certificate) read() (*tls.Certificate, *server.Anchors, error) {
+	if err := c.folder.hasCertificate(); err != nil {
+		return nil, nil, err
+	}
 	_, cert, err := readKeyPair(c.folder.serverCert(), c.folder.serverKey())
 	if err != nil {
 		return nil, nil, fmt.Errorf("loading the server certificate: %w", err)
@@ -56,6 +62,16 @@ func (c *certificate) read() (*tls.Certificate, *server.Anchors, error) {
 		return nil, nil, fmt.Errorf("loading the server certificate: %w", err)
 	}
 	return &cert, anchors, nil
+}
+
+// hasCertificate says what to do where the server certificate or its key is missing.
+func (d dataFolder) hasCertificate() error {
+	for _, path := range []string{d.serverCert(), d.serverKey()} {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is missing: put back the copy, or have another made by cpns-server init --data %s --renew-cert, with a --host NAME for each name by which gateways reach this server", path, command.Quote(string(d)))
+		}
+	}
+	return nil
 }
 
 // anchorsOf is what gateways know the server by: the key of its certificate, and the
@@ -150,4 +166,38 @@ func (c *certificate) watch(ctx context.Context, hangup <-chan os.Signal) {
 			}
 		}
 	}
+}
+
+// A visit is why somebody comes to an address at which the server listens.
+type visit int
+
+const (
+	gatewaysCome visit = iota
+	operatorsCome
+)
+
+// warnOfNames says in the log that the certificate is not for an address at which the
+// server listens. Gateways mostly come by a name that leads there, and programs and
+// browsers of operators by the address itself.
+func (c *certificate) warnOfNames(why visit, listen string) {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return
+	}
+	leaf := c.current.Load().Leaf
+	ip := net.ParseIP(host)
+	isAny := host == "" || ip != nil && ip.IsUnspecified()
+	others := slices.DeleteFunc(hostsOf(leaf), func(name string) bool { return slices.Contains(ownHosts, name) })
+	switch {
+	case !isAny && leaf.VerifyHostname(host) == nil:
+		return
+	case (isAny || why == gatewaysCome) && len(others) > 0:
+		return
+	}
+	message := "gateways that do not pin the certificate's key refuse it: it has no name by which they come to this address"
+	if why == operatorsCome {
+		message = "browsers and cpns-server --remote refuse the certificate: it is not for this address of the admin API"
+	}
+	c.log.Warn(message, "address", listen, "for", strings.Join(hostsOf(leaf), ", "),
+		"advice", "cpns-server init --renew-cert --host NAME, for each name or address by which they come, then SIGHUP")
 }

@@ -97,10 +97,31 @@ func (o *Operator) Backup(ctx context.Context, w io.Writer) (rows int, err error
 // ErrDamaged says that a backup is not whole.
 var ErrDamaged = errors.New("the backup is damaged")
 
-// CheckBackup reads a backup to its end and says how many rows it has. It fails with
-// ErrDamaged where it is not as it was written.
-func CheckBackup(r io.Reader) (rows int, err error) {
-	return readBackup(r, func(*Table, Row) error { return nil })
+// A BackupInfo is what a backup says of itself.
+type BackupInfo struct {
+	Rows  int
+	Needs []KeyID // master keys; two where one was being changed, none where an older program made it
+}
+
+// CheckBackup reads a backup to its end. It fails with ErrDamaged where it is not as it
+// was written.
+func CheckBackup(r io.Reader) (info BackupInfo, err error) {
+	var check Sealed
+	var change *rekeying
+	info.Rows, err = readBackup(r, func(t *Table, row Row) (err error) {
+		if t.Name != "settings" {
+			return nil
+		}
+		switch t.text(row, "name") {
+		case keyCheckSetting:
+			check = t.column(row, "value").([]byte)
+		case rekeySetting:
+			change, err = parseRekeying(t.column(row, "value").([]byte))
+		}
+		return err
+	})
+	info.Needs = needs(check, change)
+	return info, err
 }
 
 // Restore fills an empty store with a backup that was checked, and opens every sealed

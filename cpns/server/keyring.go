@@ -179,20 +179,31 @@ func (v *vault) stateFor(check Sealed, change *rekeying) (*keyState, error) {
 	}
 	if change == nil {
 		if all.current == nil {
-			return nil, ErrWrongMasterKey
+			return nil, &WrongMasterKeyError{needs(check, nil)}
 		}
 		return all, nil
 	}
 	all.former = v.known[change.From]
 	switch {
 	case all.current == nil && all.former == nil:
-		return nil, ErrWrongMasterKey
+		return nil, &WrongMasterKeyError{needs(check, change)}
 	case all.current == nil:
 		return nil, &KeyMissingError{change.To}
 	case all.former == nil:
 		return nil, &KeyMissingError{change.From}
 	}
 	return all, nil
+}
+
+// needs are the master keys that a store needs by what its settings say.
+func needs(check Sealed, change *rekeying) (all []KeyID) {
+	if id, said := check.idOf(); said {
+		all = append(all, id)
+	}
+	if change != nil {
+		all = append(all, change.From)
+	}
+	return all
 }
 
 // addKeyCheck binds an empty store to the master key.

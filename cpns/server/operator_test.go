@@ -225,7 +225,7 @@ func TestRestoredEpochs(t *testing.T) {
 	var backup bytes.Buffer
 	rows, err := r.op.Backup(t.Context(), &backup)
 	must(t, err)
-	if n, err := server.CheckBackup(bytes.NewReader(backup.Bytes())); err != nil || n != rows {
+	if n, err := server.CheckBackup(bytes.NewReader(backup.Bytes())); err != nil || n.Rows != rows {
 		t.Fatalf("%d rows, %v, want %d", n, err, rows)
 	}
 	r.clock.advance(time.Hour)

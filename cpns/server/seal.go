@@ -51,8 +51,24 @@ func (k *MasterKey) ID() KeyID {
 	return KeyID(id)
 }
 
-// ErrWrongMasterKey says that the store was sealed under another master key.
+// ErrWrongMasterKey says that the store was sealed under another master key. What says
+// it is a *WrongMasterKeyError.
 var ErrWrongMasterKey = errors.New("the database was sealed under another master key")
+
+// A WrongMasterKeyError says under which one.
+type WrongMasterKeyError struct {
+	Needs []KeyID // none where an older program sealed it
+}
+
+func (e *WrongMasterKeyError) Error() string {
+	if e.Needs == nil {
+		return ErrWrongMasterKey.Error()
+	}
+	return fmt.Sprintf("%v, %s", ErrWrongMasterKey, KeyIDsText(e.Needs))
+}
+
+// Is makes it an ErrWrongMasterKey.
+func (e *WrongMasterKeyError) Is(target error) bool { return target == ErrWrongMasterKey }
 
 // The first byte of every sealed value. Those of version 1 do not say which master key
 // they are under.

@@ -42,23 +42,33 @@ func Misused(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
+// CodeOf is the exit code of an error.
+func CodeOf(err error) int {
+	var exit *Exit
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage):
+		return Usage
+	case errors.As(err, &exit):
+		return exit.Code
+	}
+	return Failed
+}
+
 // report says what err is, if there is anything to say, and gives the exit code.
 func (c *Console) report(err error) int {
 	if err == nil {
 		return 0
 	}
-	code := Failed
+	code := CodeOf(err)
 	text := err.Error()
 	var exit *Exit
 	var usage *usageError
 	switch {
 	case errors.As(err, &usage):
-		code = Usage
 		text += "; see " + c.full() + " --help"
-	case errors.As(err, &exit):
-		if code = exit.Code; exit.Err == nil {
-			return code
-		}
+	case errors.As(err, &exit) && exit.Err == nil:
+		return code
 	}
 	for line := range strings.SplitSeq(text, "\n") {
 		fmt.Fprintf(c.Stderr, "%s: %s\n", c.Program.Name, display.Plain(line))

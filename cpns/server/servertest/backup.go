@@ -52,7 +52,7 @@ func TestBackup(t *testing.T, newStore func(t *testing.T) server.Store) {
 	ahead.Add(int64(5 * time.Minute))
 
 	text := backup.Bytes()
-	if n, err := server.CheckBackup(bytes.NewReader(text)); err != nil || n != rows {
+	if n, err := server.CheckBackup(bytes.NewReader(text)); err != nil || n.Rows != rows || len(n.Needs) != 1 || n.Needs[0] != f.Key.ID() {
 		t.Fatalf("checking: %d rows, %v, want %d", n, err, rows)
 	}
 	for _, at := range []int{len(text) / 3, len(text) / 2, len(text) - 20} {

@@ -182,3 +182,66 @@ func TestClosed(t *testing.T) {
 		t.Errorf("view: got %v, want fs.ErrClosed", err)
 	}
 }
+
+// A path may have what means something in a URI.
+func TestPaths(t *testing.T) {
+	for _, name := range []string{"with blank", "a+b", "a&b=c", "50%25", "what?", "#1", "ü"} {
+		path := filepath.Join(t.TempDir(), name, "cpns.db")
+		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s := create(t, path)
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if _, err := os.Stat(path + suffix); err != nil {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// Nothing is written into a file that was moved away, or in whose place there is another:
+// what is told to be durable would be missing where everybody looks for it. Put back it
+// goes on.
+func TestMovedAway(t *testing.T) {
+	dir := t.TempDir()
+	data, away := filepath.Join(dir, "data"), filepath.Join(dir, "away")
+	path := filepath.Join(data, "cpns.db")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := create(t, path)
+	defer s.Close()
+	write := func(value string) error {
+		return s.Update(t.Context(), func(tx server.Tx) error { return tx.SetSetting("test", []byte(value)) })
+	}
+	wants := func(what, want string, err error) {
+		t.Helper()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", what, err, want)
+		}
+	}
+	wants("in place", "", write("first"))
+	if err := os.Rename(data, away); err != nil {
+		t.Fatal(err)
+	}
+	wants("moved", "was moved away, or removed", write("second"))
+	wants("moved, read", "was moved away, or removed", s.View(t.Context(), func(server.Tx) error { return nil }))
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	other := create(t, path)
+	wants("another", "is not the file that this program has open", write("third"))
+	if err := errors.Join(other.Close(), os.RemoveAll(data), os.Rename(away, data)); err != nil {
+		t.Fatal(err)
+	}
+	wants("back", "", s.View(t.Context(), func(tx server.Tx) error {
+		if got, err := tx.Setting("test"); err != nil || string(got) != "first" {
+			t.Errorf("the setting is %q, %v", got, err)
+		}
+		return nil
+	}))
+	wants("back", "", write("fourth"))
+}

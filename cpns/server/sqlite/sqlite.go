@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -33,7 +34,8 @@ const (
 
 // Store is a server.Store in an SQLite file.
 type Store struct {
-	path string // of the database, absolute
+	path string      // of the database, absolute
+	file fs.FileInfo // that was opened
 
 	// One connection writes, so that this process's writers queue here and not
 	// in SQLite, where waiters poll.
@@ -110,7 +112,26 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	s.file, err = os.Stat(path)
+	return s, err
+}
+
+// inPlace fails where the file is no longer where it was opened: what is written into one
+// that was moved away is missing where everybody looks for it. Once it is back, all is
+// well again.
+func (s *Store) inPlace() error {
+	if s.file == nil { // it is being opened
+		return nil
+	}
+	switch now, err := os.Stat(s.path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s was moved away, or removed, while this program had it open, and nothing is written: put it back where it was, or start the program again on what is to count", s.path)
+	case err != nil:
+		return err
+	case !os.SameFile(now, s.file):
+		return fmt.Errorf("%s is not the file that this program has open, and nothing is written: put that back, or start the program again on this one", s.path)
+	}
+	return nil
 }
 
 // useLog puts the file into WAL mode, which it remembers.
@@ -168,6 +189,9 @@ func (s *Store) withConn(ctx context.Context, p pool, f func(*conn) error) error
 		return fs.ErrClosed
 	case c := <-p:
 		defer func() { p <- c }()
+		if err := s.inPlace(); err != nil {
+			return err
+		}
 		defer c.SetInterrupt(c.SetInterrupt(ctx))
 		return s.diagnose(ctx, f(c))
 	case <-ctx.Done():
@@ -215,7 +239,7 @@ func connect(ctx context.Context, path, pragma string) (*conn, error) {
 	uri := url.URL{Scheme: "file", Path: path, RawQuery: fmt.Sprintf("mode=rw&modeof=%s"+
 		"&_pragma=busy_timeout(%d)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(%d)"+
 		"&_pragma=foreign_keys(on)&_pragma=secure_delete(on)&_pragma=trusted_schema(off)&_pragma=%s",
-		url.QueryEscape(path), busyTimeout.Milliseconds(), logPages, pragma)}
+		strings.ReplaceAll(url.QueryEscape(path), "+", "%20"), busyTimeout.Milliseconds(), logPages, pragma)}
 	c, err := sqlite3.OpenContext(ctx, uri.String())
 	if err != nil {
 		return nil, err
