@@ -135,8 +135,8 @@ type rekeyTeller struct {
 	d      dataFolder
 	others bool        // there may be servers with other data folders
 	timer  *time.Timer // ends the wait for servers
-	said  string
-	last  time.Time
+	said   string
+	last   time.Time
 }
 
 func newRekeyTeller(c *command.Console, d dataFolder, others bool, wait time.Duration, cancel context.CancelCauseFunc) *rekeyTeller {
