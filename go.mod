@@ -36,4 +36,7 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
 
-replace github.com/gorilla/websocket => ./transport/mqtt/nowebsocket
+replace (
+	github.com/gorilla/websocket => ./transport/mqtt/nowebsocket
+	golang.org/x/net => ./transport/mqtt/noproxy
+)
