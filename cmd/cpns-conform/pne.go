@@ -89,7 +89,7 @@ type pneOptions struct {
 }
 
 func (o *pneOptions) declare(f *flag.FlagSet) (finish func() error) {
-	o.serial = serial.Config{Name: "serial"}
+	o.serial = serial.Config{Name: "serial", Option: "--serial"}
 	o.mqtt = mqtt.Config{Name: "mqtt", Role: mqtt.Gateway, NoStatus: true}
 	o.usb = usb.Config{Name: "usb"}
 	entity := f.String("entity-id", "", "the device's Entity `ID`")

@@ -96,14 +96,21 @@ func live(ctx context.Context, o *options, link transport.Link, stdout io.Writer
 	}
 	defer clear(tk)
 	var storage pne.Storage = pne.Volatile{}
+	var file *stateFile
 	if o.state != "" {
-		storage = &stateFile{path: o.state, entity: o.entity, epochOnly: o.volatile}
+		file = &stateFile{path: o.state, entity: o.entity, epochOnly: o.volatile}
+		storage = file
 	} else if !o.volatile {
 		log.Info("no state file: the EUKey is kept in memory and forgotten when the program ends")
 	}
 	device, err := pne.New(pne.Config{Entity: o.entity, TK: tk, Storage: storage, Rand: rand.Reader, X25519: o.x25519})
 	if err != nil {
 		return err
+	}
+	if file != nil {
+		if err := file.rehearse(); err != nil {
+			return err
+		}
 	}
 	return newDriver(o, device, link, stdout, log).run(ctx)
 }

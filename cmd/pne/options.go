@@ -43,7 +43,7 @@ var (
 
 // declare declares the flags, and returns what takes their values over.
 func (o *options) declare(f *flag.FlagSet) (finish func() error) {
-	o.serial = serial.Config{Name: "serial"}
+	o.serial = serial.Config{Name: "serial", Option: "--serial"}
 	o.mqtt = mqtt.Config{Name: "mqtt", Role: mqtt.PNE}
 	o.usbip = usbip.Config{Name: "usb"}
 	entity := f.String("entity-id", "", "its Entity `ID`: 1 to 64 bytes of printable ASCII, no space")

@@ -93,6 +93,22 @@ func (f *stateFile) Save(s *pne.State) error {
 	return durable.Replace(f.path, append(text, '\n'), 0o600)
 }
 
+// rehearse says whether Save would work: a device that finds out when a key has come has
+// used up that key.
+func (f *stateFile) rehearse() error {
+	err := durable.Rehearse(f.path, sizeofState)
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	if err != nil {
+		return fmt.Errorf("--state %s cannot be written: %w: want a file in a folder that is there, with room, and that this user may write to", f.path, err)
+	}
+	return nil
+}
+
+// sizeofState is more than what Save writes, in bytes.
+const sizeofState = 1024
+
 // maxState bounds what is read of a state file, in bytes.
 const maxState = 4096
 

@@ -62,6 +62,19 @@ func ReplaceBy(path string, perm fs.FileMode, write func(io.Writer) error) error
 	return SyncDir(filepath.Dir(path))
 }
 
+// Rehearse says whether Replace could put size bytes in the place of a file now: the
+// folder is there, may be written, and has room. The file is left as it is.
+func Rehearse(path string, size int) error {
+	next := path + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := WriteNew(next, make([]byte, size), 0o600); err != nil {
+		return err
+	}
+	return os.Remove(next)
+}
+
 // SyncDir waits until the names in a folder are on disk.
 func SyncDir(path string) error {
 	dir, err := os.Open(path)

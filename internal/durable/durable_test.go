@@ -44,3 +44,33 @@ func TestWriteNewAndReplace(t *testing.T) {
 		t.Errorf("no folder: %v", err)
 	}
 }
+
+func TestRehearse(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	for _, there := range []string{"", "old"} {
+		if there != "" {
+			if err := os.WriteFile(path, []byte(there), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(path+".new", []byte("half"), 0o400); err != nil { // of one that was interrupted
+			t.Fatal(err)
+		}
+		if err := Rehearse(path, 100); err != nil {
+			t.Error(err)
+		}
+		if got, _ := os.ReadFile(path); string(got) != there {
+			t.Errorf("the file holds %q, want %q", got, there)
+		}
+		if _, err := os.Lstat(path + ".new"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("something is left: %v", err)
+		}
+	}
+	if err := Rehearse(filepath.Join(dir, "none", "file"), 100); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
+	}
+	if err := Rehearse(filepath.Join(path, "file"), 100); err == nil {
+		t.Error("a file in place of the folder passes")
+	}
+}

@@ -3,7 +3,6 @@ package serial
 import (
 	"errors"
 	"os"
-	"strings"
 	"time"
 )
 
@@ -16,7 +15,7 @@ type Port struct{ file *os.File }
 func Open(device string, baud int, what string) (*Port, error) {
 	f, err := openPort(device, baud)
 	if err != nil {
-		return nil, errors.New(strings.Replace(explain(device, err), "the link's device", what, 1))
+		return nil, errors.New(explain(device, what, err))
 	}
 	return &Port{f}, nil
 }

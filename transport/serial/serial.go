@@ -8,6 +8,7 @@
 package serial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type Config struct {
 	Name   string // the link's name, such as "rs232"
 	Device string // its path, such as /dev/ttyUSB0 or one below /dev/serial/by-id
 	Baud   int    // bits per second, a speed that termios knows; 0 is DefaultBaud
+	Option string // what a person gives Device by, for messages; "" is "option device"
 
 	// Changed wakes a Link that waits for its device: what is received from it
 	// says that devices may have come or gone. The Link receives only while it
@@ -44,6 +46,7 @@ type Config struct {
 // anybody is at its other end only messages tell.
 type Link struct {
 	name, device string
+	option       string
 	baud         int
 	changed      <-chan struct{}
 	log          *slog.Logger
@@ -75,6 +78,7 @@ func New(cfg Config) (*Link, error) {
 	l := &Link{
 		name:    cfg.Name,
 		device:  cfg.Device,
+		option:  cmp.Or(cfg.Option, "option device"),
 		baud:    cfg.Baud,
 		changed: cfg.Changed,
 		log:     cfg.Log.With("link", cfg.Name, "device", cfg.Device),
@@ -127,7 +131,7 @@ func (l *Link) Run(ctx context.Context, h transport.Handler) error {
 func (l *Link) session(ctx context.Context, h transport.Handler) {
 	port, err := openPort(l.device, l.baud)
 	if err != nil {
-		l.absent(explain(l.device, err))
+		l.absent(explain(l.device, l.option, err))
 		return
 	}
 	ln := newLine(port, l.baud)
@@ -142,7 +146,7 @@ func (l *Link) session(ctx context.Context, h transport.Handler) {
 	err = l.receive(ctx, ln, h)
 	l.out.Down() // closing the port ends a write under way
 	if ctx.Err() == nil {
-		l.absent(explain(l.device, err))
+		l.absent(explain(l.device, l.option, err))
 	}
 }
 

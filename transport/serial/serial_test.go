@@ -162,9 +162,9 @@ func TestStatusForPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct{ device, want string }{
-		{filepath.Join(dir, "ttyUSB0"), "no such device " + dir + "/ttyUSB0: plug it in"},
+		{filepath.Join(dir, "ttyUSB0"), "no such device " + dir + "/ttyUSB0: plug it in, or correct option device: ls /dev/serial/by-id"},
 		{busy.path, "in use by another program"},
-		{"/dev/null", "/dev/null is not a serial line"},
+		{"/dev/null", "/dev/null is not a serial line: correct option device"},
 		{text, "is not a serial line"},
 		{dir, "is not a serial line"},
 	}
@@ -184,7 +184,7 @@ func TestPermissionAdvice(t *testing.T) {
 	if err := os.WriteFile(device, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got := explain(device, &os.PathError{Op: "open", Path: device, Err: unix.EACCES})
+	got := explain(device, "option device", &os.PathError{Op: "open", Path: device, Err: unix.EACCES})
 	if !strings.Contains(got, "no permission for "+device) || !strings.Contains(got, "and its mode -rw-------") {
 		t.Errorf("got %q", got)
 	}
