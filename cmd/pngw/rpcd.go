@@ -100,7 +100,7 @@ type rpcd struct {
 }
 
 func (r *rpcd) call(ctx context.Context, method string) (any, error) {
-	if !strings.Contains(rpcdMethods, `"`+method+`":{`) {
+	if strings.Contains(method, `"`) || !strings.Contains(rpcdMethods, `"`+method+`":{`) {
 		return nil, fmt.Errorf("there is no method %q", method)
 	}
 	switch method {

@@ -285,6 +285,18 @@ func TestForgedRequests(t *testing.T) {
 	}
 }
 
+// TestLoginIsShort: forty strangers at once, with a table's worth of bytes each, would take
+// more than the router has to spare.
+func TestLoginIsShort(t *testing.T) {
+	r := newRig(t)
+	if status, body, _ := r.do(t, r.request("POST", "/login", `{"pin":"`+strings.Repeat("0", maxLogin)+`"}`)); status != 413 {
+		t.Errorf("a long login: %d %v", status, body)
+	}
+	if status, body, _ := r.do(t, r.request("POST", "/login", `{"pin":"00"}`)); status != 403 {
+		t.Errorf("a short one: %d %v", status, body)
+	}
+}
+
 // Every answer, good or bad, has what keeps the page to itself.
 func TestHeaders(t *testing.T) {
 	r := newRig(t)

@@ -15,7 +15,11 @@ import (
 	"cpns.example.net/pngw/internal/webpage"
 )
 
-const maxRequest = 256 << 10 // bytes of a request's body
+// Bytes of a request's body: of a technician's, and of a login's, which strangers send.
+const (
+	maxRequest = 256 << 10
+	maxLogin   = 1 << 10
+)
 
 func (p *Page) handler() http.Handler {
 	mux := http.NewServeMux()
@@ -117,6 +121,7 @@ func (p *Page) login(w http.ResponseWriter, r *http.Request) {
 	var b struct {
 		PIN string `json:"pin"` // what Argon2id made of it, in hex
 	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxLogin)
 	if !body(w, r, &b) {
 		return
 	}
