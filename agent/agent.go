@@ -26,10 +26,10 @@ type Agent struct {
 
 	calls     chan func()
 	inbound   chan inbound
-	stopped   chan struct{} // closed when Run serves nobody any more
+	stopped   chan struct{} // closed when Run has stopped serving
 	psk       *pskKeeper
-	renewTick time.Duration // how often sets are looked at that may run out
-	asking    chan struct{} // a place for each request that may be on its way to the server at once
+	renewTick time.Duration // how often to look for sets that are nearly used up
+	asking    chan struct{} // a semaphore: the requests to the server that may be in flight at once
 
 	malformed, misplaced, unproved atomic.Int64
 	tally                          tally
@@ -50,12 +50,12 @@ type Agent struct {
 	x25519    pairing
 }
 
-// entry is a PNE with what hangs on it.
+// entry is a PNE, and what the agent keeps in memory about it.
 type entry struct {
 	life.Served
-	backlog  *backlog    // what waits for its record to be written, nil where none is on its way
-	place    int         // in due, -1 for not there
-	busy     bool        // a request for it is under way
+	backlog  *backlog    // what waits until its record is written; nil if none is being written
+	place    int         // its index in due, -1 if it is not there
+	busy     bool        // a request to the server for it is in progress
 	hello    *cpns.Hello // the latest that was heard in its name, nil for none
 	renewal  renewal
 	ended    ended // authentications
@@ -142,8 +142,8 @@ func (a *Agent) load(name string) (life.PNE, error) {
 	return life.Parse(name, value)
 }
 
-// Run serves until ctx ends, and returns nil once every link has ended too. An
-// error is a link's that waiting cannot cure; the others have ended then as well.
+// Run serves until ctx ends, and returns nil when every link has ended too. If a link
+// fails in a way that waiting cannot mend, Run ends the other links and returns its error.
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -236,9 +236,9 @@ func (a *Agent) do(ctx context.Context, f func()) error {
 	}
 }
 
-// about has Run's goroutine call f about one PNE, nil where it is not here, whose
-// record is not on its way to the store then. f calls end once, sooner or later; about
-// returns once it has. It waits for that, whatever becomes of ctx.
+// about calls f in Run's goroutine with one PNE, or nil if there is none of that name,
+// at a time when no record of it is being written. f has to call end exactly once, at
+// once or later; about returns when it has, even if ctx ends before.
 func (a *Agent) about(ctx context.Context, id cpns.EntityID, f func(e *entry, end func(error))) error {
 	ended := make(chan error, 1)
 	var call func()
@@ -270,8 +270,8 @@ func (a *Agent) world(id cpns.EntityID, link string) life.World {
 	return w
 }
 
-// have tells what a step has come to, and gives what is to be sent. usedUp is what
-// the PNE's set was before.
+// have reports the results of a step and returns the messages to be sent. usedUp says
+// whether the PNE's set was used up before the step.
 func (a *Agent) have(e *entry, effects []life.Effect, link string, usedUp bool) (out []life.Outgoing) {
 	for _, ef := range effects {
 		switch ef := ef.(type) {
@@ -301,9 +301,9 @@ func (a *Agent) wait(link string) time.Duration {
 	return slowest
 }
 
-// written notes whether a PNE's record could be written, and logs it where that is
-// another answer than the last time. Each record has its own: one that cannot be
-// written must not hide behind another that can.
+// written records whether a PNE's record could be written, and logs it if that has
+// changed since the last time. This is kept for each record, so that a record that
+// cannot be written is not hidden by another that can.
 func (a *Agent) written(id cpns.EntityID, err error) {
 	before, failing := a.unwritten[id]
 	switch {
@@ -316,7 +316,7 @@ func (a *Agent) written(id cpns.EntityID, err error) {
 	}
 }
 
-// tell logs a piece of news, hands it to the observer and to who waits for it.
+// tell logs a piece of news, and passes it to the observer and to those who wait for it.
 func (a *Agent) tell(e *entry, n life.News, link string) {
 	id := e.Entity()
 	switch n.Kind {
@@ -368,7 +368,7 @@ func (a *Agent) expire(now time.Time) {
 	}
 }
 
-// send is the end of a step that is nobody's answer.
+// send sends the messages of a step that does not answer a received message.
 func (a *Agent) send(out []life.Outgoing, _ error) { a.dispatch(out) }
 
 // dispatch hands messages to the links' own queues. A full queue drops: what
@@ -391,10 +391,10 @@ func (a *Agent) dispatch(out []life.Outgoing) {
 	}
 }
 
-// elsewhere says that a message is for a PNE that was not heard on a link, and is
-// more than an identify. On a byte stream each of those takes its turn of the line
-// in vain: one identify for everybody finds out just as well which of them are
-// there, and the hello of one that is gets what waits for it.
+// elsewhere reports whether a message is for a PNE that was not heard on this link, and
+// is not an identify. On a byte stream each such message would block the line in vain:
+// one identify to all finds out just as well which of them are there, and the hello of
+// one that is there gets the waiting message as its answer.
 func (a *Agent) elsewhere(m life.Outgoing, p *port) bool {
 	e := a.pnes[m.To]
 	return m.Link == "" && e != nil && !m.Identify && !e.HeardOn(p.link.Name())

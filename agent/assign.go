@@ -12,16 +12,16 @@ import (
 	"cpns.example.net/pngw/transport"
 )
 
-// assignments brings sets from the server into the store, several side by side.
+// assignments gets sets of keys from the server into the store, several at the same time.
 type assignments struct {
 	a        *Agent
 	r        *ProvisionRequest // is not changed
 	progress func(Step)        // may be called from several goroutines
-	late     <-chan struct{}   // closed when nothing more is to be waited for but the server
+	late     <-chan struct{}   // closed when the wait for clock and PSK1 is over
 }
 
-// assign brings one device's set: clause 7.4.2.1.1.1, the gateway's half of
-// 7.4.2.1.1.2, and step 1 of 7.4.2.1.1.3. The outcome is ResultAssigned, or why not.
+// assign gets one device's set: clause 7.4.2.1.1.1, the gateway's part of
+// 7.4.2.1.1.2, and step 1 of 7.4.2.1.1.3. The outcome is ResultAssigned, or says why not.
 func (p *assignments) assign(ctx context.Context, id cpns.EntityID) Outcome {
 	o := p.tryAssign(ctx, id)
 	p.a.tally.end(&o)
@@ -67,7 +67,7 @@ func (p *assignments) tryAssign(ctx context.Context, id cpns.EntityID) Outcome {
 	return outcome
 }
 
-// unknownPSK says that the server refused a request before it opened it.
+// unknownPSK reports whether the server refused a request because it could not open it.
 func unknownPSK(err error) bool {
 	var no *transport.RefusedError
 	return errors.As(err, &no) && no.Status == 401
@@ -138,7 +138,7 @@ func (p *assignments) waitForPSK(ctx context.Context, id cpns.EntityID) (*PSK, *
 	}
 }
 
-// isLate says that what is waited for is not waited for any longer.
+// isLate reports whether the wait for clock and PSK1 is over.
 func (p *assignments) isLate() bool {
 	select {
 	case <-p.late:
@@ -215,10 +215,10 @@ func (a *Agent) end(id cpns.EntityID) {
 	})
 }
 
-// request makes the EUKey Assignment Request and stores it before it is sent,
-// or gives the stored one of a command before, where that has had no answer and
-// is the same user with the same password: the server then answers with the
-// same set. It checks that the store can be written before anybody is asked.
+// request makes the EUKey Assignment Request, and stores it before it is sent. If an
+// earlier command of the same user with the same password got no answer, request returns
+// the stored one, which the server answers with the same set. Storing it first also
+// shows that the store can be written before the server is asked.
 func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID, h *cpns.PasswordHash, identity cpns.PSKIdentity, psk cpns.PSK1, at time.Time, reuse bool) (*life.Request, error) {
 	now, _ := a.cfg.Clock.Now()
 	r := &life.Request{User: user, Time: uint64(at.Unix()), Made: now.Unix()}
@@ -258,11 +258,12 @@ func (a *Agent) request(ctx context.Context, id cpns.EntityID, user cpns.UserID,
 	return r, err
 }
 
-// take is the rest of a good answer: store, then tell.
+// take handles a good answer: it stores the set, and then reports it.
 func (p *assignments) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUKeyAssignmentResponse, now time.Time) Outcome {
 	n := len(resp.EUKeys)
-	// The earlier of both clocks: whichever of them is ahead, that moment has
-	// passed, and no router refuses its own clock for ever after.
+	// Use the earlier of the two clocks: whichever of them is ahead, that moment has
+	// certainly passed. A time in the future would make the router distrust its own
+	// clock from then on.
 	passed := now
 	if server := clock(resp.ServerTime); server.Before(now) {
 		passed = server
@@ -290,7 +291,7 @@ func (p *assignments) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUK
 		p.a.step(e, ev, "", func(_ []life.Outgoing, err error) {
 			if err == nil {
 				p.a.found.forget(id)
-				if e.hello != nil && !e.CanBeOf(e.hello) { // somebody else's, from before there was a TK to tell by
+				if e.hello != nil && !e.CanBeOf(e.hello) { // not from the PNE; without its TK that could not be seen before
 					e.hello = nil
 				}
 				p.a.observe(EventAssigned, e, "")
@@ -311,8 +312,8 @@ func (p *assignments) take(ctx context.Context, id cpns.EntityID, resp *cpns.EUK
 	return Outcome{Entity: id, Result: ResultAssigned}
 }
 
-// notAsked is the outcome where no answer of the server's own came. The request
-// stays stored where the server may have seen it.
+// notAsked is the outcome if the server itself sent no answer. The request stays stored
+// if the server may have seen it.
 func (a *Agent) notAsked(ctx context.Context, id cpns.EntityID, err error) Outcome {
 	var gone *transport.UnreachableError
 	var no *transport.RefusedError
@@ -335,7 +336,7 @@ func (a *Agent) notAsked(ctx context.Context, id cpns.EntityID, err error) Outco
 	return Outcome{Entity: id, Result: ResultRefused, Detail: err.Error(), Advice: advice}
 }
 
-// refusedBy is the outcome where the server answered with a status of its own.
+// refusedBy is the outcome if the server answered with a status that refuses the request.
 func (a *Agent) refusedBy(ctx context.Context, id cpns.EntityID, resp *cpns.EUKeyAssignmentResponse, retryAfter time.Duration, now time.Time) Outcome {
 	a.abandon(ctx, id)
 	o := Outcome{Entity: id, Result: ResultRefused, Status: resp.Status}

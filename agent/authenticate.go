@@ -12,8 +12,8 @@ import (
 // AuthenticateRequest is a person's request that PNEs prove their keys and move on.
 type AuthenticateRequest struct {
 	Entities []cpns.EntityID // none are all of them
-	// Wait is the most that is waited for each PNE, from when it is asked; 0 for
-	// as long as its link takes for all repeats of challenge and update.
+	// Wait is how long to wait for each PNE at most, from when it is asked; 0 means
+	// as long as all repeats of challenge and update take on its link.
 	Wait time.Duration
 }
 
@@ -39,12 +39,12 @@ const (
 	ProofFailed        ProofResult = "failed"        // the store could not be written, or it was forgotten
 )
 
-// Authenticate has each of the PNEs prove its key, and moves it on to the next.
-// All are asked side by side, as fast as their links take it, so that those that
-// are away cost nothing but their repeats. Results come as they are known,
-// through done, which is called from this goroutine; each PNE has one, by its
-// deadline at the latest. An id that nobody asked for is an error before anything
-// is sent; otherwise the error is ErrStopped or the context's.
+// Authenticate makes each of the PNEs prove its key, and moves it on to the next one.
+// All are asked concurrently, as fast as their links allow, so that absent PNEs do not
+// delay others. done is called from this goroutine with each result as soon as it is
+// known; each PNE gets one, by its deadline at the latest. If one of the ids has not
+// been provisioned, the error is returned before anything is sent; otherwise the error
+// is ErrStopped or the context's.
 func (a *Agent) Authenticate(ctx context.Context, r AuthenticateRequest, done func(Proof)) error {
 	ctx, cancel := a.command(ctx)
 	defer cancel()
@@ -79,7 +79,7 @@ type trials struct {
 	a     *Agent
 	wait  time.Duration
 	done  func(Proof)
-	heard chan news // a hint only: what is dropped is found by the sweep
+	heard chan news // only a hint: if news is dropped, sweep finds the result
 	open  map[cpns.EntityID]*trial
 }
 
@@ -92,12 +92,12 @@ type trial struct {
 	stored error // why an answer of it could not be stored
 }
 
-// ended counts what has become of a PNE's authentications.
+// ended counts how a PNE's authentications have ended.
 type ended struct{ well, vain int }
 
 const (
-	trialsAtOnce = 32                    // begun in one turn of the loop
-	trialsPause  = 10 * time.Millisecond // until a link that is busy is looked at again
+	trialsAtOnce = 32                    // started in one turn of the loop
+	trialsPause  = 10 * time.Millisecond // before a busy link is looked at again
 	sweepPause   = 250 * time.Millisecond
 )
 
@@ -116,7 +116,7 @@ func (t *trials) run(ctx context.Context, ids []cpns.EntityID) error {
 			}
 		case n := <-t.heard:
 			err = t.look(ctx, t.hear(n))
-			if err == nil && len(ids) > 0 { // who has answered makes room
+			if err == nil && len(ids) > 0 { // a PNE that has answered makes room on its link
 				ids, err = t.begin(ctx, ids)
 			}
 		case <-sweep.C:
@@ -131,7 +131,7 @@ func (t *trials) run(ctx context.Context, ids []cpns.EntityID) error {
 	return nil
 }
 
-// hear gives the PNEs that n is about, and all the news that has come by now.
+// hear returns the PNEs that n, and all other news that is waiting, are about.
 func (t *trials) hear(n news) (ids []cpns.EntityID) {
 	for {
 		if o := t.open[n.entity]; o != nil {
@@ -148,8 +148,8 @@ func (t *trials) hear(n news) (ids []cpns.EntityID) {
 	}
 }
 
-// begin asks the next few PNEs whose links have room, and returns those that are
-// left, the ones whose links had none behind the others.
+// begin asks the next few PNEs whose links have room. It returns those that are left,
+// with the PNEs whose links had no room at the end.
 func (t *trials) begin(ctx context.Context, ids []cpns.EntityID) ([]cpns.EntityID, error) {
 	var over []Proof
 	err := t.a.do(ctx, func() {
@@ -170,8 +170,8 @@ func (t *trials) begin(ctx context.Context, ids []cpns.EntityID) ([]cpns.EntityI
 	return ids, err
 }
 
-// beginOne starts one authentication; a Proof says that it has ended already, and
-// ok is false where it is not to be disturbed now, or its link has no room.
+// beginOne starts one authentication. A Proof means that it has already ended; ok is
+// false if it cannot be started now, or the PNE's link has no room.
 func (t *trials) beginOne(id cpns.EntityID) (p *Proof, ok bool) {
 	a, e := t.a, t.a.pnes[id]
 	if e == nil {
@@ -197,13 +197,12 @@ func (t *trials) beginOne(id cpns.EntityID) (p *Proof, ok bool) {
 	return nil, true
 }
 
-// allRepeats is how long challenge and update may take where each is answered at
-// the last moment: five sends, the waits between them doubling and up to a
-// quarter longer.
+// allRepeats is how long challenge and update take if each is answered at the last
+// moment: five sends each, with waits that double and are up to a quarter longer.
 func allRepeats(first time.Duration) time.Duration { return 2 * 31 * first * 5 / 4 }
 
-// room says whether a link takes more for now. Of a PNE that has not been heard,
-// any link will do.
+// room reports whether the link named has room for another exchange. For a PNE that has
+// not been heard, it reports whether any link has.
 func (a *Agent) room(link string) bool {
 	for _, p := range a.ports {
 		if (link == "" || link == p.link.Name()) && p.room() {
@@ -213,13 +212,14 @@ func (a *Agent) room(link string) bool {
 	return len(a.ports) == 0
 }
 
-// sweep looks at all that are open: a hint may have been dropped, or nobody gives one.
+// sweep looks at all open trials, because news of one may have been dropped, and some
+// results, such as a timeout, are not told as news.
 func (t *trials) sweep(ctx context.Context) error {
 	ids := make([]cpns.EntityID, 0, len(t.open))
 	for id := range t.open {
 		ids = append(ids, id)
 	}
-	for part := range slices.Chunk(ids, 256) { // others have their turn between
+	for part := range slices.Chunk(ids, 256) { // lets other commands run in between
 		if err := t.look(ctx, part); err != nil {
 			return err
 		}
@@ -227,7 +227,7 @@ func (t *trials) sweep(ctx context.Context) error {
 	return nil
 }
 
-// look takes PNEs' results from their states, where they have one.
+// look finds the results of PNEs from their states.
 func (t *trials) look(ctx context.Context, ids []cpns.EntityID) error {
 	var over []Proof
 	err := t.a.do(ctx, func() {
@@ -249,7 +249,7 @@ func (t *trials) look(ctx context.Context, ids []cpns.EntityID) error {
 	return err
 }
 
-// result is what has become of a PNE, nil for nothing yet.
+// result is a PNE's result, nil if there is none yet.
 func (t *trials) result(id cpns.EntityID, now time.Time) *Proof {
 	o, e := t.open[id], t.a.pnes[id]
 	if e == nil {
@@ -278,12 +278,12 @@ func (t *trials) result(id cpns.EntityID, now time.Time) *Proof {
 	return p
 }
 
-// unstoredProof says why an answer of a device changed nothing.
+// unstoredProof is the result if a device's answer could not be stored.
 func unstoredProof(err error) string {
 	return "the device has answered, but that could not be stored: " + err.Error()
 }
 
-// unwatch takes a channel off the PNEs.
+// unwatch removes the channel from the PNEs' watchers.
 func (a *Agent) unwatch(ids []cpns.EntityID, c chan<- news) {
 	_ = a.do(context.Background(), func() { // fails only once nobody can tell any more
 		for _, id := range ids {

@@ -12,7 +12,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// List gives every PNE that a user has asked for, by Entity ID.
+// List returns every PNE that a user has provisioned, in the order of Entity IDs.
 func (a *Agent) List(ctx context.Context) ([]PNE, error) {
 	var list []PNE
 	err := a.do(ctx, func() {
@@ -34,7 +34,7 @@ func (a *Agent) Known() []PNE {
 	return list
 }
 
-// Show gives one PNE; the error is fs.ErrNotExist where no user has asked for it.
+// Show returns one PNE; the error is fs.ErrNotExist if no user has provisioned it.
 func (a *Agent) Show(ctx context.Context, id cpns.EntityID) (p PNE, err error) {
 	doErr := a.do(ctx, func() {
 		if e := a.pnes[id]; e != nil {
@@ -56,16 +56,16 @@ func (a *Agent) unknown(id cpns.EntityID) error {
 	return &unknownError{id}
 }
 
-// unknownError says that nobody has asked for a PNE here.
+// unknownError says that a PNE has not been provisioned here.
 type unknownError struct{ id cpns.EntityID }
 
 func (e *unknownError) Error() string { return string(e.id) + ": no such device here" }
 
 func (e *unknownError) Is(target error) bool { return target == fs.ErrNotExist }
 
-// Forget removes a PNE with its keys from the store and from memory. A record
-// that does not open is removed too: this is the one way to be rid of it. The
-// server's bond between PNE and user stays.
+// Forget removes a PNE with its keys from the store and from memory. It also removes a
+// record that cannot be opened, which nothing else does. At the server the PNE still
+// belongs to its user.
 func (a *Agent) Forget(ctx context.Context, id cpns.EntityID) error {
 	return a.about(ctx, id, func(e *entry, end func(error)) {
 		switch fault := a.faults[string(id)]; {
@@ -113,7 +113,7 @@ func (a *Agent) forgotten(id cpns.EntityID, e *entry) {
 	a.log.Info("device forgotten", "entity_id", id)
 }
 
-// notAlarmedError is fs.ErrInvalid, in words that fit.
+// notAlarmedError is fs.ErrInvalid with a message of its own.
 type notAlarmedError struct{ id cpns.EntityID }
 
 func (e *notAlarmedError) Error() string {
@@ -121,10 +121,10 @@ func (e *notAlarmedError) Error() string {
 }
 func (e *notAlarmedError) Is(target error) bool { return target == fs.ErrInvalid }
 
-// Readmit ends the alarm of a PNE that was rolled back or cloned, without a
-// word to the server: whoever holds TK next gets the next EUKey of the set. The
-// error is fs.ErrNotExist where there is no such PNE, fs.ErrInvalid where it is not
-// under alarm.
+// Readmit ends the alarm of a PNE that was rolled back or cloned, without involving the
+// server: whichever device with the PNE's TK asks first gets the next EUKey of the set.
+// The error is fs.ErrNotExist if there is no such PNE, fs.ErrInvalid if it is not under
+// alarm.
 func (a *Agent) Readmit(ctx context.Context, id cpns.EntityID) error {
 	return a.about(ctx, id, func(e *entry, end func(error)) {
 		switch {
@@ -146,14 +146,14 @@ func (a *Agent) Readmit(ctx context.Context, id cpns.EntityID) error {
 	})
 }
 
-// Discovered lists PNEs that said hello and that nobody has asked for; at most 128.
+// Discovered lists PNEs that said hello and have not been provisioned, at most 128.
 func (a *Agent) Discovered(ctx context.Context) ([]Discovered, error) {
 	var list []Discovered
 	err := a.do(ctx, func() { list = a.found.view() })
 	return list, err
 }
 
-// Links gives every link's account of itself, as configured.
+// Links returns the status of every link, in the order of the configuration.
 func (a *Agent) Links() []LinkStatus {
 	list := make([]LinkStatus, 0, len(a.ports))
 	for _, p := range a.ports {
@@ -162,7 +162,7 @@ func (a *Agent) Links() []LinkStatus {
 	return list
 }
 
-// Status gives the agent's account of itself.
+// Status returns the agent's status.
 func (a *Agent) Status(ctx context.Context) (Status, error) {
 	now, set := a.cfg.Clock.Now()
 	s := Status{

@@ -11,12 +11,12 @@ import (
 	"cpns.example.net/pngw/transport"
 )
 
-// Store keeps sealed records by name. Put must be durable once it returns, and
-// an interrupted Put must leave the old value or the new one. Delete succeeds
-// where there is nothing, and one that failed can be called again. Get of a name
-// that is not there gives an error that is fs.ErrNotExist; any other means that the
-// record is there and does not open. Put and Delete are called side by side, and who
-// is called so can share a sync among them; never for one name at once.
+// Store keeps sealed records by name. Put must be durable when it returns, and
+// an interrupted Put must leave the old value or the new one. Delete of a name
+// that does not exist succeeds, and a Delete that failed can be repeated. Get of a name
+// that does not exist returns an error that is fs.ErrNotExist; any other error means that
+// the record exists and cannot be opened. Put and Delete are called concurrently, so that
+// an implementation can use one sync for several, but never for the same name.
 type Store interface {
 	Put(name string, value []byte) error
 	Get(name string) ([]byte, error)
@@ -24,17 +24,16 @@ type Store interface {
 	List() ([]string, error)
 }
 
-// Server carries one EUKey Assignment Request body to the CPNS Server and its
-// answer back. retryAfter is what the server asked for beside the answer, 0
-// for nothing. Errors are *transport.UnreachableError, *transport.RefusedError
-// or the context's.
+// Server carries the body of one EUKey Assignment Request to the CPNS Server and
+// returns its answer. retryAfter is how long the server asked the gateway to wait before
+// it asks again, 0 if it did not. Errors are *transport.UnreachableError,
+// *transport.RefusedError or the context's.
 type Server interface {
 	Assign(ctx context.Context, body []byte) (answer []byte, retryAfter time.Duration, err error)
 }
 
-// Clock tells the time, and whether it can be believed: a router without a
-// battery starts in the past. Raise tells it of a moment that has certainly
-// passed.
+// Clock tells the time, and whether it can be trusted: a router without a battery
+// starts in the past. Raise informs it of a time that has certainly passed.
 type Clock interface {
 	Now() (t time.Time, set bool)
 	Raise(floor time.Time)

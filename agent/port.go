@@ -11,10 +11,10 @@ import (
 	"cpns.example.net/pngw/transport"
 )
 
-// Queue lengths of a port, in messages of at most 512 bytes each. What comes up
-// waits in the link itself when inLength is full, or the agent has maxUnanswered;
-// what goes down is dropped when outLength is full, and repeated later, unless it
-// answers what came up.
+// Queue lengths of a port, in messages of at most 512 bytes each. Received messages
+// wait in the link itself while inLength are queued, or the agent has maxUnanswered to
+// answer. A message to be sent is dropped, and repeated later, while outLength are
+// queued; answers to received messages are never dropped.
 const (
 	inLength      = 16
 	outLength     = 64
@@ -28,9 +28,8 @@ const streamRoom = 4
 // 115200 baud and 4.3 s at 1200.
 const sendTimeout = 10 * time.Second
 
-// port is a link's place at the agent: what comes up is decoded in the port's own
-// goroutine, and what goes down is sent there, so that a slow link holds up nobody
-// but itself.
+// port connects a link with the agent. Messages are decoded and sent in the port's own
+// goroutine, so that a slow link delays nothing else.
 type port struct {
 	link    transport.Link
 	in      chan transport.Message
@@ -39,15 +38,16 @@ type port struct {
 	up      chan struct{}
 	junk    chan struct{} // something came in that was no message
 
-	unanswered int          // messages that the agent has; the port's goroutine's
-	waiting    atomic.Int32 // of a byte stream: messages that wait for their turn beside out
+	unanswered int          // messages that the agent has not answered; for the port's goroutine only
+	waiting    atomic.Int32 // on a byte stream: messages that wait for their turn, besides those in out
 
-	polled time.Time // the agent's goroutine's: when everybody was last asked
+	polled time.Time // when all PNEs were last asked to say hello; for the agent's goroutine only
 }
 
-// room says whether the gateway may begin something more on the link. On a byte
-// stream each exchange takes its turn, and a PNE that has gone takes all of its first
-// wait: whoever begins one for each of many PNEs gets no further, and holds up others.
+// room reports whether the gateway may start another exchange on the link. On a byte
+// stream only one exchange is possible at a time, and one with a PNE that has gone
+// blocks the line until it times out. Starting one for each of many PNEs would delay
+// all others.
 func (p *port) room() bool {
 	if p.link.Addressed() {
 		return len(p.out) < outLength/2

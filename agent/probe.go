@@ -10,7 +10,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// Probe is what Agent.Probe has found.
+// Probe is the result of Agent.Probe.
 type Probe struct {
 	Server string        `json:"server_time"` // what the server thinks the time is, RFC 3339 UTC
 	Ahead  int64         `json:"ahead_s"`     // by so many seconds the router's clock is ahead of it

@@ -12,17 +12,17 @@ import (
 	"cpns.example.net/pngw/transport"
 )
 
-// ProvisionRequest is a CPNS User's request to take devices in. The password
-// comes as Hash(Password) (see cpns.HashPassword), which is worth as much as
-// the password to anybody who holds it.
+// ProvisionRequest is a CPNS User's request to provision devices. The password
+// comes as Hash(Password) (see cpns.HashPassword), which for this protocol is as good as
+// the password itself.
 type ProvisionRequest struct {
 	User         cpns.UserID
 	PasswordHash cpns.PasswordHash
 	Entities     []cpns.EntityID // no two the same
 	Remember     bool            // keep PasswordHash, sealed, and renew sets with it as they run out
-	Reassign     bool            // also where a device is under alarm
-	Hold         bool            // devices get their first key in an open Window alone; nobody waits for that
-	Wait         time.Duration   // at most this long for the clock and PSK1, and once more for deliveries
+	Reassign     bool            // also give a new set to devices under alarm
+	Hold         bool            // devices get their first key only while a Window is open; Provision does not wait for it
+	Wait         time.Duration   // how long to wait at most for the clock and PSK1, and then again for deliveries
 }
 
 // Step is one thing that has happened to one device's request.
@@ -80,12 +80,12 @@ const (
 )
 
 // Provision requests a set for each device, several at a time once the server has
-// taken the password, and then waits for all deliveries together; what is not
-// delivered by then stays pending, and goes out at the device's next hello. After a
-// wrong password, or where the server cannot be asked, the devices that are left are
-// not asked for. progress is called from this goroutine. The outcomes come in the
-// order of r.Entities; the error is ErrStopped or the context's, and what has been
-// assigned until then stays assigned.
+// accepted the password, and then waits for all deliveries together. A key that is not
+// delivered by then stays pending, and is sent at the device's next hello. After a
+// wrong password, or if the server cannot be reached, nothing is requested for the
+// remaining devices. progress is called from this goroutine. The outcomes are in the
+// order of r.Entities; the error is ErrStopped or the context's, and sets that have been
+// assigned by then stay assigned.
 func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func(Step)) ([]Outcome, error) {
 	ctx, cancel := a.command(ctx)
 	defer cancel()
@@ -102,8 +102,8 @@ func (a *Agent) Provision(ctx context.Context, r ProvisionRequest, progress func
 	return p.outcomes, p.await(ctx)
 }
 
-// assignAll brings the devices' sets. Until the server has taken the password they are
-// asked for one by one: ten wrong ones lock the user.
+// assignAll gets the devices' sets. Until the server has accepted the password, it sends
+// one request at a time, because ten with a wrong password lock the user.
 func (p *provision) assignAll(ctx context.Context, cancel func()) (failure error) {
 	late := make(chan struct{})
 	defer time.AfterFunc(p.r.Wait, func() { close(late) }).Stop()
@@ -119,8 +119,8 @@ func (p *provision) assignAll(ctx context.Context, cancel func()) (failure error
 		}
 		cancel()
 	}
-	var dead *Outcome // why no further device is asked for
-	known := false    // the server has taken the password
+	var dead *Outcome // why nothing is requested for further devices
+	known := false    // the server has accepted the password
 	next, running := 0, 0
 	for {
 		atOnce := 1
@@ -134,7 +134,7 @@ func (p *provision) assignAll(ctx context.Context, cancel func()) (failure error
 		if running == 0 {
 			break
 		}
-		select { // whatever becomes of ctx: those that are running end with it
+		select { // ctx need not be looked at: the running requests end with it
 		case s := <-steps:
 			p.progress(s)
 		case e := <-ends:
@@ -164,7 +164,7 @@ func (p *provision) assignAll(ctx context.Context, cancel func()) (failure error
 	return failure
 }
 
-// assigned goes on with a device whose request has ended.
+// assigned continues with a device whose request has ended.
 func (p *provision) assigned(ctx context.Context, i int) error {
 	o := &p.outcomes[i]
 	if o.Result != ResultAssigned {
@@ -185,7 +185,7 @@ func (p *provision) assigned(ctx context.Context, i int) error {
 	return p.offer(ctx, o.Entity)
 }
 
-// passwordTaken says that the server has authenticated the user.
+// passwordTaken reports whether the server has authenticated the user.
 func (o *Outcome) passwordTaken() bool {
 	switch o.Status {
 	case cpns.UnknownPNE, cpns.PNEOwnedByAnotherUser:
@@ -194,20 +194,20 @@ func (o *Outcome) passwordTaken() bool {
 	return o.Result == ResultAssigned
 }
 
-// forAll says that the next device would fare the same, or worse: ten wrong
-// passwords lock the user.
+// forAll reports whether requests for further devices would fail too, or make things
+// worse: ten wrong passwords lock the user.
 func (o *Outcome) forAll() bool {
 	return o.Result == ResultUnreachable || o.Status == cpns.UserAuthenticationFailed || o.Status == cpns.UserLocked
 }
 
-// alsoFor is the outcome of a device that was not asked for because of o.
+// alsoFor is the outcome of a device for which nothing was requested because of o.
 func (o *Outcome) alsoFor(id cpns.EntityID) Outcome {
 	n := *o
 	n.Entity, n.Detail = id, "not asked for: "+o.Detail
 	return n
 }
 
-// provision is one call of Provision under way.
+// provision is the state of one call of Provision.
 type provision struct {
 	a        *Agent
 	r        ProvisionRequest
@@ -216,16 +216,16 @@ type provision struct {
 	outcomes []Outcome
 	wanted   map[cpns.EntityID]int // assigned and not delivered yet: place in outcomes
 	unstored map[cpns.EntityID]error
-	told     map[refusal]bool // each is told once: anybody may say it, as often as they like
+	told     map[refusal]bool // refusals that were reported: they are not authenticated, and anybody can repeat them
 }
 
-// refusal is what was said in a device's name: that it could not take its key.
+// refusal is a message in a device's name that says that it could not take its key.
 type refusal struct {
 	id     cpns.EntityID
 	status cpns.AckStatus
 }
 
-// offer asks the device to say hello, and listens for what comes of it.
+// offer asks the device to say hello, and registers for news of it.
 func (p *provision) offer(ctx context.Context, id cpns.EntityID) error {
 	var up []string
 	for _, l := range p.a.Links() {
@@ -281,11 +281,11 @@ func (p *provision) await(ctx context.Context) error {
 	return nil
 }
 
-// provisionSweep is how often the devices themselves are looked at: news is a hint,
-// which is dropped where too much of it comes.
+// provisionSweep is how often the devices' states are looked at, because news is only a
+// hint, which is dropped if there is too much of it.
 const provisionSweep = time.Second
 
-// sweep looks for devices whose outcome nobody told.
+// sweep looks for devices whose outcome was not told as news.
 func (p *provision) sweep(ctx context.Context) error {
 	var settled []cpns.EntityID
 	err := p.a.do(ctx, func() {

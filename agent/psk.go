@@ -14,15 +14,15 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// PSKSource is where PSK1 comes from: step 0. It is asked by one goroutine at a
-// time, when a key is needed: at the first request, some time before a key is over,
-// and once where the server refuses one.
+// PSKSource is where PSK1 comes from: step 0. It is called by one goroutine at a
+// time, when a key is needed: at the first request, some time before a key expires,
+// and once if the server refuses one.
 type PSKSource interface {
 	// Name says which source it is: "file", "tls", "gba".
 	Name() string
-	// PSK1 gives a key: reads it, agrees on one with the server, bootstraps. Where
-	// there is none yet the error says in words what is waited for, and is a
-	// *PSKWaitError where waiting may cure it.
+	// PSK1 returns a key: it reads it, agrees on one with the server, or bootstraps. If
+	// there is none yet the error says, for people, what has to happen first; it is a
+	// *PSKWaitError if that may happen by itself.
 	PSK1(ctx context.Context) (*PSK, error)
 }
 
@@ -30,10 +30,10 @@ type PSKSource interface {
 type PSK struct {
 	Identity cpns.PSKIdentity
 	Key      cpns.PSK1
-	Until    time.Time // when it is over; zero for a key that its source gives at any time, which is not kept
-	Renew    time.Time // when another is to be got, before Until
+	Until    time.Time // when it expires; zero for a key that its source returns at any time, and that is not kept
+	Renew    time.Time // when to get another one, before Until
 
-	Over <-chan struct{} // closed where it is over before its time, as where its SIM has gone; nil for never
+	Over <-chan struct{} // closed if it becomes invalid before Until, for example because its SIM was removed; nil for never
 }
 
 func (p *PSK) wipe() { clear(p.Key) }

@@ -6,13 +6,14 @@ import (
 	"cpns.example.net/pngw/agent/life"
 )
 
-// maxWriting is how many records may be on their way to the store when a message is
-// taken: so many can share one sync, and so much memory they cost. With that many
-// links wait. Commands do not: each has somebody who waits for its end anyway.
+// maxWriting is how many records may be being written while the agent still accepts
+// messages from links; with that many, links have to wait. It bounds the memory that
+// records take, and how many can share one sync. Commands are not held back: a person
+// waits for the result of each anyway.
 const maxWriting = 128
 
-// maxWaits is how many messages of one PNE wait for its record to be written. What
-// comes beyond is dropped, and the PNE repeats it.
+// maxWaits is how many messages of one PNE may wait until its record is written.
+// Further ones are dropped, and the PNE repeats them.
 const maxWaits = 4
 
 // backlog is what waits for a PNE's record to be written: commands, which go first,
@@ -22,18 +23,19 @@ type backlog struct {
 	messages []inbound
 }
 
-// writers bring records to the store, each in a goroutine of its own that lasts as
-// long as that: who calls the store at the same time shares its syncs. All else is
-// the agent's goroutine's.
+// writers writes records to the store, each in a goroutine of its own, because calls
+// that reach the store at the same time share one sync. Its fields and methods are for
+// the agent's goroutine only.
 type writers struct {
 	running sync.WaitGroup
-	count   int         // how many have not been ended
-	done    chan func() // their ends, for the agent's goroutine to call
+	count   int         // writes that have not finished
+	done    chan func() // what is to be called, in the agent's goroutine, when one has
 }
 
 func (w *writers) full() bool { return w.count >= maxWriting }
 
-// begin has write called beside the agent's goroutine, and end, with its error, in it.
+// begin calls write in a goroutine of its own, and then end, with write's error, in
+// the agent's goroutine.
 func (w *writers) begin(write func() error, end func(error)) {
 	w.count++
 	w.running.Go(func() {
@@ -42,7 +44,7 @@ func (w *writers) begin(write func() error, end func(error)) {
 	})
 }
 
-// wait ends all that is under way.
+// wait returns when all writes have finished.
 func (w *writers) wait() {
 	for w.count > 0 {
 		(<-w.done)()
