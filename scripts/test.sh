@@ -29,8 +29,8 @@ fi
 # worked sets processors to the seconds that they have worked for what this script started.
 worked() {
 	times >"$out/times"
-	processors=$(awk 'NR == 2 { gsub("s", ""); split($1, user, "m"); split($2, system, "m")
-		print int((user[1] + system[1]) * 60 + user[2] + system[2]) }' "$out/times")
+	processors=$(awk 'NR == 2 { gsub("s", ""); split($1, user, "m"); split($2, kernel, "m")
+		print int((user[1] + kernel[1]) * 60 + user[2] + kernel[2]) }' "$out/times")
 }
 
 # begin TITLE heads a step; took says how long it was.
