@@ -83,7 +83,7 @@ func (x *exchanges) find(m life.Outgoing) int {
 	})
 }
 
-// newer says that w was made after m, which is a repeat that was due before.
+// newer reports whether w was made after m, which is a repeat that was due before.
 func newer(w, m life.Outgoing) bool { return m.Ticket != 0 && m.Ticket < w.Ticket }
 
 // heard ends the exchange that a message of e answers.
@@ -122,7 +122,7 @@ func (x *exchanges) sent(m life.Outgoing, now time.Time, first time.Duration) {
 	x.until = now.Add(firstWait(m.Wire, first))
 }
 
-// crowded says that enough is waiting for its turn.
+// crowded reports whether enough is waiting for its turn.
 func (x *exchanges) crowded() bool { return len(x.waiting) >= outLength/2 }
 
 // pause is how long until there is something to do without anything coming in, an

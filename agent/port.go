@@ -237,7 +237,7 @@ func (in *inbound) answer(out []life.Outgoing) {
 	}
 }
 
-// message says that in is a message that came up a link.
+// message reports whether in is a message that came up a link.
 func (in *inbound) message() bool {
 	_, ours := in.ticket()
 	return !ours

@@ -48,7 +48,7 @@ func (p *PSK) same(q *PSK) bool {
 	return p.Identity == q.Identity && subtle.ConstantTimeCompare(p.Key, q.Key) == 1
 }
 
-// good says whether the key may be used.
+// good reports whether the key may be used.
 func (p *PSK) good(now time.Time) bool {
 	select {
 	case <-p.Over:
@@ -320,7 +320,7 @@ func (k *pskKeeper) status() PSKStatus {
 	return s
 }
 
-// waitsForPSK says whether waiting may bring a PSK1.
+// waitsForPSK reports whether waiting may bring a PSK1.
 func waitsForPSK(err error) bool {
 	var wait *PSKWaitError
 	return errors.As(err, &wait)

@@ -102,7 +102,7 @@ func (m *Hello) Hash() (h [sha256.Size]byte, err error) {
 	return sha256.Sum256(b), nil
 }
 
-// Opens says whether the PNE can open what is sealed with alg.
+// Opens reports whether the PNE can open what is sealed with alg.
 func (m *Hello) Opens(alg int64) bool { return slices.Contains(m.Algs, alg) }
 
 func (m *Hello) key(tk TK) *[32]byte {

@@ -116,7 +116,7 @@ func openMessage(message Message, v *vector, x25519 bool) (err error) {
 	return err
 }
 
-// isFor says whether a message names the case's PNE: who receives it looks at that first.
+// isFor reports whether a message names the case's PNE: who receives it looks at that first.
 func isFor(message Message, v *vector) bool {
 	switch m := message.(type) {
 	case *Hello:

@@ -468,7 +468,7 @@ func (a *answering) to(msg cpns.Message, v *vector) (kind, status int) {
 	return kindIgnored, 0
 }
 
-// leads says whether the EUKey of an index leads back to the one held.
+// leads reports whether the EUKey of an index leads back to the one held.
 func leads(key cpns.EUKey, index cpns.Index, v *vector, held cpns.Index) bool {
 	first := cpns.EUKeyAt(&key, index, held)
 	return bytes.Equal(first[:], v.EUKeys[held-1])

@@ -46,7 +46,7 @@ func leaves(document []byte, root string, names ...string) (map[string]string, e
 	return found, nil
 }
 
-// isText says whether all of it are characters that XML may have.
+// isText reports whether all of it are characters that XML may have.
 func isText(b []byte) bool {
 	for len(b) > 0 {
 		c, n := utf8.DecodeRune(b)

@@ -41,7 +41,7 @@ func (s *Sender[C]) Status() Status {
 	return st
 }
 
-// IsUp says whether there is a carrier.
+// IsUp reports whether there is a carrier.
 func (s *Sender[C]) IsUp() bool { return s.carrier.Load() != nil }
 
 // Send is Link's, where write puts one message onto the carrier. Its errors are

@@ -159,7 +159,7 @@ func replace(path string, text []byte) error {
 	return os.Rename(next, path)
 }
 
-// takesHangup says whether SIGHUP does not simply end a process. A broker that is
+// takesHangup reports whether SIGHUP does not simply end a process. A broker that is
 // starting has its file of its process, and not yet its handler: it is waited for, for two
 // seconds. Of a process that cannot be looked at it is believed.
 func takesHangup(pid int) bool {

@@ -70,7 +70,7 @@ func parseApplication(s uci.Section) (Application, error) {
 	return a, d.Err()
 }
 
-// plainName says that a name can go into a shell script as it is.
+// plainName reports whether a name can go into a shell script as it is.
 func plainName(name string) bool {
 	for _, c := range []byte(name) {
 		switch {

@@ -65,7 +65,7 @@ func (p PNE) hello(h *cpns.Hello, w World) (PNE, []Effect) {
 	return p, nil
 }
 
-// CanBeOf says whether h can be the PNE's: where its TK is here, that h's tag
+// CanBeOf reports whether h can be the PNE's: where its TK is here, that h's tag
 // verifies.
 func (p PNE) CanBeOf(h *cpns.Hello) bool {
 	t := p.rec.target()

@@ -216,7 +216,7 @@ func (p *PNE) endExchanges() {
 	p.mem.taken = nil
 }
 
-// pending says that a key waits for the PNE: it has proved nothing of the newest
+// pending reports whether a key waits for the PNE: it has proved nothing of the newest
 // set, or has been readmitted.
 func (p PNE) pending() bool {
 	t := p.rec.target()

@@ -45,11 +45,11 @@ func (p *PNE) sendRepeat(r *repeat, w World) Outgoing {
 	return r.Outgoing
 }
 
-// queued says that the message waits for its turn on a link: a line that many speak on
+// queued reports whether the message waits for its turn on a link: a line that many speak on
 // can be busy for longer than the wait for an answer. The schedule counts what leaves.
 func (r *repeat) queued(w World) bool { return w.Queued != nil && w.Queued(r.Ticket) }
 
-// open says that an answer is waited for.
+// open reports whether an answer is waited for.
 func (r *repeat) open() bool { return !r.due.IsZero() }
 
 // repeats are all that may be open, in the order in which they are sent.
@@ -101,7 +101,7 @@ func (p *PNE) pollNext(wait time.Duration, w World) {
 	}
 }
 
-// closed says that the PNE gets no key for now: its first waits for the button.
+// closed reports whether the PNE gets no key for now: its first waits for the button.
 func (p PNE) closed(w World) bool { return p.rec.held && !w.Open }
 
 // openedWait is until a PNE that is held is asked a second time in an open window,

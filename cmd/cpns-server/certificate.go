@@ -157,7 +157,7 @@ func checkValidity(leaf *x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// nearExpiry says whether it is time to renew the certificate.
+// nearExpiry reports whether it is time to renew the certificate.
 func nearExpiry(leaf *x509.Certificate, now time.Time) bool {
 	return now.Add(renewWithin).After(leaf.NotAfter)
 }

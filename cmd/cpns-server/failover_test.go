@@ -366,7 +366,7 @@ func (c *cutting) inFrontOf(t *testing.T, db *pgtest.Server) string {
 	return dir
 }
 
-// commits says whether a COMMIT is in what is sent: by its name, or, where it was prepared
+// commits reports whether a COMMIT is in what is sent: by its name, or, where it was prepared
 // and is sent with what a group of assignments writes, with their events.
 func commits(b []byte) bool {
 	return bytes.Contains(b, []byte("COMMIT")) || bytes.Contains(b, []byte(server.EventAssigned))

@@ -108,7 +108,7 @@ func envFlag(fs *flag.FlagSet, value *string, name, env, usage string) {
 	*value = os.Getenv(env)
 }
 
-// given says whether somebody has typed an option.
+// given reports whether somebody has typed an option.
 func given(fs *flag.FlagSet, name string) (is bool) {
 	fs.Visit(func(f *flag.Flag) { is = is || f.Name == name })
 	return is

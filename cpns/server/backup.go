@@ -284,7 +284,7 @@ func readBackup(r io.Reader, f func(*Table, Row) error) (rows int, err error) {
 	return rows, fmt.Errorf("it ends after %d rows: %w", rows, ErrDamaged)
 }
 
-// knows says whether rows of these columns can be put into the table: they are its own,
+// knows reports whether rows of these columns can be put into the table: they are its own,
 // in their order, but perhaps those that came later.
 func (t *Table) knows(columns []string) bool {
 	at := 0

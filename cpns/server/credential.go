@@ -36,7 +36,7 @@ func ParseRole(s string) (Role, error) {
 	return "", fmt.Errorf("role %q: there are %s, %s and %s", s, RoleAuditor, RoleOperator, RoleAdmin)
 }
 
-// Includes says whether r may do what other may. A role that is none includes none.
+// Includes reports whether r may do what other may. A role that is none includes none.
 func (r Role) Includes(other Role) bool {
 	rank := func(r Role) int {
 		for n, each := range roles {

@@ -289,7 +289,7 @@ func freeID(tx Tx, key cpns.SPKIHash) (cpns.GatewayID, error) {
 	return "", ErrExists
 }
 
-// same says whether a repeat says nothing new.
+// same reports whether a repeat says nothing new.
 func same(a, b Enrolment) bool {
 	return a.Gateway == b.Gateway && a.Invitation == b.Invitation && a.Model == b.Model && a.Serial == b.Serial &&
 		a.Source == b.Source && strings.Join(a.MACs, " ") == strings.Join(b.MACs, " ")

@@ -53,7 +53,7 @@ func (o *Operator) Gatekeeper() *Gatekeeper {
 	return g
 }
 
-// IsKnown says whether the token was right lately: looking at it once more costs little.
+// IsKnown reports whether the token was right lately: looking at it once more costs little.
 func (g *Gatekeeper) IsKnown(token string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

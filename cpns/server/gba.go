@@ -59,7 +59,7 @@ var printable = func() string {
 	return b.String()
 }()
 
-// isBTID says whether an identity can be a B-TID, base64(RAND)@BSF.
+// isBTID reports whether an identity can be a B-TID, base64(RAND)@BSF.
 func isBTID(id cpns.PSKIdentity) bool { return strings.Contains(string(id), "@") }
 
 // bootstrapped asks the BSF for the PSK1 of a B-TID that the store does not know, and

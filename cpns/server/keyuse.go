@@ -16,13 +16,13 @@ const (
 	seenEvery   = time.Minute      // how exactly the last request of a gateway and of a user is recorded
 )
 
-// good says whether a PSK1 is not over.
+// good reports whether a PSK1 is not over.
 func (p *PSK1) good(now time.Time) bool { return p.Ends.IsZero() || now.Before(p.Ends) }
 
 // psk1Row is the row key that a PSK1 is sealed for.
 func psk1Row(g cpns.GatewayID, id cpns.PSKIdentity) string { return string(g) + " " + string(id) }
 
-// same says whether a PSK1 that the store has now is the one that a request opened
+// same reports whether a PSK1 that the store has now is the one that a request opened
 // under: the gateway may have been removed since, or have lost it. One that was sealed
 // anew since is not the same: see foundAgain.
 func (p *PSK1) same(has PSK1, now time.Time) bool {
@@ -68,7 +68,7 @@ func (s *Server) firstUseOf(ctx context.Context, p PSK1) (used PSK1, err error) 
 	return used, err
 }
 
-// isSeen says whether a gateway that was seen last at a time is to be recorded as seen
+// isSeen reports whether a gateway that was seen last at a time is to be recorded as seen
 // now.
 func isSeen(last, now time.Time) bool { return now.Sub(last).Abs() >= seenEvery }
 

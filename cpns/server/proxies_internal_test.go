@@ -187,7 +187,7 @@ func crowd() (l *limitListener, come func(from string) *limitedConn) {
 	}
 }
 
-// isOpen says whether the server has not closed the connection.
+// isOpen reports whether the server has not closed the connection.
 func (c *limitedConn) isOpen() bool {
 	c.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
 	_, err := c.Conn.Read(make([]byte, 1))

@@ -30,7 +30,7 @@ func named(id cpns.PSKIdentity) cpns.PSKIdentity {
 // psk1Moves is how often a PSK1 is looked for again while a request is answered.
 const psk1Moves = 4
 
-// IsBeside says whether a PSK1 has not been used yet, or is not used any more, while
+// IsBeside reports whether a PSK1 has not been used yet, or is not used any more, while
 // another goes by the same identity.
 func (p *PSK1) IsBeside() bool { return named(p.Identity) != p.Identity }
 

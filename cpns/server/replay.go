@@ -38,7 +38,7 @@ func (p *procedure) repeatOf(a *Assignment) repeat {
 	return sameRequest
 }
 
-// inWindow says whether the gateway's time is near enough to the server's.
+// inWindow reports whether the gateway's time is near enough to the server's.
 func inWindow(requestTime uint64, now time.Time) bool {
 	window := uint64(cpns.TimeWindow / time.Second)
 	serverTime := uint64(now.Unix())

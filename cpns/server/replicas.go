@@ -139,7 +139,7 @@ func (s *Server) divide(n int) {
 	s.slowed.divide(n)
 }
 
-// isAway says whether an error is that of a store that may come back.
+// isAway reports whether an error is that of a store that may come back.
 func isAway(err error) bool {
 	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -280,7 +280,7 @@ func (v *vault) requestTag(content []byte) Tag {
 	return tagOf(v.state.Load().current.requestKey, content)
 }
 
-// isTag says whether a tag is that of a request, made now or before the master key was
+// isTag reports whether a tag is that of a request, made now or before the master key was
 // changed.
 func (v *vault) isTag(tag Tag, content []byte) bool {
 	is := false

@@ -93,7 +93,7 @@ func (t *Table) column(r Row, name string) any { return r[slices.Index(t.Columns
 
 func (t *Table) text(r Row, name string) string { s, _ := t.column(r, name).(string); return s }
 
-// hasSecrets says whether secretOf finds something in the table.
+// hasSecrets reports whether secretOf finds something in the table.
 func (t *Table) hasSecrets() bool { return t.sealed != "" || t.Name == "settings" }
 
 // secretOf is what lies sealed in a row, nil for nothing, and where.

@@ -51,7 +51,7 @@ func (p *Program) read(args []string) (l line, err error) {
 	return l, nil
 }
 
-// ends says whether the words are all that is to be read of a name, and whose it is.
+// ends reports whether the words are all that is to be read of a name, and whose it is.
 func (p *Program) ends(l *line, rest []string) bool {
 	l.cmd, l.rest = p.find(strings.Join(l.words, " ")), rest
 	return l.cmd != nil || len(l.words) > 1 || p.group(l.words[0]) == nil

@@ -116,7 +116,7 @@ func (c *Client) explainProxy(err error) (reason, advice string, again bool) {
 	return fmt.Sprintf("%s answered HTTP %d instead of connecting", proxy, refused.status), "check that an HTTP proxy listens there, by option proxy", false
 }
 
-// toProxy says whether it was the connection to the proxy that failed.
+// toProxy reports whether it was the connection to the proxy that failed.
 func toProxy(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "proxyconnect"

@@ -57,7 +57,7 @@ func cutUser(text string) (user, rest string, found bool) {
 
 var errPassword = errors.New("there is a password in the database's URL, where every process of this machine can read it: put it into a file, and name that by --store-password-file or in PGPASSFILE")
 
-// IsURL says whether a text is the URL of such a database.
+// IsURL reports whether a text is the URL of such a database.
 func IsURL(text string) bool {
 	return strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://")
 }
@@ -118,7 +118,7 @@ func (c Config) parse() (*pgxpool.Config, error) {
 	return pc, nil
 }
 
-// hasSeveralHosts says whether there are more servers than one to connect to: for each
+// hasSeveralHosts reports whether there are more servers than one to connect to: for each
 // there may be two ways, with TLS and without.
 func hasSeveralHosts(c *pgx.ConnConfig) bool {
 	for _, f := range c.Fallbacks {

@@ -89,7 +89,7 @@ func (e *commitError) Error() string {
 }
 func (e *commitError) Unwrap() error { return e.err }
 
-// isLost says whether an established connection ended.
+// isLost reports whether an established connection ended.
 func isLost(err error) bool {
 	if e, ok := errors.AsType[*explained](err); ok {
 		return e.lost
@@ -193,7 +193,7 @@ func explain(err error) error {
 	return err
 }
 
-// isCertificate says whether TLS failed over who the other end is.
+// isCertificate reports whether TLS failed over who the other end is.
 func isCertificate(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "x509:") || strings.Contains(text, "certificate")

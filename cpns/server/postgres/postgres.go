@@ -209,7 +209,7 @@ func (s *Store) withConn(ctx context.Context, f func(context.Context, *pgx.Conn)
 	return explain(err)
 }
 
-// exhausted says whether all connections are in use.
+// exhausted reports whether all connections are in use.
 func (s *Store) exhausted() bool { return s.pool.Stat().AcquiredConns() == s.pool.Config().MaxConns }
 
 func (s *Store) errExhausted(err error) error {

@@ -13,7 +13,7 @@ import (
 
 var errStop = errors.New("stop")
 
-// holds says whether the store has a setting of the name.
+// holds reports whether the store has a setting of the name.
 func holds(t *testing.T, s server.Store, name string) bool {
 	t.Helper()
 	err := s.View(t.Context(), func(tx server.Tx) error {

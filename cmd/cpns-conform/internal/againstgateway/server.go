@@ -188,7 +188,7 @@ func (b *Bench) read(r *heardRequest) {
 	}
 }
 
-// same says whether two requests ask for the same: pne-hello does not count.
+// same reports whether two requests ask for the same: pne-hello does not count.
 func (r *heardRequest) same(o *heardRequest) bool {
 	return r.entity == o.entity && r.user == o.user && r.time == o.time && bytes.Equal(r.rand, o.rand) && bytes.Equal(r.auth, o.auth)
 }

@@ -96,7 +96,7 @@ func pinOf(c *x509.Certificate) []byte {
 	return sum[:16]
 }
 
-// pinned says whether a pin is of the server's own key, or of one that its certificate
+// pinned reports whether a pin is of the server's own key, or of one that its certificate
 // verifies up to. The certificates are those that the server sent.
 func pinned(sent []*x509.Certificate, name string, pins [][]byte) bool {
 	has := func(c *x509.Certificate) bool {

@@ -206,7 +206,7 @@ func (s *Server) gateway(t *conform.T) *PSK1 {
 	return s.psk
 }
 
-// same says whether two responses give the same set.
+// same reports whether two responses give the same set.
 func (r *response) same(other *response) bool {
 	if r.epoch != other.epoch || string(r.tk) != string(other.tk) || len(r.keys) != len(other.keys) {
 		return false

@@ -30,7 +30,7 @@ func (o *Options) Declare(f *flag.FlagSet) {
 	f.StringVar(&o.junit, "junit", "", "write the report as JUnit XML into `FILE`, - for standard output in place of the text")
 }
 
-// Lists says whether the cases are only to be listed: then a command asks for none of
+// Lists reports whether the cases are only to be listed: then a command asks for none of
 // its other options.
 func (o *Options) Lists() bool { return o.list }
 

@@ -81,7 +81,7 @@ func (b *Bench) doubt(h *heard) string {
 	return "its hello is not under the key of --tk-file: is that its TK?"
 }
 
-// isEntity says whether e may be an Entity ID, 1 to 64 bytes of printable ASCII: what is not,
+// isEntity reports whether e may be an Entity ID, 1 to 64 bytes of printable ASCII: what is not,
 // is said by a device that has its own wrong.
 func isEntity(e string) bool {
 	return len(e) >= 1 && len(e) <= 64 && !strings.ContainsFunc(e, func(r rune) bool { return r <= ' ' || r > '~' })

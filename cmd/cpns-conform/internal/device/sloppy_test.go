@@ -213,7 +213,7 @@ func (s *sloppy) act(send func([]byte)) {
 	send(s.newHello(now))
 }
 
-// sayAgain says whether an identify gets the same hello.
+// sayAgain reports whether an identify gets the same hello.
 func (s *sloppy) sayAgain(now time.Time) bool {
 	age := 10 * time.Second
 	if s.bad("hello-after-10s") {
@@ -766,7 +766,7 @@ func (s *sloppy) openNotification(msg []byte, items []any, e, g string, epoch, i
 	return nil, 1
 }
 
-// leads says whether key, of a higher index, is of the chain that the key held is of.
+// leads reports whether key, of a higher index, is of the chain that the key held is of.
 func (s *sloppy) leads(key []byte, index uint64) bool {
 	steps := index - s.held.index
 	if s.bad("notification-skip") && steps > 100 {
