@@ -17,12 +17,11 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/pne"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/sqlite"
+	"cpns.example.net/pngw/scripts/nullmodem"
 	"cpns.example.net/pngw/transport"
 )
 
@@ -99,8 +98,8 @@ func startServer(t *testing.T) *testServer {
 // the other.
 type line struct {
 	tty     string
+	pty     *nullmodem.PTY
 	far     *os.File
-	near    *os.File // keeps the far end open while the gateway's is closed
 	reading sync.WaitGroup
 
 	mu     sync.Mutex
@@ -109,32 +108,15 @@ type line struct {
 }
 
 func openLine() (*line, error) {
-	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	pty, err := nullmodem.OpenPTY()
 	if err != nil {
 		return nil, err
 	}
-	// Through SyscallConn: Fd would make the file's reads uninterruptible.
-	conn, err := far.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var number int
-	ctlErr := conn.Control(func(fd uintptr) {
-		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err == nil {
-			number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
-		}
-	})
-	if err := errors.Join(ctlErr, err); err != nil {
-		return nil, fmt.Errorf("opening a pseudo terminal: %w", err)
-	}
-	tty := fmt.Sprintf("/dev/pts/%d", number)
-	near, err := os.OpenFile(tty, os.O_RDWR|unix.O_NOCTTY, 0)
-	return &line{tty: tty, far: far, near: near, states: map[string]pne.State{}}, err
+	return &line{tty: pty.Device(), pty: pty, far: pty.Master, states: map[string]pne.State{}}, nil
 }
 
 func (l *line) close() {
-	l.far.Close()
-	l.near.Close()
+	l.pty.Close()
 	l.reading.Wait()
 }
 

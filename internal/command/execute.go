@@ -33,11 +33,11 @@ func (p *Program) Execute(ctx context.Context, c *Console, args []string) int {
 	case len(l.words) > 0 && l.words[0] == "help":
 		return p.helpOn(c, l.rest)
 	case l.cmd != nil:
-	case alone != nil:
-		l = line{cmd: alone, rest: args}
-	case len(l.words) == 0:
+	case len(args) == 0 || alone == nil && len(l.words) == 0:
 		p.help(c.Stderr)
 		return Usage
+	case alone != nil:
+		l = line{cmd: alone, rest: args}
 	default:
 		return c.report(p.unknown(l.words))
 	}

@@ -31,11 +31,11 @@ func plug(ts *testscript.TestScript, r *rig, args []string) {
 
 func unplug(ts *testscript.TestScript, r *rig, args []string) {
 	usage(ts, args, 1, "unplug LINE")
-	ts.Check(r.cables[args[0]].Close())
-	delete(r.cables, args[0])
 	for _, end := range []string{"gw", "pne"} {
 		ts.Check(os.Remove(r.path(args[0] + "." + end)))
 	}
+	ts.Check(r.cables[args[0]].Close())
+	delete(r.cables, args[0])
 }
 
 func noise(ts *testscript.TestScript, r *rig, args []string) {

@@ -29,10 +29,10 @@ func newLine(o options, sims []*lab.Subscriber) (*line, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a pseudo-terminal: %w", err)
 	}
-	if target, err := os.Readlink(o.modem); err == nil && strings.HasPrefix(target, "/dev/pts/") {
+	if _, err := os.Readlink(o.modem); err == nil {
 		os.Remove(o.modem) // from a run that was killed
 	}
-	if err := os.Symlink(pty.Slave.Name(), o.modem); err != nil {
+	if err := os.Symlink(pty.Device(), o.modem); err != nil {
 		return nil, errors.Join(err, pty.Close())
 	}
 	return &line{pty, o.modem, o.card, sims, o.quirks, &lab.Modem{SIM: sims[0], Quirks: o.quirks}}, nil

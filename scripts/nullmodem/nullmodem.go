@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,15 @@ type Cable struct {
 // A PTY is one pseudo-terminal: an end of a cable. The slave stays open here too:
 // otherwise a master's read would fail whenever the program at this end closes
 // its port.
-type PTY struct{ Master, Slave *os.File }
+type PTY struct {
+	Master, Slave *os.File
+	folder        string // its own, with the link that Device is
+}
+
+// Device is the path by which programs are to open it: a link that Close removes before
+// the terminal. A program that waits for its line to come back would otherwise take the
+// next one, of somebody else, to which the kernel gives the same number.
+func (e *PTY) Device() string { return filepath.Join(e.folder, "tty") }
 
 // New lays a cable. It lies until Close.
 func New() (*Cable, error) { return NewAt(0) }
@@ -51,8 +60,8 @@ func NewAt(baud int) (*Cable, error) {
 }
 
 // A and B are the device files of the two ends.
-func (c *Cable) A() string { return c.a.Slave.Name() }
-func (c *Cable) B() string { return c.b.Slave.Name() }
+func (c *Cable) A() string { return c.a.Device() }
+func (c *Cable) B() string { return c.b.Device() }
 
 // NoiseToA puts bytes on the line that B never sent.
 func (c *Cable) NoiseToA(p []byte) error { return noise(c.a, p) }
@@ -86,7 +95,9 @@ func (c *Cable) Close() error {
 }
 
 // Close hangs up on whoever has the slave open, and removes it.
-func (e *PTY) Close() error { return errors.Join(e.Master.Close(), e.Slave.Close()) }
+func (e *PTY) Close() error {
+	return errors.Join(os.RemoveAll(e.folder), e.Master.Close(), e.Slave.Close())
+}
 
 // Carried is how many bytes have gone over the line, both ways together; noise
 // is not among them.
@@ -137,7 +148,14 @@ func OpenPTY() (*PTY, error) {
 	if err != nil {
 		return nil, errors.Join(err, master.Close())
 	}
-	return &PTY{master, slave}, nil
+	e := &PTY{Master: master, Slave: slave}
+	if e.folder, err = os.MkdirTemp("", "nullmodem-"); err == nil {
+		err = os.Symlink(slave.Name(), e.Device())
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
 }
 
 func openSlave(master int) (*os.File, error) {

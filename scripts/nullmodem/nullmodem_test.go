@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"testing"
 	"time"
@@ -114,4 +115,33 @@ func read(t *testing.T, f *os.File, n int) []byte {
 		t.Fatal(err)
 	}
 	return buf
+}
+
+// TestDeviceIsNobodyElsesNext: the path of a line that is gone does not lead to the next
+// one, though that has its number: who waits for the one must not take the other.
+func TestDeviceIsNobodyElsesNext(t *testing.T) {
+	same := false
+	for range 100 { // others on this machine may take the number first
+		gone, err := OpenPTY()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := gone.Close(); err != nil {
+			t.Fatal(err)
+		}
+		next, err := OpenPTY()
+		if err != nil {
+			t.Fatal(err)
+		}
+		same = same || next.Slave.Name() == gone.Slave.Name()
+		if f, err := os.OpenFile(gone.Device(), os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("it opens %v, %v", f, err)
+		}
+		if err := next.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !same {
+		t.Log("no number came twice: nothing was tried")
+	}
 }

@@ -29,7 +29,7 @@ func (b *Bus) NewPTY() (*PTY, error) {
 }
 
 // Device is the device's path.
-func (p *PTY) Device() string { return p.tty.Slave.Name() }
+func (p *PTY) Device() string { return p.tty.Device() }
 
 // Vacate ends the exclusive use of the device, as the last close does on a real one.
 func (p *PTY) Vacate() error { return p.tty.Vacate() }

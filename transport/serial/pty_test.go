@@ -21,7 +21,8 @@ import (
 type pty struct {
 	master *os.File
 	slave  *os.File // held open so that the master's reads do not fail before the link opens it
-	path   string   // of the slave
+	number string   // the slave's own path, which is the next one's when it has gone
+	path   string   // a link to it, until it has gone: nobody takes another's line by it
 }
 
 func openPTY(t testing.TB) *pty {
@@ -41,16 +42,21 @@ func openPTY(t testing.TB) *pty {
 	if err != nil {
 		t.Fatalf("unlocking the pty: %v", err)
 	}
-	path := "/dev/pts/" + strconv.Itoa(n)
-	slave, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	number := "/dev/pts/" + strconv.Itoa(n)
+	path := filepath.Join(t.TempDir(), "tty")
+	if err := os.Symlink(number, path); err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(number, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &pty{master: master, slave: slave, path: path}
+	return &pty{master: master, slave: slave, number: number, path: path}
 }
 
 // hangUp takes the tty away from whoever has it open.
 func (p *pty) hangUp() {
+	os.Remove(p.path)
 	p.master.Close()
 	p.slave.Close()
 }

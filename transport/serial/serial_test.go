@@ -356,7 +356,7 @@ func TestNameMovesToAnotherDevice(t *testing.T) {
 			before, after := openPTY(t), openPTY(t)
 			defer after.hangUp()
 			name := filepath.Join(t.TempDir(), folder, "usb-adapter")
-			point(t, name, before.path)
+			point(t, name, before.number)
 
 			changed := make(chan struct{})
 			l := newLink(t, Config{Name: "rs232", Device: name, Changed: changed})
@@ -370,15 +370,15 @@ func TestNameMovesToAnotherDevice(t *testing.T) {
 
 			// The kernel gives the lowest number that is free, once the link has let go.
 			stranger := openPTY(t)
-			for begin := time.Now(); stranger.path != before.path && time.Since(begin) < 15*time.Second; time.Sleep(time.Millisecond) {
+			for begin := time.Now(); stranger.number != before.number && time.Since(begin) < 15*time.Second; time.Sleep(time.Millisecond) {
 				stranger.hangUp()
 				stranger = openPTY(t)
 			}
 			defer stranger.hangUp()
-			if stranger.path != before.path {
-				t.Logf("somebody else has taken %s: a link that keeps the old number would not be found out", before.path)
+			if stranger.number != before.number {
+				t.Logf("somebody else has taken %s: a link that keeps the old number would not be found out", before.number)
 			}
-			point(t, name, after.path)
+			point(t, name, after.number)
 			changed <- struct{}{}
 			await(t, ups, "Up under the new number")
 			if _, err := after.master.Write(transport.EncodeFrame(nil, []byte("here"))); err != nil {
