@@ -46,6 +46,9 @@ The cases ask the gateway to take devices in, about a hundred of them, whose nam
 				if err := o.check(); err != nil {
 					return command.Misused("%v", err)
 				}
+				if err := o.checkLink(); err != nil {
+					return command.Refused(err)
+				}
 			}
 			if o.prepare {
 				return o.prepared(c)
@@ -213,7 +216,7 @@ func (o *gatewayOptions) reach(ctx context.Context, c *command.Console) (*agains
 	}
 	medium, leave, err := o.medium(ctx)
 	if err != nil {
-		return nil, nil, transport.AsFlag(err)
+		return nil, nil, err
 	}
 	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {
@@ -255,18 +258,32 @@ func (o *gatewayOptions) reach(ctx context.Context, c *command.Console) (*agains
 	return b, func() { b.Close(); leave() }, nil
 }
 
+// checkLink looks at the link's options: what they make no sense of was typed wrongly.
+func (o *gatewayOptions) checkLink() error {
+	var err error
+	switch {
+	case o.mqtt.URL != "":
+		look := o.mqtt
+		look.Name, look.Role, look.Entity = "broker", mqtt.PNE, "conform"
+		_, err = mqtt.New(look)
+	case o.serial.Device != "":
+		o.serial.Name = "serial"
+		_, err = serial.New(o.serial)
+	}
+	if e, ok := errors.AsType[*transport.OptionError](err); ok {
+		if flag, ok := mqttFlags[e.Option]; ok {
+			return &transport.OptionError{Option: flag, Err: e.Err}
+		}
+	}
+	return transport.AsFlag(err)
+}
+
+// mqttFlags are the flags for options of a broker that have a name of their own here.
+var mqttFlags = map[string]string{"username": "--mqtt-user", "password_file": "--mqtt-password-file", "ca": "--mqtt-ca"}
+
 func (o *gatewayOptions) medium(ctx context.Context) (againstgateway.Medium, func(), error) {
 	if o.mqtt.URL != "" {
-		look := o.mqtt // at the options
-		look.Name, look.Role, look.Entity = "broker", mqtt.PNE, "conform"
-		if _, err := mqtt.New(look); err != nil {
-			return nil, nil, err
-		}
 		return againstgateway.OverBroker(o.mqtt), func() {}, nil
-	}
-	o.serial.Name = "serial"
-	if _, err := serial.New(o.serial); err != nil { // looks at the options
-		return nil, nil, err
 	}
 	return againstgateway.OverLine(ctx, device.OverPort(func() (device.Port, error) {
 		return serial.Open(o.serial.Device, o.serial.Baud, "--serial")

@@ -47,7 +47,7 @@ The device is given EUKeys of the kit's, under epochs that are a day old: the ne
 				}
 				var err error
 				if carrier, err = o.carrier(); err != nil {
-					return command.Misused("%v", transport.AsFlag(err))
+					return command.Refused(transport.AsFlag(err))
 				}
 			}
 			warn := func() {}

@@ -47,7 +47,11 @@ The device is assigned some forty sets of keys, none of which reaches it; the us
 					return command.Misused("URL is missing")
 				}
 				name = args[0]
-				if err := o.check(); err != nil {
+				err := o.check()
+				if err == nil {
+					_, err = againstserver.ParseURL(name)
+				}
+				if err != nil {
 					return command.Misused("%v", err)
 				}
 			}

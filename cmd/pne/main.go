@@ -76,7 +76,7 @@ exit codes: 0 on SIGTERM, 2 when called wrongly, 1 on anything else.`,
 			log := slog.New(slog.NewTextHandler(c.Stderr, &slog.HandlerOptions{Level: level}))
 			link, err := o.link(log)
 			if err != nil {
-				return command.Misused("%v", transport.AsFlag(err)) // what a link refuses to be made of came from a flag
+				return command.Refused(transport.AsFlag(err)) // what a link refuses to be made of came from a flag
 			}
 			ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 			defer stop()

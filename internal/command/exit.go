@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"cpns.example.net/pngw/internal/display"
@@ -40,6 +41,15 @@ func (e *usageError) Error() string { return e.reason }
 // is told where the help is.
 func Misused(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
+}
+
+// Refused is the error of what was made of options: Misused, but where a file that they
+// name cannot be read; that is nothing that was typed wrongly.
+func Refused(err error) error {
+	if e := (*fs.PathError)(nil); err == nil || errors.As(err, &e) {
+		return err
+	}
+	return Misused("%v", err)
 }
 
 // CodeOf is the exit code of an error.

@@ -40,8 +40,17 @@ export const visitor = (browser, url, open) => async (options, { from = browser,
   return page;
 };
 
+// shot keeps what is on the screen, once nothing moves there: a picture that is taken while
+// the page scrolls is cut.
 export async function shot(page, name) {
   await page.waitForTimeout(60);
+  await page.evaluate(async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    for (let still = 0, y = scrollY; still < 5; still = scrollY === y ? still + 1 : 0) {
+      y = scrollY;
+      await frame();
+    }
+  });
   await page.screenshot({ path: path.join(shots, name + '.png'), scale: 'css' });
 }
 

@@ -144,6 +144,7 @@ test('what does not go well has words', async () => {
   await card(page, 'bobs-1').getByText('belongs to somebody else').waitFor();
   await type(page, 'pump-0002', USER, 'not it');
   await card(page, 'pump-0002').getByText('The server does not know this user with this password').waitFor();
+  await page.waitForFunction(() => scrollY === 0); // what was asked for last is at the top
   await shot(page, 'phone-5-refused');
   await accessible(page, 'refused');
   await rig.end('server');
@@ -242,6 +243,7 @@ test('offline and back, asleep and reloaded: the job is where it is', async () =
   const page = await enter();
   await type(page, 'valve-0001');
   await card(page, 'valve-0001').getByText('Waiting for the device').waitFor();
+  assert.equal(await page.evaluate(() => scrollY), 0, 'who wants no motion sees what was asked for at once');
   await shot(page, 'phone-10-waiting');
   await page.context().setOffline(true);
   await page.getByRole('alert').getByText('No connection to the gateway').waitFor();

@@ -67,15 +67,21 @@ type Server struct {
 	offset time.Duration // how far the server's clock is ahead of this machine's
 }
 
+// ParseURL checks a server's URL.
+func ParseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q: want https://HOST[:PORT][/PREFIX]", text)
+	}
+	return u, nil
+}
+
 // Reach checks the configuration, enrols where there is a code, and asks the server for
 // the time.
 func Reach(ctx context.Context, c Config) (*Server, error) {
-	u, err := url.Parse(c.URL)
+	u, err := ParseURL(c.URL)
 	if err != nil {
 		return nil, err
-	}
-	if u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%q: want https://HOST[:PORT][/PREFIX]", c.URL)
 	}
 	port := u.Port()
 	if port == "" {
