@@ -333,6 +333,7 @@ test('a device that was set back: alarm, and what to do', async () => {
   await page.getByRole('button', { name: 'Add ' + id, exact: true }).waitFor();
   await add(page, id);
   await delivered(page, id);
+  await card(page, id).getByRole('button', { name: 'Dismiss' }).click();
   const file = path.join(rig.dir, id + '.state');
   copyFileSync(file, file + '.old');
   rig.pngw('authenticate', id);

@@ -55,7 +55,7 @@ export async function take({ entities, fixed, user, reassign, done }) {
 function seen() {
   if (location.hash.slice(2) === 'home' || location.hash.length < 3) known();
   else location.hash = '#/home';
-  scrollTo({ top: 0, behavior: 'smooth' });
+  scrollTo({ top: 0, behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
 }
 
 function form({ entities, user, reassign, done, refused }) {
