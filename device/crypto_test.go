@@ -63,6 +63,12 @@ func TestFailingCryptography(t *testing.T) {
 			case acknowledged && now != s.held[1]:
 				t.Fatalf("%s, %d calls: acknowledged, and index %d is held", s.name, calls, now)
 			}
+			// Nobody is told that what they sent is wrong.
+			for _, e := range a.events {
+				if e.kind == kindRefused && (e.why != whyCrypto || e.status != 0) && (e.why != whyNotStored || e.status != 4) {
+					t.Errorf("%s, %d calls: %+v", s.name, calls, e)
+				}
+			}
 			if s.name == "challenge" && !acknowledged {
 				d.do("script %x", v.RandPNE)
 			}
@@ -96,7 +102,7 @@ func TestFailingCryptography(t *testing.T) {
 		d.do("cryptoleft %d", calls)
 		a := d.do("poll %d", d.now)
 		d.do("cryptoleft -1")
-		if len(a.said) != 0 || len(a.events) != 1 || a.events[0].kind != kindNoHello || a.events[0].why != 9 {
+		if len(a.said) != 0 || len(a.events) != 1 || a.events[0].kind != kindNoHello || a.events[0].why != whyCrypto {
 			t.Errorf("a hello, %d calls: %x, %v; want to be told that the cryptography failed", calls, a.said, a.events)
 		}
 		d.now += 10_000

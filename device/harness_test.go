@@ -179,6 +179,12 @@ const (
 	kindSlotFailed
 )
 
+// Of cpns_why_t.
+const (
+	whyNotStored = 7
+	whyCrypto    = 9
+)
+
 // An answer is what a command brought about.
 type answer struct {
 	said   [][]byte

@@ -39,14 +39,21 @@ int cpns_hmac(uint8_t out[32], cpns_bytes_t key, const cpns_bytes_t *in, size_t 
 int cpns_hkdf(uint8_t out[32], const cpns_bytes_t *secret, size_t n_secret, cpns_bytes_t salt,
               const cpns_bytes_t *info, size_t n_info);
 
+/* What cpns_open and cpns_x25519 return where what the other side sent is wrong, and only
+ * then. A failure of their own, such as memory that is short, is another value: the
+ * gateway is told of the one, and not blamed for the other. */
+enum { CPNS_BAD_INPUT = 1 };
+
 /* cpns_open decrypts len bytes in place with ChaCha20-Poly1305 (RFC 8439); the tag
- * follows them. Not 0 where the tag is wrong: data is then of no meaning. */
+ * follows them. CPNS_BAD_INPUT: the tag is wrong. Where it does not return 0, data is of no
+ * meaning. */
 int cpns_open(const uint8_t key[32], const uint8_t iv[12], cpns_bytes_t aad, uint8_t *data, size_t len);
 
 #if CPNS_X25519
 /* cpns_x25519 is X25519 (RFC 7748) of a private key, any 32 bytes, and the other
  * side's public key; where that is NULL, of the base point, which gives one's own
- * public key. That the result may be zero is the caller's to see. */
+ * public key. That the result may be zero is the caller's to see; a library that sees
+ * it first makes it CPNS_BAD_INPUT. */
 int cpns_x25519(uint8_t out[32], const uint8_t private_key[32], const uint8_t *public_key);
 #endif
 

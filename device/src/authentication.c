@@ -68,25 +68,28 @@ size_t cpns_auth_challenge(cpns_pne_t *pne, const message_t *m, uint8_t *scratch
 	return len;
 }
 
-static NOINLINE bool open_update(const cpns_pne_t *pne, const message_t *m, uint8_t *scratch)
+static NOINLINE verdict_t open_update(const cpns_pne_t *pne, const message_t *m, uint8_t *scratch)
 {
 	uint8_t key[32];
 	writer_t w = {scratch + AT_AAD, SCRATCH_SIZE - AT_AAD, 0};
 	write_context(pne, &w, TYPE_EUKEY_UPDATE, pne->challenge.rands, m->epoch, m->index);
-	bool opened = cpns_derive(pne, key, FOR_UPDATE, tk_of(pne), piece(pne->held.key, CPNS_KEY_SIZE),
-	                     piece(pne->challenge.rands, sizeof pne->challenge.rands)) &&
-	              cpns_open_sealed(key, m, scratch, w.len);
+	verdict_t opened = UNKNOWN;
+	if (cpns_derive(pne, key, FOR_UPDATE, tk_of(pne), piece(pne->held.key, CPNS_KEY_SIZE),
+	           piece(pne->challenge.rands, sizeof pne->challenge.rands)))
+		opened = cpns_open_sealed(key, m, scratch, w.len);
 	cpns_wipe(key, sizeof key);
 	return opened;
 }
 
 /* follows tells whether the key held is the hash of that one: nobody can make it who
  * only knows the one held. */
-static NOINLINE bool follows(const cpns_pne_t *pne, const uint8_t key[32])
+static NOINLINE verdict_t follows(const cpns_pne_t *pne, const uint8_t key[32])
 {
 	uint8_t hash[32];
 	cpns_bytes_t all = piece(key, CPNS_KEY_SIZE);
-	return cpns_sha256(hash, &all, 1) == 0 && cpns_equal(hash, pne->held.key, sizeof hash);
+	if (cpns_sha256(hash, &all, 1) != 0)
+		return UNKNOWN;
+	return cpns_equal(hash, pne->held.key, sizeof hash) ? RIGHT : WRONG;
 }
 
 /* cpns_eukey_update takes the update that ends the authentication of the open challenge:
@@ -101,15 +104,18 @@ size_t cpns_eukey_update(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], 
 	}
 	if (!pne->challenge.open)
 		return cpns_silent(event, CPNS_WHY_NO_CHALLENGE_WAITS);
-	if (!open_update(pne, m, scratch))
-		return cpns_refuse(pne, m, ACK_CANNOT_DECRYPT, CPNS_WHY_DOES_NOT_OPEN, scratch, event);
+	verdict_t verdict = open_update(pne, m, scratch);
+	if (verdict != RIGHT)
+		return cpns_reject(pne, m, verdict, ACK_CANNOT_DECRYPT, CPNS_WHY_DOES_NOT_OPEN, scratch, event);
 	size_t len = m->sealed_len - TAG_SIZE;
 	bool moves = len == CPNS_KEY_SIZE;
 	unsigned index = pne->held.index + (moves ? 1u : 0u);
 	if ((len != 0 && !moves) || m->epoch != pne->held.epoch || m->index != index)
 		return cpns_refuse(pne, m, ACK_STALE, CPNS_WHY_STALE, scratch, event);
-	if (moves && !follows(pne, m->sealed))
-		return cpns_refuse(pne, m, ACK_CHAIN_BROKEN, CPNS_WHY_CHAIN_BROKEN, scratch, event);
+	if (moves)
+		verdict = follows(pne, m->sealed);
+	if (verdict != RIGHT)
+		return cpns_reject(pne, m, verdict, ACK_CHAIN_BROKEN, CPNS_WHY_CHAIN_BROKEN, scratch, event);
 	if (moves && !cpns_hold(pne, m->epoch, m->index, pne->held.g, pne->held.g_len, m->sealed, scratch))
 		return cpns_refuse(pne, m, ACK_NOT_STORED, CPNS_WHY_NOT_STORED, scratch, event);
 	len = cpns_take(pne, TYPE_EUKEY_UPDATE, hash, pne->challenge.rands, scratch);

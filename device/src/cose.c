@@ -50,7 +50,7 @@ void cpns_write_mac0(writer_t *w, const uint8_t tag[32])
 	cpns_write_raw(w, tag, 32);
 }
 
-bool cpns_open_sealed(const uint8_t key[32], const message_t *m, uint8_t *scratch, size_t aad_len)
+verdict_t cpns_open_sealed(const uint8_t key[32], const message_t *m, uint8_t *scratch, size_t aad_len)
 {
 	/* Enc_structure: what comes before external_aad is put right before it. */
 	static const uint8_t before[] = {0x83, 0x68, 'E', 'n', 'c', 'r', 'y', 'p', 't', '0', 0x44, 0xa1, 0x01, 0x18, 0x18};
@@ -58,5 +58,12 @@ bool cpns_open_sealed(const uint8_t key[32], const message_t *m, uint8_t *scratc
 	writer_t w = {scratch + at, AT_AAD - at, 0};
 	cpns_write_raw(&w, before, sizeof before);
 	cpns_write_head(&w, MAJOR_BYTES, (uint32_t)aad_len);
-	return cpns_open(key, m->iv, piece(w.start, w.len + aad_len), m->sealed, m->sealed_len - TAG_SIZE) == 0;
+	switch (cpns_open(key, m->iv, piece(w.start, w.len + aad_len), m->sealed, m->sealed_len - TAG_SIZE)) {
+	case 0:
+		return RIGHT;
+	case CPNS_BAD_INPUT:
+		return WRONG;
+	default:
+		return UNKNOWN;
+	}
 }

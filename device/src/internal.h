@@ -142,9 +142,16 @@ bool cpns_mac0_tag(uint8_t key[32], const writer_t *aad);
 
 void cpns_write_mac0(writer_t *w, const uint8_t tag[32]);
 
+/* A verdict_t is what was found out about what somebody else made. */
+typedef enum {
+	RIGHT,
+	WRONG,
+	UNKNOWN /* the cryptography failed: nothing was found out */
+} verdict_t;
+
 /* cpns_open_sealed decrypts m's sealed in place; aad_len bytes of external_aad are at
  * scratch + AT_AAD. The plaintext is TAG_SIZE bytes shorter than sealed. */
-bool cpns_open_sealed(const uint8_t key[32], const message_t *m, uint8_t *scratch, size_t aad_len);
+verdict_t cpns_open_sealed(const uint8_t key[32], const message_t *m, uint8_t *scratch, size_t aad_len);
 
 /* NOINLINE keeps what a function needs off the stack while another is under way. */
 #ifdef __GNUC__
@@ -199,6 +206,8 @@ size_t cpns_eukey_update(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], 
 size_t cpns_silent(cpns_event_t *event, cpns_why_t why);
 size_t cpns_refuse(const cpns_pne_t *pne, const message_t *m, uint8_t status, cpns_why_t why, uint8_t *scratch,
               cpns_event_t *event);
+size_t cpns_reject(const cpns_pne_t *pne, const message_t *m, verdict_t verdict, uint8_t status, cpns_why_t why,
+              uint8_t *scratch, cpns_event_t *event);
 
 /* cpns_taken_again tells whether a message is the one that was taken last. */
 bool cpns_taken_again(const cpns_pne_t *pne, const uint8_t hash[32]);

@@ -39,6 +39,16 @@ size_t cpns_refuse(const cpns_pne_t *pne, const message_t *m, uint8_t status, cp
 	return w.len;
 }
 
+/* cpns_reject refuses what is not right; but where the device could not find out, that is
+ * nothing to blame the gateway for, and there is no answer: what comes again is tried again. */
+size_t cpns_reject(const cpns_pne_t *pne, const message_t *m, verdict_t verdict, uint8_t status, cpns_why_t why,
+              uint8_t *scratch, cpns_event_t *event)
+{
+	if (verdict == UNKNOWN)
+		return cpns_silent(event, CPNS_WHY_CRYPTO);
+	return cpns_refuse(pne, m, status, why, scratch, event);
+}
+
 /* cpns_acknowledge_taken acknowledges what was taken last, with the same bytes each time:
  * what is held is what it brought. */
 size_t cpns_acknowledge_taken(const cpns_pne_t *pne, uint8_t *scratch)
@@ -80,18 +90,21 @@ size_t cpns_take(cpns_pne_t *pne, uint8_t type, const uint8_t hash[32], const ui
 }
 
 /* open_notification decrypts the EUKey, in place of what is sealed. */
-static NOINLINE bool open_notification(const cpns_pne_t *pne, const message_t *m, uint8_t *scratch)
+static NOINLINE verdict_t open_notification(const cpns_pne_t *pne, const message_t *m, uint8_t *scratch)
 {
 	uint8_t key[32];
 	cpns_bytes_t shared = piece(NULL, 0);
 	if ((m->x25519 != NULL) != pne->config->x25519)
-		return false;
+		return WRONG;
 #if CPNS_X25519
 	static const uint8_t zero[32];
 	uint8_t z[32];
 	if (m->x25519 != NULL) {
-		if (cpns_x25519(z, pne->hello.private_key, m->x25519) != 0 || cpns_equal(z, zero, sizeof z))
-			return false;
+		int failed = cpns_x25519(z, pne->hello.private_key, m->x25519);
+		if (failed != 0 && failed != CPNS_BAD_INPUT)
+			return UNKNOWN;
+		if (failed != 0 || cpns_equal(z, zero, sizeof z))
+			return WRONG;
 		shared = piece(z, sizeof z);
 	}
 #endif
@@ -104,19 +117,20 @@ static NOINLINE bool open_notification(const cpns_pne_t *pne, const message_t *m
 	cpns_write_head(&w, MAJOR_UNSIGNED, m->index);
 	if (m->x25519 != NULL)
 		cpns_write_bytes(&w, m->x25519, 32);
-	bool opened = cpns_derive(pne, key, FOR_NOTIFICATION, tk_of(pne), shared, piece(pne->hello.hash, 32)) &&
-	              cpns_open_sealed(key, m, scratch, w.len);
+	verdict_t opened = UNKNOWN;
+	if (cpns_derive(pne, key, FOR_NOTIFICATION, tk_of(pne), shared, piece(pne->hello.hash, 32)))
+		opened = cpns_open_sealed(key, m, scratch, w.len);
 	cpns_wipe(key, sizeof key);
 #if CPNS_X25519
 	if (m->x25519 != NULL)
 		cpns_wipe(z, sizeof z);
 #endif
-	return opened && m->sealed_len == CPNS_KEY_SIZE + TAG_SIZE;
+	return opened == RIGHT && m->sealed_len != CPNS_KEY_SIZE + TAG_SIZE ? WRONG : opened;
 }
 
 /* leads_back tells whether key, of a higher index, is of the chain of the key held: H,
  * applied often enough, leads back to it. At most 1023 times. */
-static NOINLINE bool leads_back(const cpns_pne_t *pne, uint16_t index, const uint8_t key[32])
+static NOINLINE verdict_t leads_back(const cpns_pne_t *pne, uint16_t index, const uint8_t key[32])
 {
 	uint8_t back[32];
 	cpns_bytes_t all = piece(back, sizeof back);
@@ -124,9 +138,9 @@ static NOINLINE bool leads_back(const cpns_pne_t *pne, uint16_t index, const uin
 	memcpy(back, key, sizeof back);
 	for (; done && index > pne->held.index; index--)
 		done = cpns_sha256(back, &all, 1) == 0;
-	done = done && cpns_equal(back, pne->held.key, sizeof back);
+	verdict_t leads = !done ? UNKNOWN : cpns_equal(back, pne->held.key, sizeof back) ? RIGHT : WRONG;
 	cpns_wipe(back, sizeof back);
-	return done;
+	return leads;
 }
 
 /* newer tells whether an EUKey of that epoch and index may follow: an epoch above, the
@@ -145,12 +159,15 @@ size_t cpns_notification(cpns_pne_t *pne, message_t *m, const uint8_t hash[32], 
 	}
 	if (!pne->hello.waits)
 		return cpns_silent(event, CPNS_WHY_NO_HELLO_WAITS);
-	if (!open_notification(pne, m, scratch))
-		return cpns_refuse(pne, m, ACK_CANNOT_DECRYPT, CPNS_WHY_DOES_NOT_OPEN, scratch, event);
+	verdict_t verdict = open_notification(pne, m, scratch);
+	if (verdict != RIGHT)
+		return cpns_reject(pne, m, verdict, ACK_CANNOT_DECRYPT, CPNS_WHY_DOES_NOT_OPEN, scratch, event);
 	if (!newer(pne, m))
 		return cpns_refuse(pne, m, ACK_STALE, CPNS_WHY_STALE, scratch, event);
-	if (holds(pne) && m->epoch == pne->held.epoch && !leads_back(pne, m->index, m->sealed))
-		return cpns_refuse(pne, m, ACK_CHAIN_BROKEN, CPNS_WHY_CHAIN_BROKEN, scratch, event);
+	if (holds(pne) && m->epoch == pne->held.epoch)
+		verdict = leads_back(pne, m->index, m->sealed);
+	if (verdict != RIGHT)
+		return cpns_reject(pne, m, verdict, ACK_CHAIN_BROKEN, CPNS_WHY_CHAIN_BROKEN, scratch, event);
 	if (!cpns_hold(pne, m->epoch, m->index, m->g, m->g_len, m->sealed, scratch))
 		return cpns_refuse(pne, m, ACK_NOT_STORED, CPNS_WHY_NOT_STORED, scratch, event);
 	size_t len = cpns_take(pne, TYPE_NOTIFICATION, hash, pne->hello.hash, scratch);

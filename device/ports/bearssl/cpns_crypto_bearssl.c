@@ -109,7 +109,7 @@ int cpns_open(const uint8_t key[32], const uint8_t iv[12], cpns_bytes_t aad, uin
 	if (cpns_equal(tag, data + len, sizeof tag))
 		return 0;
 	cpns_wipe(data, len);
-	return -1;
+	return CPNS_BAD_INPUT;
 }
 
 #if CPNS_X25519

@@ -114,6 +114,8 @@ int cpns_open(const uint8_t key[32], const uint8_t iv[12], cpns_bytes_t aad, uin
 	if (s == PSA_SUCCESS && n == len)
 		memcpy(data, plain, len);
 	cpns_wipe(plain, sizeof plain);
+	if (s == PSA_ERROR_INVALID_SIGNATURE)
+		return CPNS_BAD_INPUT;
 	return s == PSA_SUCCESS && n == len ? 0 : -1;
 }
 
@@ -131,6 +133,8 @@ int cpns_x25519(uint8_t out[32], const uint8_t private_key[32], const uint8_t *p
 	else
 		s = psa_export_public_key(id, out, 32, &len);
 	psa_destroy_key(id);
+	if (s == PSA_ERROR_INVALID_ARGUMENT) /* a point of small order */
+		return CPNS_BAD_INPUT;
 	return s == PSA_SUCCESS && len == 32 ? 0 : -1;
 }
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A PNE on Zephyr: a UART to the gateway, storage_partition for its EUKey, Mbed TLS for
- * its cryptography. Not built yet: see README.md.
+ * its cryptography. README.md says where it ran.
  *
  * The partition's first block is the factory's: "CPNSFACT", the lengths of Entity ID and
  * TK, 6 zeros, 64 bytes of Entity ID, 64 of TK. The slots are in the two blocks behind it. */
@@ -17,6 +17,7 @@
 
 #include "cpns_flash.h"
 #include "cpns_pne.h"
+#include "event_names.h"
 
 LOG_MODULE_REGISTER(cpns, LOG_LEVEL_INF);
 
@@ -71,7 +72,7 @@ static int on_random(void *user, uint8_t *out, size_t len)
 static void on_event(void *user, const cpns_event_t *e)
 {
 	ARG_UNUSED(user);
-	LOG_INF("event %u, epoch %u index %u, why %u status %u", e->kind, (unsigned)e->epoch, e->index, e->why, e->status);
+	LOG_INF("%s epoch %u index %u why %u status %u", event_name(e->kind), (unsigned)e->epoch, e->index, e->why, e->status);
 }
 
 static void on_uart(const struct device *dev, void *user)
