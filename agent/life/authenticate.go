@@ -8,17 +8,17 @@ import (
 
 // auth-challenge -> auth-response -> eukey-update -> acknowledgement
 
-// challenging is an auth-challenge that waits for its auth-response. The zero
-// value is none: the first valid response, and any move of the index, end it, and
-// a response that comes later proves nothing.
+// challenging is an auth-challenge that waits for its auth-response; the zero value
+// means that there is none. It ends with the first valid response, and with any move of
+// the index; a response that arrives later proves nothing.
 type challenging struct {
 	repeat
 	randGW [cpns.NonceSize]byte
-	hello  hash // H of the hello that it answers; of none, all zero, where none began it
+	hello  hash // H of the hello that it answers, all zero if no hello started it
 }
 
-// updating is an eukey-update that waits for its acknowledgement, which counts
-// until another takes its place. The zero value is none.
+// updating is an eukey-update that waits for its acknowledgement, which is accepted
+// until another update replaces it. The zero value means that there is none.
 type updating struct {
 	repeat
 	randGW, randPNE [cpns.NonceSize]byte
@@ -27,18 +27,19 @@ type updating struct {
 	index           cpns.Index // the key that the PNE has once it has taken the update
 }
 
-// permission is leave to move the PNE on from one key to the next: of a person, of
-// a command, or of the schedule. It ends with the key that it was for. The next
-// key, once sent, is sent again wherever the PNE still proves that one: that
-// uses nothing more up. The zero value is none.
+// permission allows the gateway to move the PNE on from one key to the next; a person,
+// a command, or the schedule gives it. It is for one key only. Once the next key has
+// been sent, it is sent again whenever the PNE still proves the old one, which uses up
+// no further key. The zero value means that there is no permission.
 type permission struct {
 	epoch cpns.Epoch
 	index cpns.Index
 	used  bool // the next key has been sent
 }
 
-// challenged asks a PNE whose hello came for the proof of what it says. While a
-// challenge is open it is that one, so that copies of hellos cannot disturb it.
+// challenged answers a hello with a challenge, to have the PNE prove the key that it
+// claims to hold. While a challenge is open it sends that one again, so that copies of
+// hellos cannot disturb it.
 func (p PNE) challenged(hello *hash, w World) (PNE, []Effect) {
 	if c := &p.mem.challenge; c.open() {
 		p.mem.challenged = *hello
@@ -54,9 +55,8 @@ func (p PNE) challenged(hello *hash, w World) (PNE, []Effect) {
 	return p.challenge(w.Link, hello, w)
 }
 
-// challenge opens a challenge about the newest set. An eukey-update that waits is
-// no longer repeated, because it opens no more where the PNE has answered the
-// challenge.
+// challenge opens a challenge about the newest set. A waiting eukey-update is no longer
+// repeated, because a PNE that has answered the challenge cannot open it any more.
 func (p PNE) challenge(link string, hello *hash, w World) (PNE, []Effect) {
 	p.mem.update.repeat = repeat{}
 	c := &p.mem.challenge
@@ -68,11 +68,10 @@ func (p PNE) challenge(link string, hello *hash, w World) (PNE, []Effect) {
 	return p, []Effect{p.startRepeat(&c.repeat, Outgoing{Link: link, To: p.rec.entity, Wire: wire}, 0, w)}
 }
 
-// authenticate begins a mutual authentication because a person or the schedule
-// wants one. A PNE of which nothing is proved, or that is under alarm, is left
-// alone; one for which a key waits is given that instead. It goes down the link of
-// the PNE's last proof, and down every link where it has proved nothing since the
-// start.
+// authenticate begins a mutual authentication that a person or the schedule asked for.
+// It does nothing for a PNE that has not proved any key, or is under alarm; a PNE for
+// which a key waits is given that instead. The challenge is sent on the link of the
+// PNE's last proof, or on every link if it has proved nothing since the start.
 func (p PNE) authenticate(w World) (PNE, []Effect) {
 	switch t := p.rec.current; {
 	case t == nil || t.Proved == 0 || p.rec.alarm != nil:
@@ -90,8 +89,8 @@ func (p PNE) authenticate(w World) (PNE, []Effect) {
 	return p.challenge(p.mem.proofLink, nil, w)
 }
 
-// scheduleNext sets the schedule's next turn: on average each period, no two PNEs
-// in step.
+// scheduleNext sets when the schedule authenticates next: one period later on average,
+// drawn at random so that PNEs do not all do it at the same time.
 func (p *PNE) scheduleNext(w World) {
 	p.mem.reauth = time.Time{}
 	if w.Reauth > 0 {
@@ -138,7 +137,7 @@ func (p PNE) authResponse(m *cpns.AuthResponse, w World) (PNE, []Effect) {
 	return p.sendUpdate(t, m, &held, &next, &c, effects, w)
 }
 
-// raiseAlarm notes that a PNE has proved an older key than it had proved before.
+// raiseAlarm records that a PNE has proved an older key than before.
 func (p PNE) raiseAlarm(t *Set, shown cpns.Index, w World) (PNE, []Effect) {
 	rec := *p.rec
 	rec.alarm = &alarm{epoch: t.Epoch, proved: t.Proved, shown: shown}
@@ -149,9 +148,9 @@ func (p PNE) raiseAlarm(t *Set, shown cpns.Index, w World) (PNE, []Effect) {
 	return p, []Effect{p.news(Alarmed, t)}
 }
 
-// mayAdvance says whether a PNE that has proved the key t.Proved is to have the
-// next, and notes that it has it: where a person, a command or the schedule began
-// the authentication, or the schedule is due. The schedule counts from here.
+// mayAdvance reports whether a PNE that has proved the key t.Proved gets the next one,
+// and records that it does: that is so if a person, a command or the schedule began
+// the authentication, or if the schedule is due. The schedule's period starts anew.
 func (p *PNE) mayAdvance(t *Set, w World) bool {
 	if t != p.rec.target() || t.usedUp() {
 		return false
@@ -180,9 +179,9 @@ func (p PNE) scheduleDue(t *Set, w World) bool {
 	return last.After(w.Now) || w.Now.Sub(last) >= w.Reauth
 }
 
-// sendUpdate answers a PNE that has proved the key held: with the next one where it
-// may have it, else with none, which still tells the PNE that this is its
-// gateway, and gives both a session key.
+// sendUpdate answers a PNE that has proved the key that it holds. The update carries the
+// next key if the PNE may have it; without one it still proves to the PNE that this is
+// its gateway, and gives both sides a session key.
 func (p PNE) sendUpdate(t *Set, m *cpns.AuthResponse, held, following *cpns.EUKey, c *challenging, effects []Effect, w World) (PNE, []Effect) {
 	u := &p.mem.update
 	*u = updating{randGW: c.randGW, randPNE: m.RandPNE, hello: c.hello, epoch: m.Epoch, index: m.Index}
@@ -200,8 +199,8 @@ func (p PNE) sendUpdate(t *Set, m *cpns.AuthResponse, held, following *cpns.EUKe
 	return p, append(effects, out)
 }
 
-// proves gives the session key that both sides hold where m acknowledges the
-// eukey-update, nil where it does not.
+// proves returns the session key that both sides hold if m acknowledges the
+// eukey-update, else nil.
 func (u *updating) proves(m *cpns.Acknowledgement, r *record) *cpns.SessionKey {
 	t := r.setOf(u.epoch)
 	if u.epoch == 0 || t == nil || m.Epoch != u.epoch || m.Index != u.index {
@@ -225,8 +224,8 @@ func (p PNE) deliveredUnderX25519(t *Set, i cpns.Index) bool {
 	return (notified || updated) && (!notified || n.x25519) && (!updated || t.X25519)
 }
 
-// sessionKey is what both sides hold once the eukey-update is acknowledged: it is
-// of the key that the update has put in place.
+// sessionKey is the session key that both sides hold once the eukey-update is
+// acknowledged. It is derived from the key that is in use after the update.
 func (u *updating) sessionKey(e cpns.EntityID, t *Set, key *cpns.EUKey) *cpns.SessionKey {
 	session := cpns.DeriveSessionKey(key, &u.randGW, &u.randPNE, e, t.Gateway)
 	return &session

@@ -2,8 +2,8 @@ package life
 
 import "time"
 
-// budget is a token bucket: burst at once, one more each pace. The zero value
-// is full.
+// budget is a token bucket: it holds up to burst tokens and gains one every pace. The
+// zero value is full.
 type budget struct {
 	spent int
 	since time.Time
@@ -29,25 +29,25 @@ func (b *budget) take(now time.Time, burst int, pace time.Duration) bool {
 	return true
 }
 
-// Answers to the hellos of one PNE: a flood in its name must not cost the
-// others their turn. The PNE's own hellos are seconds apart. What was answered
-// before has a budget of its own, so that copies of one hello, which anybody can
-// say, leave room for the PNE's next.
+// Limits for answers to the hellos of one PNE, so that a flood of hellos in its name
+// does not delay other PNEs. The PNE's own hellos are seconds apart. Hellos that were
+// answered before have a budget of their own, because anybody can send copies of one;
+// they must not use up the budget for the PNE's next hello.
 const (
 	helloBurst = 16
 	helloPace  = 20 * time.Millisecond
 )
 
-// Authentications that the hellos of one PNE begin: whoever has copies of them could
-// have the two authenticate without end. The PNE begins one when it is switched on,
-// and when an application refuses it.
+// Limits for authentications that the hellos of one PNE begin: somebody who sends copies
+// of them could otherwise make PNE and gateway authenticate without end. The PNE itself
+// begins one when it is switched on, and when an application refuses it.
 const (
 	beginBurst = 8
 	beginPace  = 5 * time.Second
 )
 
-// Writes of the store because a PNE says that it knows a newer epoch: it does
-// so once in its life at another gateway.
+// Limits for writes to the store because a PNE's hello names a newer epoch, which happens
+// once each time that it was assigned at another gateway.
 const (
 	epochBurst = 4
 	epochPace  = time.Hour

@@ -6,8 +6,9 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// An Event is what can happen to a PNE. [Apply] answers each of *cpns.Hello,
-// *cpns.Acknowledgement, *cpns.AuthResponse, and those below.
+// An Event is something that happens to a PNE: a received *cpns.Hello,
+// *cpns.Acknowledgement or *cpns.AuthResponse, or one of the types below. [Apply] handles
+// all of them.
 type Event any
 
 type (
@@ -19,68 +20,66 @@ type (
 	Assigned  struct {                // the response has been checked, and [PNE.Refuses] has nothing against the set
 		User     cpns.UserID
 		Set      *Set
-		Remember *cpns.PasswordHash // nil for not
+		Remember *cpns.PasswordHash // kept to renew the set with; nil if the user does not want that
 		Reassign bool               // a person asked for it in spite of an alarm
 		Hold     bool               // its first key waits for [World.Open]; a PNE that has proved a key is not held
 	}
 	AskForHello    struct{} // ask the PNE to say hello, on every link
 	Authenticate   struct{} // a person asks for a mutual authentication
-	ForgetPassword struct{} // the user's password is another by now
-	Readmit        struct{} // a person takes a rolled-back PNE in again
+	ForgetPassword struct{} // the user has changed the password, so that the remembered hash is useless
+	Readmit        struct{} // a person ends the alarm of a rolled-back PNE
 	Opened         struct{} // World.Open has just become true
 )
 
-// World is what [Apply] needs of the world: everything random, and the time, is
-// handed in. Each call needs new random values.
+// World is the input of [Apply] that comes from outside: the time, random values, and the
+// state of the links. Each call needs new random values.
 type World struct {
 	Now      time.Time
 	ClockSet bool // Now can be believed
 	Gateway  cpns.GatewayID
 	Link     string // the link that a message came up, "" where the event is none
 
-	// Wait is how long a link takes to bring an answer: after that a message is
-	// repeated for the first time. Of the slowest link for "".
+	// Wait returns how long to wait for an answer on a link before a message is
+	// repeated for the first time. For "" it is that of the slowest link.
 	Wait func(link string) time.Duration
 
 	RandGW [cpns.NonceSize]byte
 	IV     [cpns.IVSize]byte
-	Chance uint64 // random, for what must not happen to all PNEs at once
+	Chance uint64 // random, to spread out what must not happen to all PNEs at the same time
 
-	// Pair is the gateway's X25519 pair, which may serve for ten minutes, and
-	// never lies in the store. It is called only where a hello whose tag verified
-	// has a public key.
+	// Pair returns the gateway's X25519 key pair, which is used for ten minutes and is
+	// never stored. It is called only if a hello whose tag verified has a public key.
 	Pair func() *cpns.X25519Pair
 
-	// Queued says that an Outgoing of this PNE waits for its turn on a link: what has
-	// not left is not made again. Nil says that none ever does.
+	// Queued reports whether an Outgoing of this PNE still waits to be sent on a link:
+	// such a message is not repeated. Nil means that none ever waits.
 	Queued func(ticket uint64) bool
 
 	Reauth time.Duration // how often the schedule authenticates, 0 for never
 
-	// Open says that a person at the gateway has just pressed its button: PNEs that
-	// are held get their first key. While it is not, their hellos get no answer.
+	// Open is true for a while after a person has pressed the gateway's button: PNEs that
+	// are held then get their first key. Otherwise their hellos get no answer.
 	Open bool
 }
 
-// An Effect is what [Apply] asks for, in order, once the new record is stored:
-// an [Outgoing] or a [News].
+// An Effect is something that the caller of [Apply] has to do once the new record is
+// stored: send an [Outgoing], or tell a [News]. Effects are in order.
 type Effect any
 
-// Outgoing is a message to put on a link, on all of them where Link is "", for
-// one PNE.
+// Outgoing is a message to one PNE, to be sent on the link named, or on all links if
+// Link is "".
 type Outgoing struct {
 	Link string
 	To   cpns.EntityID
 	Wire []byte
 
-	// Ticket names a message whose repeat waits from when its last byte has left:
-	// the agent says so by [Sent]. Of a message that goes out on several links each
-	// may say so. Where nobody does, the wait is from now.
+	// Ticket identifies a message for which the wait for an answer starts when its last
+	// byte has been sent, which the agent tells by [Sent] (for a message on several links,
+	// any number of times). Without a Sent the wait starts now.
 	Ticket uint64
 
-	// Poll says that this is one of the identifies that go on until the PNE
-	// answers. On a link that has no addresses one identify for everybody serves
-	// all that are due.
+	// Poll marks one of the identifies that are repeated until the PNE answers. On a link
+	// without addresses, a single identify to everybody can replace all that are due.
 	Poll bool
 
 	Identify bool // it asks this one PNE to say hello
@@ -103,9 +102,9 @@ type Kind int
 // The kinds of news.
 const (
 	Delivered     Kind = iota + 1 // a later key has been proved, outside a mutual authentication
-	Present                       // the PNE has proved the key that the record says
-	Authenticated                 // a mutual authentication has ended well
-	Refused                       // the PNE says that it could not take the key; unproved
+	Present                       // the PNE has proved the key that it had proved before
+	Authenticated                 // a mutual authentication has succeeded
+	Refused                       // a message in the PNE's name says that it could not take the key; not authenticated
 	Alarmed                       // an older key has been proved
 	Unanswered                    // a challenge or an update was repeated in vain
 	Superseded                    // a challenge or an update has ended because a new set came
@@ -113,15 +112,15 @@ const (
 	Unproved                      // the message proved nothing
 )
 
-// TagFault says what to make of hellos whose tag does not verify.
+// TagFault is the likely reason why the tags of a PNE's hellos do not verify.
 type TagFault string
 
 // What such a hello can mean.
 const (
-	// TagNeverGood: no hello in the PNE's name has verified yet. The Temporary Key
-	// that the server gave is another than the PNE's, or somebody else speaks.
+	// TagNeverGood: no hello in the PNE's name has verified yet. The server has another
+	// Temporary Key than the PNE, or somebody else sends the hellos.
 	TagNeverGood TagFault = "never_good"
-	// TagForeign: the PNE's own did before. Somebody else speaks in its name, or
-	// it was given another Temporary Key since.
+	// TagForeign: hellos of the PNE verified before. Somebody else now sends hellos in its
+	// name, or it was given another Temporary Key.
 	TagForeign TagFault = "foreign"
 )

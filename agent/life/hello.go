@@ -7,9 +7,9 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// hello answers a PNE that says what it holds. Its tag says that who holds TK
-// made it, at whatever time: it may be a copy. So nothing in it moves the index;
-// it decides only what the gateway sends.
+// hello answers a PNE's hello, which says what key the PNE holds. Its tag proves that it
+// was made by a holder of TK, but not when: it may be a copy of an old one. A hello
+// therefore never moves the index; it only decides what the gateway sends.
 //
 //	0, 0                                      notification of the newest set's next key
 //	the newest set's epoch, any index up to n auth-challenge
@@ -19,7 +19,7 @@ import (
 //	last proved                               notification of the next key
 func (p PNE) hello(h *cpns.Hello, w World) (PNE, []Effect) {
 	t := p.rec.target()
-	if t == nil { // no TK is here: nothing can be said of it
+	if t == nil { // without TK the hello cannot be verified
 		p.mem.link, p.mem.seen = w.Link, w.Now
 		return p, nil
 	}
@@ -72,20 +72,20 @@ func (p PNE) CanBeOf(h *cpns.Hello) bool {
 	return t == nil || h.Verify(t.TK) == nil
 }
 
-// tagging is what the tags of hellos have said so far.
+// tagging records how the tags of a PNE's hellos have verified so far.
 type tagging struct {
 	good    bool      // one has verified under the newest set's TK
-	failing bool      // one has not, and neither a proof nor, before the first, a good one has come since
-	told    time.Time // when that was last told
+	failing bool      // one has not; reset by a proof and, until there was one, by a hello that verifies
+	told    time.Time // when the failure was last reported
 	link    string    // where the failing one came up
 }
 
-// tagPace is how often it is told at most.
+// tagPace is the shortest time between two reports of failing tags.
 const tagPace = time.Hour
 
-// tagVerified notes that who holds TK said what h says, and the highest epoch that
-// the PNE knows: the server's next must be above it. It is stored, but not as
-// often as somebody who holds TK would like.
+// tagVerified records that a holder of TK made h, and the highest epoch that the PNE
+// knows, because the next epoch from the server has to be higher. The epoch is stored,
+// but only within a budget: a holder of TK could name a higher one in each hello.
 func (p *PNE) tagVerified(h *cpns.Hello, w World) {
 	if !p.mem.tag.good && p.rec.target().Proved == 0 {
 		p.mem.tag.failing = false
@@ -102,7 +102,7 @@ func (p *PNE) tagVerified(h *cpns.Hello, w World) {
 	}
 }
 
-// tagFails gives no answer: the hello is of somebody who does not hold TK.
+// tagFails handles a hello whose sender does not hold TK. It gets no answer.
 func (p PNE) tagFails(w World) (PNE, []Effect) {
 	tag := &p.mem.tag
 	if tag.failing {
@@ -118,7 +118,7 @@ func (p PNE) tagFails(w World) (PNE, []Effect) {
 	return p, []Effect{n}
 }
 
-// tagFault is what to make of hellos that do not verify, "" where all do.
+// tagFault is the likely reason why hellos do not verify, "" if they do.
 func (p PNE) tagFault() TagFault {
 	switch t := p.rec.target(); {
 	case !p.mem.tag.failing || t == nil:

@@ -10,9 +10,9 @@ import (
 // hash is H of something: SHA-256.
 type hash = [sha256.Size]byte
 
-// maxAnswers bounds how many answered hellos of a PNE the gateway remembers. A
-// copy of an old hello can come after the PNE's own, so an acknowledgement counts
-// of the answer to any of the last few.
+// maxAnswers is how many answered hellos of a PNE the gateway remembers. A copy of an old
+// hello may arrive after the PNE's own, so that an acknowledgement is accepted for the
+// answer to any of the last few hellos.
 const maxAnswers = 8
 
 // notifying is an EUKey Assignment Notification that waits for its
@@ -32,7 +32,7 @@ type answer struct {
 	x25519 bool
 }
 
-// answerTo is the notification that a hello was answered with, nil where it was not.
+// answerTo is the notification that answered a hello, nil if there was none.
 func (m *memory) answerTo(hello *hash) []byte {
 	if m.taken != nil && m.taken.hello == *hello {
 		return m.taken.wire
@@ -46,9 +46,9 @@ func (m *memory) answerTo(hello *hash) []byte {
 }
 
 // sendNotification is clause 7.4.2.1.1.3, steps 2 and 3: select the EUKey, and
-// send it encrypted under TK. The key is the one after the last that the PNE
-// proved, however often it is asked for: asking uses nothing up. It opens for this
-// one hello, and the PNE takes one key for each.
+// send it encrypted under TK. It is always the key after the last one that the PNE
+// proved, so that repeated hellos use up no keys. The PNE can open it only with this
+// one hello, and takes at most one key for each hello.
 func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, []Effect) {
 	index := t.Proved + 1
 	key := t.key(index)
@@ -75,8 +75,8 @@ func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, [
 	return p, []Effect{p.startRepeat(&n.repeat, m, wait, w)}
 }
 
-// acknowledgement takes a PNE's answer to a notification or to an eukey-update.
-// Only a valid MAC under a key that is waited for moves the index.
+// acknowledgement handles a PNE's answer to a notification or an eukey-update.
+// Only a valid MAC under a key that was offered moves the index.
 func (p PNE) acknowledgement(m *cpns.Acknowledgement, w World) (PNE, []Effect) {
 	if m.Status != cpns.AckSuccess {
 		return p.refused(m)
@@ -97,8 +97,7 @@ func (p PNE) acknowledgement(m *cpns.Acknowledgement, w World) (PNE, []Effect) {
 	return p, []Effect{p.news(Unproved, p.rec.target())}
 }
 
-// proves gives the answer by which m acknowledges the notification, nil where
-// it does not.
+// proves returns the answer that m acknowledges, nil if it acknowledges none.
 func (n *notifying) proves(m *cpns.Acknowledgement, r *record) *answer {
 	t := r.setOf(n.epoch)
 	if t == nil || len(n.answers) == 0 || m.Epoch != n.epoch || m.Index != n.index {
@@ -121,11 +120,11 @@ type offer struct {
 	overtaken bool // a newer hello has come since
 }
 
-// refused takes a status other than success. Anybody can have said it, so it
-// changes nothing but what people are shown, and only where it is about what is
-// under way; the repeats go on. That the PNE could not open what it was sent is
-// believed of the latest offer only, and not where the PNE has said hello since:
-// it opens nothing then but the answer to that.
+// refused handles an acknowledgement with a status other than success. It is not
+// authenticated: anybody can have sent it. It therefore only changes what people are
+// shown, and only if it is about the current offer; repeats go on. The status that the
+// PNE could not open the message is believed only for the latest offer, and not if the
+// PNE has said hello since, because it then opens nothing but the answer to that hello.
 func (p PNE) refused(m *cpns.Acknowledgement) (PNE, []Effect) {
 	o, n, u := &p.mem.offered, &p.mem.notify, &p.mem.update
 	last := !o.overtaken && m.Epoch == o.epoch && m.Index == o.index

@@ -7,23 +7,23 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// PNE is all that the gateway knows of one PNE: its record, which lies in the
-// store, and what is in memory only, which a restart forgets. It is a value:
-// [Apply] makes a new one, and whoever calls Apply stores the record before the
-// new PNE counts.
+// PNE is everything that the gateway knows about one PNE: its record, which is in the
+// store, and what is only in memory and lost at a restart. It is a value:
+// [Apply] returns a new one, and the caller of Apply has to store its record before it
+// uses the new PNE.
 type PNE struct {
 	rec *record
 	mem memory
 }
 
-// memory is what of a PNE is in memory only. Losing it costs a PNE nothing but
-// another hello. A gateway may have ten thousand of them on a router with 64 MB: what
-// is there only while it runs has a place only then.
+// memory is what the gateway keeps about a PNE only in memory. If it is lost, the PNE has
+// to say hello once more, nothing else. A router with 64 MB may have ten thousand of
+// these, so that what is needed only during an exchange is allocated only then (underWay).
 type memory struct {
 	link      string    // where it was last heard, by a hello that verified or a proof
 	seen      time.Time // when
 	proofLink string    // where its last proof came up, "" for none since the start
-	remark    string    // for people: what stands in the way of delivery
+	remark    string    // for people: what prevents delivery
 	tag       tagging
 	highest   cpns.Epoch // that a verified hello named
 	epochs    budget     // of storing that
@@ -37,13 +37,13 @@ type memory struct {
 	taken      *answer // the notification that brought the last key: its hello can come again
 	permit     permission
 	advanced   time.Time // when a next key was first sent by an eukey-update
-	reauth     time.Time // when the schedule asks next, zero for never
-	tickets    uint64    // the last that was given out
+	reauth     time.Time // when the schedule authenticates next, zero for never
+	tickets    uint64    // the last ticket that was given out
 
-	*underWay // never changed in place, but by the Apply that has made it
+	*underWay // changed only by the call of Apply that allocated it
 }
 
-// underWay is what is under way with a PNE, or can still be answered.
+// underWay holds the exchanges with a PNE that are not finished.
 type underWay struct {
 	identify  repeat // asking the PNE to say hello
 	notify    notifying
@@ -52,16 +52,16 @@ type underWay struct {
 	offered   offer
 }
 
-// quiet is where nothing is under way. It is never changed.
+// quiet is the underWay of all PNEs without an exchange. It is never changed.
 var quiet underWay
 
-// own makes what is under way m's alone, to be changed.
+// own gives m an underWay of its own, which may be changed.
 func (m *memory) own() {
 	own := *m.underWay
 	m.underWay = &own
 }
 
-// tidy is u without what no longer means anything.
+// tidy is u without exchanges that have ended.
 func (u *underWay) tidy() *underWay {
 	if !u.challenge.open() {
 		u.challenge = challenging{}
@@ -80,10 +80,10 @@ func New(id cpns.EntityID, user cpns.UserID) PNE {
 // begin is a PNE of which only its record is known.
 func begin(r *record) PNE { return PNE{rec: r, mem: memory{underWay: &quiet}} }
 
-// Apply is the protocol of one PNE at the gateway: a pure function, the only
-// place where what is known of a PNE changes. Where [PNE.SameRecord] says that
-// the new PNE's record is another, it must be stored before anything else; where
-// that fails the old PNE stays, and no effect is had.
+// Apply is the protocol of one PNE at the gateway: a pure function, and the only
+// place where a PNE's state changes. If the new PNE's record differs from the old one's
+// (see [PNE.SameRecord]), the caller has to store it first; if that fails it keeps the
+// old PNE and drops the effects.
 func Apply(p PNE, ev Event, w World) (PNE, []Effect) {
 	p.mem.own()
 	p, effects := p.apply(ev, w)
@@ -139,8 +139,8 @@ func (p PNE) apply(ev Event, w World) (PNE, []Effect) {
 	return p, nil
 }
 
-// assigned takes a checked response. What was under way about the sets before ends
-// with a new one; the same answer again disturbs nothing.
+// assigned handles a response of the server that has been checked. A new set ends all
+// exchanges about earlier ones; the same set again changes nothing.
 func (p PNE) assigned(ev Assigned, w World) (PNE, []Effect) {
 	set := *ev.Set
 	if set.Gateway == "" {
@@ -162,7 +162,7 @@ func (p PNE) assigned(ev Assigned, w World) (PNE, []Effect) {
 		p.endExchanges()
 		p.mem.tag = tagging{}
 	}
-	if was == nil { // what was heard so far nobody could verify
+	if was == nil { // without a TK, nothing that was heard so far could be verified
 		p.mem.link, p.mem.seen = "", time.Time{}
 	}
 	p.mem.remark = ""
@@ -170,7 +170,7 @@ func (p PNE) assigned(ev Assigned, w World) (PNE, []Effect) {
 	return p, effects
 }
 
-// readmit ends an alarm: the PNE gets its next key by notification, whatever it
+// readmit ends an alarm: the PNE gets its next key by a notification, whichever key it
 // holds.
 func (p PNE) readmit(w World) (PNE, []Effect) {
 	rec := *p.rec
@@ -180,8 +180,8 @@ func (p PNE) readmit(w World) (PNE, []Effect) {
 	return p.askForHello(w)
 }
 
-// noteProof notes a proof of a key of a set that is here. A later one than before
-// moves the index, which ends all that was about the key before.
+// noteProof records that the PNE has proved a key of a stored set. If it is a later key
+// than before, the index moves, and all exchanges about the earlier key end.
 func (p *PNE) noteProof(e cpns.Epoch, i cpns.Index, x25519 bool, w World) {
 	p.heard(w)
 	if i <= p.rec.setOf(e).Proved {
@@ -202,14 +202,14 @@ func (p *PNE) noteProof(e cpns.Epoch, i cpns.Index, x25519 bool, w World) {
 	}
 }
 
-// heard notes that the PNE itself has spoken, just now: it has proved a key.
+// heard records that the PNE itself was heard just now, because it has proved a key.
 func (p *PNE) heard(w World) {
 	p.mem.link, p.mem.proofLink, p.mem.seen, p.mem.remark = w.Link, w.Link, w.Now, ""
 	p.mem.identify, p.mem.tag.failing = repeat{}, false
 }
 
-// endExchanges forgets what waits for an answer, and the leave to move the PNE on
-// from the key that it was about.
+// endExchanges drops everything that waits for an answer, and the permission to move the
+// PNE on to the next key.
 func (p *PNE) endExchanges() {
 	p.mem.notify, p.mem.challenge, p.mem.update = notifying{}, challenging{}, updating{}
 	p.mem.offered, p.mem.permit = offer{}, permission{}
@@ -223,8 +223,8 @@ func (p PNE) pending() bool {
 	return t != nil && p.rec.alarm == nil && (t.Proved == 0 || p.rec.readmitted && !t.usedUp())
 }
 
-// timeout repeats what is due, and gives up what has been sent often enough: the
-// PNE then stays pending until its next hello, or the next identify.
+// timeout repeats messages that are due, and gives up those that have been sent often
+// enough: the PNE then stays pending until its next hello.
 func (p PNE) timeout(w World) (PNE, []Effect) {
 	passed := func(t time.Time) bool { return !t.IsZero() && !w.Now.Before(t) }
 	var effects []Effect
@@ -241,7 +241,7 @@ func (p PNE) timeout(w World) (PNE, []Effect) {
 		}
 	}
 	if authenticating && !p.mem.challenge.open() && !p.mem.update.open() {
-		if !p.mem.permit.used { // who gave leave is told that nothing came of it
+		if !p.mem.permit.used { // tell whoever gave the permission that it led to nothing
 			p.mem.permit = permission{}
 		}
 		effects = append(effects, p.news(Unanswered, p.rec.target()))

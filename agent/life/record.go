@@ -18,10 +18,10 @@ type record struct {
 	request *Request // sent, with no answer stored yet
 	alarm   *alarm
 
-	readmitted bool               // an alarm was resolved: the PNE gets its next key by notification, whatever it holds
-	remember   *cpns.PasswordHash // for renewal; nil unless the user said so
+	readmitted bool               // an alarm was resolved: the PNE gets its next key by a notification, whichever key it holds
+	remember   *cpns.PasswordHash // for renewal; nil unless the user asked for that
 	advanced   int64              // when the PNE was last moved on to a later key, seconds since 1970
-	highest    cpns.Epoch         // that a hello whose tag verified named, 0 where it is not above the sets'
+	highest    cpns.Epoch         // the highest epoch in a hello whose tag verified, 0 if it is not above those of the sets
 	held       bool               // the first key waits for the gateway's button (World.Open); nothing is proved then
 }
 
@@ -29,18 +29,18 @@ type record struct {
 // key is kept, because every other follows from it; the links were checked when
 // the set came. A Set is never changed in place.
 type Set struct {
-	Gateway cpns.GatewayID // that the PNE knows the gateway by; [Assigned] fills it in. It lasts where the gateway is renamed
+	Gateway cpns.GatewayID // the name by which the PNE knows the gateway, also after the gateway was renamed; [Assigned] fills it in
 	Epoch   cpns.Epoch
 	Length  cpns.Index
 	Proved  cpns.Index // the latest key that the PNE has proved, 0 for none
-	X25519  bool       // that key, or one before it, was notified under X25519, and every one since by eukey-updates
+	X25519  bool       // the key came in a notification under X25519, or by eukey-updates that follow such a key
 	Last    cpns.EUKey
 	TK      cpns.TK
 	Taken   int64 // when the set was taken, seconds since 1970
 }
 
-// Request is an EUKey Assignment Request as it was sent. The same bytes again
-// get the same set, so a lost answer costs nothing.
+// Request is an EUKey Assignment Request as it was sent. The server answers the same
+// bytes with the same set, so that a lost answer does no harm.
 type Request struct {
 	User     cpns.UserID
 	Rand     [cpns.RandSize]byte
@@ -50,7 +50,7 @@ type Request struct {
 	Made     int64 // when it was made by the gateway's clock, which the server may have corrected: seconds since 1970
 }
 
-// Repeats says whether sending q again asks what this user asks now.
+// Repeats reports whether sending q again would make the request that this user makes now.
 func (q *Request) Repeats(user cpns.UserID, h *cpns.PasswordHash, identity cpns.PSKIdentity, now time.Time) bool {
 	if q == nil || q.User != user {
 		return false
@@ -64,7 +64,7 @@ func (q *Request) Repeats(user cpns.UserID, h *cpns.PasswordHash, identity cpns.
 	return subtle.ConstantTimeCompare(auth[:], q.AuthData[:]) == 1
 }
 
-// alarm is why a PNE gets no key until a person says so.
+// alarm is the reason why a PNE gets no key until a person resolves it.
 type alarm struct {
 	epoch         cpns.Epoch
 	proved, shown cpns.Index
@@ -76,7 +76,7 @@ func (a *alarm) String() string {
 
 func (t *Set) key(i cpns.Index) cpns.EUKey { return cpns.EUKeyAt(&t.Last, t.Length, i) }
 
-// keys are EUKey_i, and the one after it, all zero where there is none.
+// keys returns EUKey_i and the key after it, which is all zero if there is none.
 func (t *Set) keys(i cpns.Index) (held, next cpns.EUKey) {
 	if i == t.Length {
 		return t.Last, next
@@ -87,7 +87,7 @@ func (t *Set) keys(i cpns.Index) (held, next cpns.EUKey) {
 
 func (t *Set) usedUp() bool { return t.Proved == t.Length }
 
-// runningOut says that nine keys in ten are proved: time for a new set.
+// runningOut reports whether nine in ten keys are used, so that it is time for a new set.
 func (t *Set) runningOut() bool { return 10*int(t.Proved) >= 9*int(t.Length) }
 
 // same says whether t and o are one assignment, given twice.
@@ -95,8 +95,8 @@ func (t *Set) same(o *Set) bool {
 	return t.Epoch == o.Epoch && t.Length == o.Length && subtle.ConstantTimeCompare(t.Last[:], o.Last[:]) == 1
 }
 
-// target is the set that the PNE is to be served from: the newest; nil where
-// none is here yet.
+// target is the set whose keys the PNE is to get: the newest one; nil if there is none
+// yet.
 func (r *record) target() *Set {
 	if r.next != nil {
 		return r.next
@@ -104,7 +104,7 @@ func (r *record) target() *Set {
 	return r.current
 }
 
-// setOf is the set of an epoch, nil where it is not here.
+// setOf is the set of an epoch, nil if the record has none.
 func (r *record) setOf(e cpns.Epoch) *Set {
 	for _, t := range []*Set{r.next, r.current} {
 		if t != nil && t.Epoch == e {
@@ -114,9 +114,9 @@ func (r *record) setOf(e cpns.Epoch) *Set {
 	return nil
 }
 
-// withSet is the record once a checked response is in: the request is answered,
-// and the new set waits beside the one that the PNE may still hold. A set of
-// which nothing was ever proved is held by nobody and goes.
+// withSet is the record after a response that has been checked: the request is answered,
+// and the new set is added beside the one that the PNE may still use. A set of which no
+// key was ever proved is not in use, and is dropped.
 func (r *record) withSet(user cpns.UserID, t *Set) *record {
 	n := *r
 	n.user, n.request = user, nil
@@ -130,9 +130,8 @@ func (r *record) withSet(user cpns.UserID, t *Set) *record {
 	return &n
 }
 
-// withProof is the record once the PNE has proved a key of an epoch that is
-// here. An index never goes back, and an older set goes with the newer's first
-// proof.
+// withProof is the record after the PNE has proved a key of a stored set. An index never
+// goes back, and the first proof of the newer set removes the older one.
 func (r *record) withProof(e cpns.Epoch, i cpns.Index, x25519 bool) *record {
 	t := r.setOf(e)
 	if i <= t.Proved {
@@ -148,32 +147,32 @@ func (r *record) withProof(e cpns.Epoch, i cpns.Index, x25519 bool) *record {
 	return &n
 }
 
-// What follows is what the agent asks of a PNE beside its [View].
+// The following methods are for the agent, besides [View].
 
 // Entity is the PNE's name.
 func (p PNE) Entity() cpns.EntityID { return p.rec.entity }
 
-// Request is the request that is out, nil for none.
+// Request is the request that was sent and not answered yet, nil for none.
 func (p PNE) Request() *Request { return p.rec.request }
 
-// Empty says that nothing is known of the PNE: neither a set nor a request is in
-// its record, which the store then need not keep.
+// Empty reports whether the PNE's record contains neither a set nor a request, so that the
+// store need not keep it.
 func (p PNE) Empty() bool { return p.rec.target() == nil && p.rec.request == nil }
 
-// SameRecord says that the store need not be written to go from p to q.
+// SameRecord reports whether p and q have the same record, so that nothing has to be stored.
 func (p PNE) SameRecord(q PNE) bool { return p.rec == q.rec }
 
-// Proved says that the PNE has ever proved a key here.
+// Proved reports whether the PNE has ever proved a key at this gateway.
 func (p PNE) Proved() bool { return p.rec.current != nil && p.rec.current.Proved > 0 }
 
-// Link is where the PNE was last heard, "" since the start not at all.
+// Link is the link on which the PNE was last heard, "" if it was not heard since the start.
 func (p PNE) Link() string { return p.mem.link }
 
-// HeardOn says that the PNE was last heard, or proved a key last, on that link.
+// HeardOn reports whether the PNE was last heard, or last proved a key, on that link.
 func (p PNE) HeardOn(link string) bool { return p.mem.link == link || p.mem.proofLink == link }
 
-// Share has a PNE that was just read keep one copy with others of what is the same
-// for many: the one that same gives.
+// Share saves memory: of values that are the same in many PNEs, a PNE that was just read
+// keeps the shared copy that same returns.
 func (p PNE) Share(same func(string) string) {
 	p.rec.user = cpns.UserID(same(string(p.rec.user)))
 	for _, t := range []*Set{p.rec.current, p.rec.next} {
@@ -183,15 +182,15 @@ func (p PNE) Share(same func(string) string) {
 	}
 }
 
-// Seen is when the PNE was last heard, by a hello that verified, a proof, or any
-// hello where no TK is here; the zero time since the start not at all.
+// Seen is when the PNE was last heard: by a hello that verified, a proof, or, as long as
+// there is no TK, any hello. It is the zero time if it was not heard since the start.
 func (p PNE) Seen() time.Time { return p.mem.seen }
 
-// UsedUp says that every key of the newest set is proved.
+// UsedUp reports whether every key of the newest set has been proved.
 func (p PNE) UsedUp() bool { return p.rec.target() != nil && p.rec.target().usedUp() }
 
-// Refuses says why a set is not to be taken, nil where it is: its epoch must be
-// above every one that is known of the PNE, unless it is the same set again.
+// Refuses returns the reason why a set must not be accepted, nil if it may be: its epoch
+// has to be above every epoch that is known of the PNE, unless it is the same set again.
 func (p PNE) Refuses(t *Set) error {
 	if have := p.rec.target(); have != nil && have.same(t) {
 		return nil
@@ -202,24 +201,24 @@ func (p PNE) Refuses(t *Set) error {
 	return nil
 }
 
-// Alarmed says that the PNE was rolled back or cloned, and gets no key.
+// Alarmed reports whether the PNE was rolled back or cloned, and therefore gets no key.
 func (p PNE) Alarmed() bool { return p.rec.alarm != nil }
 
-// Held says that the PNE's first key waits for [World.Open].
+// Held reports whether the PNE's first key waits for [World.Open].
 func (p PNE) Held() bool { return p.rec.held }
 
-// Offered says that a key has been sent to the PNE, and its answer is waited for.
+// Offered reports whether a key has been sent to the PNE that it has not acknowledged yet.
 func (p PNE) Offered() bool { return p.mem.notify.open() }
 
-// Awaited says that a key waits for the PNE, and that it is still asked often
-// whether it is there: somebody may be standing before it.
+// Awaited reports whether a key waits for the PNE and the gateway still asks often whether
+// it is there, because somebody may be standing in front of it.
 func (p PNE) Awaited() bool { return p.pending() && !p.rec.held && p.mem.poll.wait < pollLast }
 
-// Pending says that a key waits for the PNE's next hello.
+// Pending reports whether a key waits for the PNE's next hello.
 func (p PNE) Pending() bool { return p.pending() }
 
-// Renewal says for whom a new set is to be asked: the PNE's runs out, and its
-// user lets the gateway keep the password's hash.
+// Renewal returns the user for whom a new set is to be requested, if the PNE's set runs
+// out and its user lets the gateway keep the password's hash.
 func (p PNE) Renewal() (cpns.UserID, *cpns.PasswordHash, bool) {
 	r := p.rec
 	if r.remember == nil || r.alarm != nil || r.next != nil || r.current == nil || !r.current.runningOut() {
@@ -228,8 +227,8 @@ func (p PNE) Renewal() (cpns.UserID, *cpns.PasswordHash, bool) {
 	return r.user, r.remember, true
 }
 
-// Taken is when the newest set came, the zero time where none is here: a moment
-// that has certainly passed.
+// Taken is when the newest set came, the zero time if there is none. That time has
+// certainly passed.
 func (p PNE) Taken() time.Time {
 	var last int64
 	for _, t := range []*Set{p.rec.current, p.rec.next} {
@@ -243,8 +242,8 @@ func (p PNE) Taken() time.Time {
 	return time.Unix(last, 0)
 }
 
-// Wipe overwrites the keys. Copies that the runtime or the stack made are
-// beyond reach.
+// Wipe overwrites the keys. It cannot reach copies that the runtime made, for example
+// on a stack.
 func (p PNE) Wipe() {
 	for _, t := range []*Set{p.rec.current, p.rec.next} {
 		if t != nil {

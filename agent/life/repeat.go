@@ -6,32 +6,33 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// sends is how often the same bytes are sent in all, before a PNE is left pending
+// sends is how often the same bytes are sent in total before the gateway gives up
 // (section 5).
 const sends = 5
 
-// X25519Wait is the first wait at least after a notification that answers an
-// X25519 key: a microcontroller takes its time over one.
+// X25519Wait is the shortest first wait after a notification to a hello with an X25519
+// key, because a microcontroller needs time to compute with one.
 const X25519Wait = 2 * time.Second
 
-// repeat is a message that waits for its answer. The zero value is none.
+// repeat is a message that waits for its answer and is repeated until then. The zero
+// value means that there is none.
 type repeat struct {
 	Outgoing
-	sent int           // how often it has left, or was to
-	base time.Duration // the wait for the answer, undrawn: doubled at each repeat
-	wait time.Duration // as drawn
+	sent int           // how often it was sent
+	base time.Duration // the wait for the answer before randomisation, doubled at each repeat
+	wait time.Duration // the wait as drawn at random
 	due  time.Time
 }
 
-// startRepeat sends m and waits for its answer, for atLeast at first.
+// startRepeat sends m and starts to wait for its answer, the first time for atLeast or longer.
 func (p *PNE) startRepeat(r *repeat, m Outgoing, atLeast time.Duration, w World) Outgoing {
 	*r = repeat{Outgoing: m, base: max(w.Wait(m.Link), atLeast)}
 	return p.sendRepeat(r, w)
 }
 
-// sendRepeat sends the message once more. The first goes down one link where it is
-// known which; a repeat goes down all: a link may fail in one direction, or may
-// be somebody's who only copies what the PNE said on another.
+// sendRepeat sends the message once more. The first time it is sent on the PNE's link if
+// that is known, later on all links: a link may have failed in one direction, or be an
+// attacker's who only copies there what the PNE said on another.
 func (p *PNE) sendRepeat(r *repeat, w World) Outgoing {
 	if r.sent > 0 {
 		r.Link = ""
@@ -57,7 +58,7 @@ func (m *memory) repeats() []*repeat {
 	return []*repeat{&m.identify, &m.notify.repeat, &m.challenge.repeat, &m.update.repeat}
 }
 
-// sent has the wait for an answer begin when the last byte has left.
+// sent restarts the wait for an answer when the message's last byte has been sent.
 func (p PNE) sent(ticket uint64, w World) PNE {
 	for _, r := range p.mem.repeats() {
 		if r.open() && r.Ticket == ticket {
@@ -86,14 +87,14 @@ const (
 	pollLast  = 15 * time.Minute
 )
 
-// polling is when the next of those identifies is due. The zero value is never.
+// polling is when the next of those identifies is due. The zero value means never.
 type polling struct {
 	wait time.Duration
 	due  time.Time
 }
 
-// pollNext sets the next identify, drawn so that PNEs that began together do not
-// all answer together; none where no key waits.
+// pollNext sets when the next identify is due, with some randomness so that PNEs do not
+// all answer at the same time; never, if no key waits.
 func (p *PNE) pollNext(wait time.Duration, w World) {
 	p.mem.poll = polling{}
 	if p.pending() && !p.closed(w) {
@@ -104,8 +105,8 @@ func (p *PNE) pollNext(wait time.Duration, w World) {
 // closed reports whether the PNE gets no key for now: its first waits for the button.
 func (p PNE) closed(w World) bool { return p.rec.held && !w.Open }
 
-// openedWait is until a PNE that is held is asked a second time in an open window,
-// whose two minutes see three such turns more.
+// openedWait is the time until a held PNE is asked a second time after the window has
+// opened. In its two minutes there is time for three more.
 const openedWait = 5 * time.Second
 
 // opened asks a PNE that was held to say hello, as poll does: there may be many.
@@ -127,8 +128,8 @@ func (p PNE) poll(w World) (PNE, []Effect) {
 	return p, nil
 }
 
-// askForHello sends an identify for this PNE on every link. Only an answer to a
-// hello can carry a key, because the hello makes it fresh.
+// askForHello sends an identify for this PNE on every link. A key can only be sent in
+// answer to a hello, which proves to the PNE that the notification is fresh.
 func (p PNE) askForHello(w World) (PNE, []Effect) {
 	if p.closed(w) {
 		return p, nil

@@ -11,13 +11,13 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// A Conflict is why only a person takes a gateway in.
+// A Conflict is a reason why a gateway is admitted only by a person.
 type Conflict struct {
 	Gateway cpns.GatewayID // that is known with another key, or was with this one
 	Reason  string
 }
 
-// conflictsOf is what the server knows that is at odds with an enrolment.
+// conflictsOf returns what the server knows that contradicts an enrolment.
 func conflictsOf(tx Tx, e Enrolment) ([]Conflict, error) {
 	var all []Conflict
 	if e.Was != "" {
@@ -72,11 +72,11 @@ type KnownKeyError struct{ Gateway cpns.GatewayID }
 
 func (e *KnownKeyError) Error() string { return fmt.Sprintf("it is gateway %s already", e.Gateway) }
 
-// ErrSeveral says that a serial number is that of more than one pending gateway.
+// ErrSeveral says that more than one pending gateway has a serial number.
 var ErrSeveral = errors.New("several pending gateways have this serial number")
 
-// Pending calls f with every gateway that waits for a person and what is at odds with
-// it, those that came first in front, until f fails.
+// Pending calls f with every gateway that waits for approval, and with its conflicts,
+// the oldest first, until f fails.
 func (o *Operator) Pending(ctx context.Context, f func(Enrolment, []Conflict) error) error {
 	pending, err := o.enrolments(ctx, func(e Enrolment) bool { return e.State == EnrolmentPending })
 	if err != nil {
@@ -132,7 +132,7 @@ func (o *Operator) byFingerprint(ctx context.Context, fingerprint string) (Enrol
 	return Enrolment{}, err
 }
 
-// An Approval is a person's word that a gateway is taken in.
+// An Approval is a person's decision to admit a gateway.
 type Approval struct {
 	Fingerprint string         // in the form that cpns.ParseFingerprint gives; or else
 	Serial      string         // of the only pending gateway that says it; with a fingerprint: what it has to say, "" for anything
@@ -140,7 +140,7 @@ type Approval struct {
 	Replace     bool           // it takes the place of a gateway that is known with another key
 }
 
-// Approved is what came of an Approval.
+// Approved is the result of an Approval.
 type Approved struct {
 	Gateway     cpns.GatewayID
 	Fingerprint string
@@ -148,10 +148,10 @@ type Approved struct {
 	WasRefused  bool // it was told so, and may not ask again by itself
 }
 
-// Approve takes a gateway in, also one that was refused or removed before. It fails
-// with ErrNotFound where no such gateway has come, with ErrSeveral where a serial
-// number is not one gateway's, with a *KnownKeyError where it is taken in already, and
-// with a *ConflictError where it would take another's place and Replace is not set.
+// Approve admits a gateway, also one that was refused or removed before. It fails
+// with ErrNotFound if no such gateway has enrolled, with ErrSeveral if several have the
+// serial number, with a *KnownKeyError if it has been admitted already, and
+// with a *ConflictError if it would replace another and Replace is not set.
 func (o *Operator) Approve(ctx context.Context, a Approval) (Approved, error) {
 	is, err := o.find(ctx, a)
 	if err != nil {
@@ -186,8 +186,8 @@ func (o *Operator) Approve(ctx context.Context, a Approval) (Approved, error) {
 	return out, err
 }
 
-// nameFor is the gateway ID that an approval gives: "" for one that is made up, and
-// that of a gateway whose place is taken only where the approval says so.
+// nameFor is the gateway ID that an approval gives: "" if one is to be generated. It is
+// that of another gateway only if the approval says that it replaces it.
 func nameFor(tx Tx, is Enrolment, a Approval) (cpns.GatewayID, error) {
 	if a.ID != "" { // also beside another of the same serial number
 		is.Gateway, is.Serial = a.ID, ""
@@ -251,8 +251,8 @@ func (o *Operator) find(ctx context.Context, a Approval) (Enrolment, error) {
 	return found[0], nil
 }
 
-// replaceKey gives a gateway the key of an enrolment in place of its own. A PSK1 from a
-// file and the gateway's SIM stay good until a PSK1 from TLS is used.
+// replaceKey replaces a gateway's key by that of an enrolment. A PSK1 from a file and the
+// gateway's SIM stay valid until a PSK1 from TLS is used.
 func replaceKey(tx Tx, g Gateway, is Enrolment, now time.Time) error {
 	if err := dropKey(tx, g, now); err != nil {
 		return err
@@ -268,9 +268,8 @@ func replaceKey(tx Tx, g Gateway, is Enrolment, now time.Time) error {
 	return ended(tx, is)
 }
 
-// Refuse tells a gateway that waits that it is not taken in. It fails with ErrNotFound
-// where none of that fingerprint has come, and with a *KnownKeyError where it is a
-// gateway.
+// Refuse rejects a gateway that waits for approval. It fails with ErrNotFound if none
+// with that fingerprint has enrolled, and with a *KnownKeyError if it has been admitted.
 func (o *Operator) Refuse(ctx context.Context, fingerprint string) error {
 	is, err := o.byFingerprint(ctx, fingerprint)
 	if err != nil {

@@ -37,11 +37,11 @@ type answer struct {
 //	RAND_PNGW        the same request again, or a random number used twice
 //	PNE, its owner, or who may become it
 //
-// The store decides on requests that have to do with each other one after the other: two
-// gateways cannot try the tenth password at the same time, the same request sent twice
-// at once makes one assignment, and ownership, epoch, chain, replay record and audit
-// event become durable together or not at all. What a store makes others wait for is
-// kept short: the chain is computed after it.
+// The store handles requests that concern the same user, gateway or PNE one after the
+// other: two gateways cannot both try the tenth password, the same request sent twice at
+// the same time makes one assignment, and ownership, epoch, chain, replay record and audit
+// event become durable together or not at all. The chain is computed afterwards, so that
+// the store blocks other requests for a short time only.
 func (s *Server) assign(ctx context.Context, under PSK1, psk cpns.PSK1, source string, req *cpns.EUKeyAssignmentRequest) (*answer, error) {
 	if under.Used.IsZero() {
 		var err error
@@ -55,7 +55,7 @@ func (s *Server) assign(ctx context.Context, under PSK1, psk cpns.PSK1, source s
 	for waited := false; ; waited = true {
 		ans, slow, err := s.decide(ctx, under, source, req, content, waited)
 		if errors.Is(err, errUnauthorized) && moved < psk1Moves {
-			// It may be elsewhere now, where it was beside another, or have been sealed anew.
+			// It may have changed places with the other PSK1 of its identity, or been resealed.
 			moved++
 			if under, err = s.foundAgain(ctx, under, psk); err == nil {
 				continue
@@ -84,8 +84,8 @@ func (s *Server) assign(ctx context.Context, under PSK1, psk cpns.PSK1, source s
 	}
 }
 
-// decide runs the procedure on what the store has. It says how long the request has to
-// wait before, where its user failed at many gateways and it has not waited.
+// decide runs the procedure on what the store has found. If the user has failed at many
+// gateways and the request has not waited yet, it returns how long it has to.
 func (s *Server) decide(ctx context.Context, under PSK1, source string, req *cpns.EUKeyAssignmentRequest, content []byte, waited bool) (ans *answer, slow time.Duration, err error) {
 	now := s.now()
 	until := now.Add(replicaSkew)
@@ -190,9 +190,9 @@ func (p *procedure) run() (*answer, error) {
 	return p.respond(EventAssigned, assignment)
 }
 
-// authenticateUser is steps 1 and 2: generate H(AuthData), verify what was
-// received. A user who is not known, or whom the operator has disabled, takes the
-// same steps.
+// authenticateUser is steps 1 and 2: generate H(AuthData), and compare it with what was
+// received. For an unknown or disabled user it does the same work, so that the time tells
+// nothing.
 func (p *procedure) authenticateUser() (bool, error) {
 	user := p.found.User
 	if p.disabled = user.Disabled; p.disabled || user.ID == "" {
@@ -281,8 +281,8 @@ func (p *procedure) newAssignment(pne PNE) (Assignment, error) {
 	return a, nil
 }
 
-// respond is steps 4, 6 and 7, for a new assignment and for one that is given
-// again.
+// respond is steps 4, 6 and 7, for a new assignment and for the answer to a repeated
+// request.
 func (p *procedure) respond(kind EventKind, a Assignment) (*answer, error) {
 	randSVR, err := p.vault.open(columnRandSVR, assignmentRow(a.Entity, a.Epoch), a.RandSVR)
 	if err != nil {
@@ -319,8 +319,8 @@ func (p *procedure) refused(status cpns.AssignmentStatus, kind EventKind, detail
 	return p.refuse(status)
 }
 
-// locked refuses the request of a locked user. Only the failure that locked the
-// user is in the audit log: otherwise asking on would fill it.
+// locked refuses the request of a locked user. Only the failure that locked the user is
+// in the audit log; otherwise further requests could fill it.
 func (p *procedure) locked(until time.Time) *answer {
 	ans := p.refuse(cpns.UserLocked)
 	ans.retryAfter = until.Sub(p.now)

@@ -7,10 +7,9 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// What a request for an assignment depends on, and what it changes, is data: a store
-// finds what many requests depend on at once, and writes what follows from them
-// together. An Inquiry says what is to be found, Findings are that, an Outcome is
-// what is to be written.
+// A request for an assignment reads and writes the store by data, not by calls, so that
+// a store can do both for many requests at once. An Inquiry says what a request needs to
+// read, Findings are the result, and an Outcome says what to write.
 
 // An Inquiry is what an answer to a request depends on.
 type Inquiry struct {
@@ -26,14 +25,14 @@ type Inquiry struct {
 	Claims Window // of the user's claims through the gateway
 }
 
-// A Window is a span of time, after Since and not after Until, and how many in it
-// make a difference, 1 at least.
+// A Window is a span of time, after Since and not after Until, and how many entries of it
+// are wanted at most, 1 at least.
 type Window struct {
 	Since, Until time.Time
 	Limit        int
 }
 
-// Findings are what the store has of what an Inquiry asks for.
+// Findings are what the store has found for an Inquiry.
 type Findings struct {
 	PSK1     PSK1        // of the identity; its Identity is "" where there is none
 	Seen     time.Time   // when the gateway was seen last
@@ -44,12 +43,13 @@ type Findings struct {
 	PNE      PNE         // its Entity is "" where there is none
 	Earlier  Assignment  // under the RAND_PNGW; its Entity is "" where there is none
 
-	// Claimed is the time of the claim that, counted from the newest, makes the limit
-	// full; zero where there are fewer. It is looked for where nobody owns the PNE.
+	// Claimed is the time of the claim that, counted from the newest one, reaches the
+	// limit; zero if there are fewer. It is only set if nobody owns the PNE.
 	Claimed time.Time
 }
 
-// An Outcome is what follows from Findings. What is nil or zero changes nothing.
+// An Outcome is what a request changes in the store. Fields that are nil or zero change
+// nothing.
 type Outcome struct {
 	Seen       time.Time   // that the gateway was seen
 	UserSeen   time.Time   // that the user was

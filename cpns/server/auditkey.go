@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// What is in the audit log carries a MAC from the moment when it is added, so that
-// whoever can write to the database, and does not have the master key, can neither
-// change an event nor add one. The key is a random one of the store's own, sealed as
-// everything else: it stays when the master key is replaced.
+// Every event of the audit log has a MAC from the moment when it is added, so that
+// somebody who can write to the database but does not have the master key can neither
+// change an event nor add one. Each store has a random MAC key, sealed like every other
+// secret; it stays the same when the master key is replaced.
 const auditKeySetting = "audit-key"
 
 // An auditKey is the key of the audit log's MACs.
 type auditKey [sha256.Size]byte
 
-// mac is that over fields, the first of which says what they are.
+// mac computes the MAC over fields, the first of which says what they are.
 func (k *auditKey) mac(fields ...string) Tag { return tagOf(k[:], appendFields(nil, fields...)) }
 
 // eventMAC is the MAC of an event without its number, which the store gives later.
@@ -30,10 +30,10 @@ func (k *auditKey) eventMAC(e *Event) Tag {
 		number(int64(e.Epoch)), e.Source, e.Detail)
 }
 
-// signed is whether the event has a MAC at all.
+// signed reports whether the event has a MAC at all.
 func (e *Event) signed() bool { return e.MAC != Tag{} }
 
-// wrote is whether somebody who has the key wrote the event.
+// wrote reports whether the event's MAC is valid, so that a holder of the key wrote it.
 func (k *auditKey) wrote(e *Event) bool {
 	want := k.eventMAC(e)
 	return hmac.Equal(want[:], e.MAC[:])
@@ -52,8 +52,8 @@ func (v *vault) addAuditKey(tx Tx) (*auditKey, error) {
 	return k, tx.AddSetting(auditKeySetting, sealed)
 }
 
-// findAuditKey is the store's; it fails with ErrNotFound where an older program made
-// the store and nothing has been added since.
+// findAuditKey returns the store's audit key. It fails with ErrNotFound if an older
+// program made the store and no event has been added since.
 func (v *vault) findAuditKey(tx Tx) (*auditKey, error) {
 	if k := v.audit.Load(); k != nil {
 		return k, nil
@@ -179,7 +179,7 @@ func (k *auditKey) sign(e Event) Event {
 	return e
 }
 
-// storable is a text without what some stores cannot keep.
+// storable is a text without the characters that some stores cannot keep.
 func storable(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\ufffd"), "\ufffd")
 }

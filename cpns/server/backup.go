@@ -38,8 +38,8 @@ type backupEnd struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Backup writes all that is in the store, as it is at one moment, also while servers
-// work on it. It says how many rows that are.
+// Backup writes the whole contents of the store, as they are at one moment, even while
+// servers use it. It returns the number of rows.
 func (o *Operator) Backup(ctx context.Context, w io.Writer) (rows int, err error) {
 	hash := sha256.New()
 	out := bufio.NewWriter(w)
@@ -94,7 +94,7 @@ func (o *Operator) Backup(ctx context.Context, w io.Writer) (rows int, err error
 	return rows, out.Flush()
 }
 
-// ErrDamaged says that a backup is not whole.
+// ErrDamaged says that a backup is damaged or incomplete.
 var ErrDamaged = errors.New("the backup is damaged")
 
 // A BackupInfo is what a backup says of itself.
@@ -103,8 +103,8 @@ type BackupInfo struct {
 	Needs []KeyID // master keys; two where one was being changed, none where an older program made it
 }
 
-// CheckBackup reads a backup to its end. It fails with ErrDamaged where it is not as it
-// was written.
+// CheckBackup reads a backup to its end. It fails with ErrDamaged if the backup is not as
+// it was written.
 func CheckBackup(r io.Reader) (info BackupInfo, err error) {
 	var check Sealed
 	var change *rekeying
@@ -124,18 +124,19 @@ func CheckBackup(r io.Reader) (info BackupInfo, err error) {
 	return info, err
 }
 
-// Restore fills an empty store with a backup that was checked, and opens every sealed
-// value: then the store is bound to key. It fails with ErrExists where something is in
-// the store, with ErrWrongMasterKey where the backup is another key's, and leaves the
-// store unbound where it fails in the middle.
+// Restore fills an empty store with a backup that was checked, opens every sealed
+// value, and then binds the store to key. It fails with ErrExists if the store is not
+// empty, and with ErrWrongMasterKey if the backup was made under another key; if it fails
+// in the middle it leaves the store unbound.
 //
-// more are other master keys that it may have been changed from or to.
+// more are other master keys that may be needed, because the backup was made during a
+// change of the master key.
 func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader, more ...*MasterKey) (rows int, err error) {
 	v, err := newVault(key, rand.Reader, more...)
 	if err != nil {
 		return 0, err
 	}
-	// From the first batch on the store says that it is not whole.
+	// From the first batch on, the store is marked as incomplete.
 	err = s.Update(ctx, func(tx Tx) error {
 		if _, err := progressOf(tx); err != nil {
 			return err
@@ -227,8 +228,8 @@ func Restore(ctx context.Context, s Store, key *MasterKey, r io.Reader, more ...
 	})
 }
 
-// readBackup calls f with every row of a backup, in order. What it has called f with
-// was as it should be only where it returns nil: the checksum is at the end.
+// readBackup calls f with every row of a backup, in order. The rows can be trusted only if
+// it returns nil, because the checksum is at the end.
 func readBackup(r io.Reader, f func(*Table, Row) error) (rows int, err error) {
 	damaged := func(n int, what string) error { return fmt.Errorf("line %d: %s: %w", n, what, ErrDamaged) }
 	in := bufio.NewScanner(r)
@@ -316,8 +317,8 @@ func (t *Table) parseRow(text []byte, columns []string) (Row, error) {
 	return row, nil
 }
 
-// CheckStore opens every sealed value of the store and says how many there are; bad is
-// told of those that do not open.
+// CheckStore opens every sealed value of the store and returns how many there are; bad is
+// called with those that cannot be opened.
 func (o *Operator) CheckStore(ctx context.Context, bad func(string)) (opened int, err error) {
 	return openAll(ctx, o.store, o.vault, bad)
 }

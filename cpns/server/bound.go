@@ -8,10 +8,10 @@ import (
 	"cpns.example.net/pngw/internal/sleep"
 )
 
-// A boundStore is a store that nothing is read from or written to before it has shown
-// to be the one of the master key, and again whenever that is stateKept ago: the master
-// key may be changed meanwhile. It may come after the server: a database that is away when
-// the server starts, or is still empty, is no reason to end.
+// A boundStore is a store that is used only after it has been shown to belong to the
+// master key. That is checked again whenever the last check is stateKept ago, because the
+// master key may have been changed meanwhile. The server may start before its store: it
+// waits for a database that is away, or still empty.
 type boundStore struct {
 	Store
 	check func(Tx) error
@@ -58,15 +58,15 @@ func (b *boundStore) Tidy(ctx context.Context, f func(Tx) error) error {
 	return b.Store.Tidy(ctx, f)
 }
 
-// How often a server looks for a store that is away.
+// How long a server waits between attempts to reach a store that is away.
 const (
 	awayFirst = 500 * time.Millisecond
 	awayMost  = 15 * time.Second
 )
 
-// Await returns when the store is there and the master key's. It fails with
-// ErrWrongMasterKey where it is another's, with what else is wrong with it for good,
-// and when ctx ends. Each time that it is away is told to the log.
+// Await returns when the store can be reached and belongs to the master key. It fails with
+// ErrWrongMasterKey if it belongs to another one, with any other error that waiting cannot
+// mend, and when ctx ends. It logs each time that the store is away.
 func (s *Server) Await(ctx context.Context) error {
 	for wait := awayFirst; ; wait = min(2*wait, awayMost) {
 		looking, cancel := context.WithTimeout(ctx, answerTime)

@@ -9,7 +9,7 @@ import (
 
 // What keeps a server available, for another listener beside it.
 
-// A Budget gives every key so many requests a second, and more for a moment.
+// A Budget limits the requests of each key: so many a second, with bursts of more.
 type Budget[K comparable] struct{ l *limiter[K] }
 
 // NewBudget makes a budget that fills at rate up to burst and remembers kept keys.
@@ -17,10 +17,10 @@ func NewBudget[K comparable](rate, burst float64, kept int) *Budget[K] {
 	return &Budget[K]{newLimiter[K](rate, burst, kept)}
 }
 
-// Take charges k for one request, unless k has to wait: then it says how long.
+// Take charges k for one request, or returns how long k has to wait before.
 func (b *Budget[K]) Take(k K, now time.Time) time.Duration { return b.l.take(k, now) }
 
-// Owes says how long k has to wait, without charging it.
+// Owes returns how long k has to wait, without charging it.
 func (b *Budget[K]) Owes(k K, now time.Time) time.Duration {
 	r, wait := b.l.reserve(k, now, 1)
 	if r != nil {
@@ -29,11 +29,12 @@ func (b *Budget[K]) Owes(k K, now time.Time) time.Duration {
 	return wait
 }
 
-// SourceOf is who pays for what comes from an address.
+// SourceOf is the key whose budget pays for requests from an address.
 func SourceOf(addr netip.Addr) netip.Prefix { return sourceOf(addr) }
 
-// LimitConnections gives a listener the limits of connlimit.go: what carried a request
-// that Proved marked keeps its place. WithConnection is the ConnContext of its server.
+// LimitConnections gives a listener the limits of connlimit.go: a connection that carried
+// a request marked by Proved is never displaced. The http.Server has to use WithConnection
+// as its ConnContext.
 func LimitConnections(ln net.Listener) net.Listener {
 	return newLimitListener(ln, nil, nil, func(error) {})
 }

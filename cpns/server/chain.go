@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// The audit log is chained: every few seconds one of the servers puts what was added
-// since under a seal, which holds on to the seal before. What an assignment writes
-// waits for nobody: events of many servers at the same time have no order until they
-// are sealed. verifychain.go says what it is good for.
+// The audit log is chained: every few seconds one of the servers puts the new events
+// under a seal, whose MAC includes the seal before. Assignments do not wait for that:
+// events that several servers add at the same time have no order until they
+// are sealed. verifychain.go says what the chain protects from.
 
 // A Seal is a link of the chain: a few hundred events, in the order in which they were
 // found.
@@ -59,14 +59,15 @@ func (k *auditKey) sealMAC(s *Seal, before []byte) Tag {
 	return k.mac("seal 1", string(before), number(s.Number), number(s.Time.UnixMilli()), number(s.Upto), number(s.Total), string(s.Entries))
 }
 
-// A Head names a seal, and with it all that is under it and those before: a copy of it
-// that lies elsewhere shows that the log was cut off, or put back to an older state.
+// A Head names a seal, and with it all events under this seal and those before. With a
+// copy that is kept elsewhere one can detect that the log's end was removed, or that an
+// older state of the log was restored.
 type Head struct {
 	Number int64
 	MAC    [16]byte
 }
 
-// Head is that of the log up to the seal.
+// Head is the head of the log that ends with this seal.
 func (s *Seal) Head() (h Head) {
 	h.Number = s.Number
 	copy(h.MAC[:], s.MAC)
@@ -88,8 +89,8 @@ func ParseHead(text string) (h Head, err error) {
 	return h, errors.New("want what audit --verify shows: a number, a colon and 32 hex digits")
 }
 
-// An anchor is what stays of the seals that were removed with their events: the last of
-// them, without its entries.
+// An anchor is what remains of seals that were removed with their events: the last of
+// them, without its entries. The next seal follows it.
 type anchor struct {
 	Number int64  `json:"number"`
 	Upto   int64  `json:"upto"`
@@ -113,7 +114,7 @@ func (k *auditKey) anchorAt(s *Seal) ([]byte, error) {
 	return json.Marshal(a)
 }
 
-// anchorOf is the store's; its zero value stands before the first seal.
+// anchorOf is the store's anchor. The zero value precedes the first seal.
 func anchorOf(tx Settings) (a anchor, err error) {
 	raw, err := tx.Setting(anchorSetting)
 	if errors.Is(err, ErrNotFound) {
@@ -133,7 +134,7 @@ func (a *anchor) seal() Seal {
 	return Seal{Number: a.Number, Time: time.UnixMilli(a.Before).UTC(), Upto: a.Upto, Total: a.Total, MAC: a.Chain}
 }
 
-// lastSeal is the newest seal, or what stands in its place.
+// lastSeal is the newest seal, or the anchor if there is none.
 func lastSeal(tx Tx) (Seal, error) {
 	s, err := tx.LastSeal()
 	if errors.Is(err, ErrNotFound) {

@@ -8,16 +8,17 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// FirstClaim says who gets a PNE that nobody owns, and its Temporary Key with it.
+// FirstClaim is the rule by which somebody becomes the owner of a PNE that nobody owns,
+// and gets its Temporary Key.
 type FirstClaim string
 
 const (
-	// Anyone who is a user and asks first, up to a number of PNEs a day.
+	// The first user who asks, up to a number of PNEs a day.
 	ClaimByAnyone FirstClaim = "anyone"
-	// The same, but the request has to carry a hello of the PNE whose tag
-	// verifies: its gateway has heard who holds TK.
+	// The same, but the request has to contain a hello of the PNE whose tag verifies,
+	// which shows that the gateway has heard a device that holds TK.
 	ClaimIfPresent FirstClaim = "present"
-	// Nobody: a PNE has an owner since it was imported, or gets none.
+	// Nobody: a PNE gets its owner from the import or from the operator only.
 	ClaimByOwner FirstClaim = "owner"
 )
 
@@ -37,8 +38,8 @@ const DefaultDailyClaims = 100
 
 const claimDay = 24 * time.Hour
 
-// claim says whether the user may have a PNE that nobody owns, and records that.
-// Where not, it returns the answer. The user is authenticated by now.
+// claim decides whether the user, who is authenticated, may have a PNE that nobody owns,
+// and records the claim. If not, it returns the answer that refuses it.
 func (p *procedure) claim(pne PNE) *answer {
 	var why string
 	switch {
@@ -66,11 +67,11 @@ func (p *procedure) claim(pne PNE) *answer {
 	return nil
 }
 
-// helloUnproved is what the audit log says of a hello whose tag does not verify:
-// somebody else made it, or the server has another TK than the PNE.
+// helloUnproved is the audit log's text for a hello whose tag does not verify: it was not
+// made by the PNE, or the server has another TK than the PNE.
 const helloUnproved = "the hello in the request was not made under the TK that the server has"
 
-// verifyHello says whether the request carries a hello that who holds TK has made.
+// verifyHello reports whether the request contains a hello made by a holder of TK.
 func verifyHello(hello *cpns.Hello, tk cpns.TK) (bool, error) {
 	if hello == nil {
 		return false, nil

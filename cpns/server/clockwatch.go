@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// What has had its time is deleted only by a clock that has gone on evenly for a
-// while: no single reading of one that jumped deletes anything.
+// Expired data is deleted only if the clock has run without a jump for a while, so that
+// a single wrong reading deletes nothing.
 const (
 	clockProven = time.Hour
 	clockJump   = time.Minute // the wall clock and the time that has passed differ by more
@@ -21,7 +21,7 @@ type clockWatch struct {
 	since  time.Duration // the first reading after the last jump
 }
 
-// steady takes a reading and says whether one may delete by it.
+// steady reads the clock and reports whether data may be deleted by that time.
 func (w *clockWatch) steady(wall time.Time, passed time.Duration) bool {
 	wall = wall.Round(0) // the wall clock alone
 	w.mu.Lock()

@@ -11,12 +11,14 @@ import (
 	"time"
 )
 
-// Connections that the server has at a time, in all and from one source address.
-// Where all are taken, a newcomer gets the place of one that has proved nothing
-// yet: of the network that has the most of those, if its own has fewer; else of the
-// source in its own network that has the most; else of its own source. So neither a
-// few networks nor a stranger behind the same address keep a gateway out by holding
-// connections. What has carried a request that opened under PSK1 keeps its place.
+// The number of connections that the server accepts at a time is limited, in total and
+// from one source address. If the limit is reached, a new connection displaces an older
+// one that has not carried an authentic request yet: one from the network with the most
+// of those, if that has more than the new connection's network; else one from the
+// source with the most in its own network; else one from its own source. In this way
+// neither a few networks, nor a stranger behind the same address, can keep a gateway out
+// by holding connections. A connection that has carried a request that opened under
+// PSK1 is never displaced.
 const (
 	connections          = 1024
 	connectionsPerSource = 256
@@ -24,12 +26,12 @@ const (
 	proxied = 1024 // connections from proxies whose PROXY header is still to come
 )
 
-// networkOf is what is weighed against each other when all places are taken: what
-// a provider gives out at once, wider than a source.
+// networkOf is the network of an address, for comparing who has the most connections when
+// the limit is reached: about what a provider assigns as one block, larger than a source.
 func networkOf(source netip.Prefix) netip.Prefix { return prefixOf(source.Addr(), 24, 32) }
 
-// A limitListener closes one connection for each above the limits as soon as it
-// comes: making it wait would let those who hold connections keep others out.
+// A limitListener closes one connection for each that exceeds the limits, at once: if new
+// connections had to wait, whoever holds connections could keep others out.
 type limitListener struct {
 	net.Listener
 	proxyProtocol, forwarders proxies
@@ -78,7 +80,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	}
 }
 
-// enter gives the connection of an address a place, or says that there is none.
+// enter gives the connection of an address a place, or reports that there is none.
 func (l *limitListener) enter(c *limitedConn, from netip.Addr) bool {
 	forwarder := l.forwarders.contain(from) // has the connections of many
 	source := sourceOf(from)
@@ -207,9 +209,9 @@ func (l *limitListener) unqueue(c *limitedConn) {
 	}
 }
 
-// A limitedConn is a connection with a place. That of a proxy gets it once the
-// PROXY header has said whose it is, which its own goroutine waits for, since
-// package http asks for the address first.
+// A limitedConn is a connection with a place. A proxy's connection gets its place when
+// the PROXY header has told its source. The connection's own goroutine reads the header,
+// when package http first asks for the address.
 type limitedConn struct {
 	net.Conn
 	l      *limitListener

@@ -63,7 +63,7 @@ const (
 // tokenPrefix lets programs that look for secrets in the wrong place find a token.
 const tokenPrefix = "cpns_"
 
-// A RefusalError says why something is not done that is no failure of the server's.
+// A RefusalError says why the server refuses to do something, though it could.
 type RefusalError struct{ Reason string }
 
 func (e *RefusalError) Error() string { return e.Reason }
@@ -72,7 +72,7 @@ func refused(format string, args ...any) error {
 	return &RefusalError{fmt.Sprintf(format, args...)}
 }
 
-// CheckCredentialName refuses what the audit log could not show on its line.
+// CheckCredentialName refuses names that the audit log could not show on one line.
 func CheckCredentialName(s string) error {
 	if s == "" || len(s) > maxCredentialName || strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 		return refused("name %q: 1 to %d printable ASCII characters, without a space in front or behind", s, maxCredentialName)
@@ -80,8 +80,8 @@ func CheckCredentialName(s string) error {
 	return nil
 }
 
-// AddToken makes a token and gives it; it is nowhere else afterwards. It fails with
-// ErrExists where a credential has that name.
+// AddToken makes a token and returns it; only its hash is stored. It fails with
+// ErrExists if there is a credential of that name.
 func (o *Operator) AddToken(ctx context.Context, name string, role Role, valid time.Duration) (string, Credential, error) {
 	secret := make([]byte, credentialSecret)
 	rand.Read(secret)
@@ -158,8 +158,9 @@ func (o *Operator) Credentials(ctx context.Context, f func(Credential) error) er
 	return each(ctx, o.store, Tx.CredentialsAfter, func(c Credential) string { return c.Name }, f)
 }
 
-// row is what the sealed part of a credential is bound to: whoever writes to the
-// database neither makes a credential nor gives one another role or a longer life.
+// row is the associated data to which the sealed part of a credential is bound, so that
+// somebody who can write to the database can neither make a credential nor change the
+// role or the validity of one.
 func (c *Credential) row() string {
 	return credentialRow(c.ID, c.Name, c.Kind, c.Role, c.Ends.UnixMilli())
 }

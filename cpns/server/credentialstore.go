@@ -35,8 +35,8 @@ type Credentials interface {
 	CountCredentials() (int, error)
 }
 
-// An Answer is what came of a change that was asked for under an idempotency key, so
-// that the same request again gets the same answer and changes nothing.
+// An Answer is the recorded result of a change that was requested under an idempotency
+// key: the same request again gets the same answer and changes nothing.
 type Answer struct {
 	Caller  string // ID of its credential
 	Key     string // that the caller chose; no two of a caller's are the same

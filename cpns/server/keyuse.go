@@ -9,8 +9,8 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// A gateway has at most one PSK1 from TLS or GBA that it uses and one that it got since.
-// An answer that was lost costs nothing: the next one takes its place.
+// A gateway has at most one PSK1 from TLS or GBA that it has used, and one newer one.
+// If the answer with the newer one was lost, the next one replaces it.
 const (
 	oldPSK1Kept = 10 * time.Minute // after the next one was first used
 	seenEvery   = time.Minute      // how exactly the last request of a gateway and of a user is recorded
@@ -72,9 +72,9 @@ func (s *Server) firstUseOf(ctx context.Context, p PSK1) (used PSK1, err error) 
 // now.
 func isSeen(last, now time.Time) bool { return now.Sub(last).Abs() >= seenEvery }
 
-// firstUse marks a PSK1 as used. One from TLS ends what the gateway had from a file or
-// by its SIM, which is the gateway's no more, and, as one from GBA does, soon the one
-// before it.
+// firstUse marks a PSK1 as used. The first use of a PSK1 from TLS invalidates a PSK1 from
+// a file, and removes the gateway's SIM. The first use of one from TLS or GBA also makes
+// the previous one expire soon.
 func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
 	if err := tx.SetPSK1Times(p.Identity, now, p.Ends); err != nil || p.Source == SourceFile {
 		return err
@@ -106,7 +106,7 @@ func (s *Server) firstUse(tx Tx, p PSK1, now time.Time) error {
 	return nil
 }
 
-// dropSIM takes a gateway's SIM from it, so that no more PSK1s come by that.
+// dropSIM removes a gateway's SIM, so that it gets no more PSK1s from it.
 func dropSIM(tx Tx, id cpns.GatewayID) error {
 	g, err := tx.Gateway(id)
 	if err != nil || g.IMPI == "" {
@@ -116,8 +116,8 @@ func dropSIM(tx Tx, id cpns.GatewayID) error {
 	return tx.SetGateway(g)
 }
 
-// addPSK1 gives a gateway a PSK1 from TLS or GBA. Beside it stays the newest that the
-// gateway has used, or else the newest; a PSK1 from a file stays.
+// addPSK1 gives a gateway a PSK1 from TLS or GBA. Of its other ones from TLS or GBA, only
+// the newest that it has used is kept, or else the newest. A PSK1 from a file is kept.
 func addPSK1(tx Tx, p PSK1) error {
 	all, err := tx.PSK1sOf(p.Gateway)
 	if err != nil {
@@ -139,9 +139,9 @@ func addPSK1(tx Tx, p PSK1) error {
 	return tx.AddPSK1(p)
 }
 
-// dropKey takes a gateway's key from it: its PSK1s end, and the key enrols nothing any
-// more without a person. An invitation whose gateway has had no PSK1 yet
-// gets its use back.
+// dropKey removes a gateway's key: its PSK1s become invalid, and the key can enrol again
+// only with a person's approval. If the gateway has got no PSK1 yet, its invitation can
+// be used once more.
 func dropKey(tx Tx, g Gateway, now time.Time) error {
 	if g.Key == (cpns.SPKIHash{}) {
 		return nil
@@ -165,7 +165,7 @@ func dropKey(tx Tx, g Gateway, now time.Time) error {
 	})
 }
 
-// unuse gives an invitation back the use that a gateway of it had.
+// unuse makes an invitation usable once more.
 func unuse(tx Tx, invitation string) error {
 	i, err := tx.Invitation(invitation)
 	if errors.Is(err, ErrNotFound) {

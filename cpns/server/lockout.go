@@ -73,15 +73,15 @@ type slowed struct {
 	waiting map[cpns.GatewayID]int
 }
 
-// divide makes the bound this server's share of what n servers allow together.
+// divide sets the bound to this server's share, one n-th of what all servers allow.
 func (s *slowed) divide(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.most = max(slowedPerGateway/n, 1)
 }
 
-// wait lets d pass. It says false at once where the gateway has too many
-// requests waiting, and returns the context's error when that ends first.
+// wait sleeps for d. It returns false at once if the gateway has too many
+// requests waiting, and the context's error if that ends first.
 func (s *slowed) wait(ctx context.Context, g cpns.GatewayID, d time.Duration) (bool, error) {
 	if d == 0 {
 		return true, nil

@@ -15,7 +15,7 @@ const (
 	settingMoved  = "moved"  // where what was in this store has gone
 )
 
-// A MovedError says that a store's contents are in another one now.
+// A MovedError says that a store's contents have been moved to another one.
 type MovedError struct{ To string }
 
 func (e *MovedError) Error() string {
@@ -25,7 +25,7 @@ func (e *MovedError) Error() string {
 // ErrHalfMoved says that a store is only partly filled from another.
 var ErrHalfMoved = errors.New("moving into this database has not been finished: give the command cpns-server migrate again")
 
-// progress is how far a copy has come: all tables before one, and that up to a key.
+// progress is how far a copy has come: all tables before table, and that one up to a key.
 type progress struct {
 	Table string          `json:"table"`
 	Key   json.RawMessage `json:"key"`
@@ -38,15 +38,15 @@ type Moved struct {
 	Of    int64
 }
 
-// Move copies all that is in one store, which key opens, into another one, an empty
-// one or one that Move was filling when it was broken off. Nothing is written to the
-// first meanwhile. Then it counts both, opens every sealed value in the second, and
-// marks the first as moved to a place: no server answers from it any more. tell is
-// told of each batch.
+// Move copies the whole contents of one store, whose master key is key, into another one,
+// which has to be empty, or partly filled by a Move that was interrupted. Meanwhile nobody
+// can write to the first. It then compares the numbers of rows, opens every sealed value
+// in the second, and marks the first as moved, so that no server uses it any more. tell is
+// called after each batch.
 //
-// It fails with ErrExists where the second has something in it of its own.
+// It fails with ErrExists if the second store contains something else.
 //
-// more are other master keys that it may have been changed from or to.
+// more are other master keys that may be needed, because the master key is being changed.
 func Move(ctx context.Context, from, to Store, key *MasterKey, place string, tell func(Moved), more ...*MasterKey) error {
 	v, err := newVault(key, rand.Reader, more...)
 	if err != nil {

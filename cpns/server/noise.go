@@ -2,8 +2,8 @@ package server
 
 import "strings"
 
-// What anybody who reaches the server can write into its log. Each kind has a
-// budget, so that nobody fills the disk with it.
+// Kinds of log lines that anybody who can reach the server can cause. Each kind has a
+// budget, so that nobody can fill the disk with them.
 const (
 	noiseRefused    = "request refused"
 	noiseEnded      = "request ended by its sender"

@@ -15,13 +15,14 @@ const (
 // ErrKeyReused says that an idempotency key was used for another request before.
 var ErrKeyReused = errors.New("this idempotency key was used for another request")
 
-// Once does something for a caller, the ID of a credential, that chose a key for it: all
-// that do changes and the record that it was done are one transaction. The same request
-// under the same key again gets the same answer, and nothing is changed. It fails with
-// ErrKeyReused where the key was used for another request. What fails is not recorded.
+// Once does something at most once for a caller (the ID of a credential) and an
+// idempotency key that the caller chose: everything that do changes, and the record of its
+// answer, are one transaction. The same request under the same key gets the recorded
+// answer and changes nothing. Once fails with ErrKeyReused if the key was used for another
+// request. Failures are not recorded.
 //
-// do gets an Operator for that transaction, and may be run again where it has to be
-// repeated; what it reads and writes holds others up, so it must not take long.
+// do gets an Operator for that transaction, and is called again if the transaction has to
+// be repeated. It must not take long, because the transaction blocks others.
 func (o *Operator) Once(ctx context.Context, caller, key string, request []byte, do func(*Operator) ([]byte, error)) (answer []byte, again bool, err error) {
 	content := appendFields([]byte("CPNS admin request"), caller, key, string(request))
 	err = o.store.Update(ctx, func(tx Tx) error {

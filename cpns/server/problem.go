@@ -59,9 +59,9 @@ var (
 	}
 )
 
-// fail answers a request that an error ended. The sender's address pays for its
-// own errors, and is told no more than that where it owes; the server's own, and a
-// bootstrapping server's, are logged, and told as 503 only.
+// fail answers a request that failed. The budget of the sender's address pays for the
+// sender's errors, and if that is used up the answer says nothing else. Errors of the
+// server, or of a bootstrapping server, are logged and answered by 503.
 func (s *Server) fail(w http.ResponseWriter, v *visit, err error) {
 	p, isProblem := errors.AsType[*problem](err)
 	own := isProblem && p.status == http.StatusServiceUnavailable

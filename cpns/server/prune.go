@@ -12,13 +12,13 @@ const (
 	pruneAtOne = 10 // seals in one transaction with their events: gateways wait for its end
 )
 
-// pruneUntil removes what has had its time from the store, once a minute.
+// pruneUntil removes expired data from the store once a minute, until ctx ends.
 func (s *Server) pruneUntil(ctx context.Context) {
 	s.regularly(ctx, s.pruneEvery, "pruning the store", s.prune)
 }
 
-// regularly does something again and again until ctx ends. What goes wrong is logged, but
-// for a store that is away, of which others tell.
+// regularly calls do again and again until ctx ends. It logs errors, except that the store
+// is away, which is logged elsewhere.
 func (s *Server) regularly(ctx context.Context, every time.Duration, what string, do func(context.Context) error) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -34,9 +34,8 @@ func (s *Server) regularly(ctx context.Context, every time.Duration, what string
 	}
 }
 
-// prune removes from the store what has had its time, and the oldest events where
-// there are too many. Nothing depends on when it last ran: it only keeps the store
-// small.
+// prune removes expired data from the store, and the oldest events if there are too many.
+// It only keeps the store small: nothing depends on when it last ran.
 func (s *Server) prune(ctx context.Context) error {
 	now := s.now()
 	var old time.Time // before which events are too old; none is while the clock is not to be trusted

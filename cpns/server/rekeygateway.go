@@ -11,12 +11,12 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// A PSK1 from a file is changed for another under the same identity, so that at the
-// gateway nothing changes but the file. Until the gateway has the new one, and for a while
-// after, both are good: the one in use, and one beside it, which the store has under the
-// identity with a mark behind that no identity has. Who opens a request under the one
-// beside has got the new file: the two change places, and the old one ends shortly after,
-// since a request that was sealed under it before may still come again.
+// A PSK1 from a file is replaced by another one with the same identity, so that only the
+// file changes at the gateway. Until the gateway has the new one, and for a while after,
+// both are valid: the one in use, and the one "beside" it, which the store keeps under the
+// identity followed by a mark that no identity contains. When a request opens under the
+// PSK1 beside, the gateway has the new file: the two then change places, and the old one
+// expires shortly after, because a request that was sealed under it may be repeated.
 const besideMark = " beside"
 
 // Beside is where the store has the other PSK1 of an identity.
@@ -52,12 +52,12 @@ func CheckOverlap(d time.Duration) error {
 	return nil
 }
 
-// RekeyGateway gives a gateway another PSK1. One that is known by a file gets psk, under
-// the identity that it has: it may use either until overlap is over, or until shortly after
-// it has used the new one. One that agrees on its PSK1s with the server or by its SIM gets
-// none, and psk is nil: what it has ends when overlap is over, or before, and it agrees on
-// the next one by itself. It fails with ErrNotFound where there is no such gateway, and
-// with a *SamePSK1Error where a gateway has that PSK1.
+// RekeyGateway gives a gateway another PSK1. A gateway with a PSK1 from a file gets psk,
+// under the same identity, and may use either one until overlap has passed, or until
+// shortly after it has used the new one. For a gateway with PSK1s from TLS or GBA, psk is
+// nil: its PSK1 expires after overlap at the latest, and it then agrees on the next one by
+// itself. It fails with ErrNotFound if there is no such gateway, and with a *SamePSK1Error
+// if a gateway already has that PSK1.
 func (o *Operator) RekeyGateway(ctx context.Context, id cpns.GatewayID, psk cpns.PSK1, overlap time.Duration) error {
 	if err := CheckOverlap(overlap); err != nil {
 		return refused("%v", err)

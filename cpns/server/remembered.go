@@ -6,12 +6,12 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// A server remembers the PSK1s of the gateways that ask, sealed as they are in the store,
-// so that opening a request asks the store nothing. Nothing follows from one alone: what
-// opens under it is an assignment's only if the store, when it is asked for all else, has
-// that PSK1 still. Everything other than that, a body that does not open or a time
-// that is not now, is judged by the store's PSK1, after the same steps for an identity that
-// is remembered as for one that is not.
+// A server remembers the PSK1s of gateways that send requests, sealed as they are in the
+// store, so that it can open a request without asking the store. A remembered PSK1 alone
+// authorises nothing: an assignment is made only if the store, in the transaction of the
+// request, still has that PSK1. If a body does not open, or its time is wrong, the
+// PSK1 in the store decides, after the same steps whether the identity is remembered or
+// not, so that the time tells nothing about it.
 const psk1sRemembered = 8192
 
 type psk1Memory struct {
