@@ -41,5 +41,5 @@ fi
 # The build id would tell where the compiler is, and differ with it.
 PKG_CONFIG_LIBDIR=$libusb PKG_CONFIG_PATH='' CC="$zig cc -target $c" CGO_CFLAGS='-O2 -g0' \
 	GOOS=linux GOARCH=$arch GOARM=$arm CGO_ENABLED=1 \
-	go build -trimpath -buildvcs=false -tags nethttpomithttp2,usb,netgo,osusergo $(scripts/gcflags.sh) -o "$file" \
+	go build -trimpath -buildvcs=false -tags nethttpomithttp2,usb,netgo,osusergo "$(scripts/overlay.sh "$work/overlay.json")" $(scripts/gcflags.sh) -o "$file" \
 	-ldflags "$(scripts/ldflags.sh) -buildid= -linkmode external -extldflags '$link'" ./cmd/pngw

@@ -11,6 +11,7 @@ out=build/out
 mkdir -p "$out"
 ldflags=$(scripts/ldflags.sh)
 gcflags=$(scripts/gcflags.sh)
+overlay=$(scripts/overlay.sh "$out/overlay.json")
 
 if [ $# -eq 0 ]; then
 	# shellcheck disable=SC2046 # a list of words
@@ -40,7 +41,7 @@ for target in "$@"; do
 	esac
 	# shellcheck disable=SC2086 # a list of flags
 	GOOS=$os GOARCH=$arch GOARM=$arm CGO_ENABLED=0 \
-		go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" $gcflags \
+		go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" "$overlay" $gcflags \
 		-o "$out/pngw-$target" ./cmd/pngw
 done
 
