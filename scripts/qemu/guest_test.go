@@ -252,17 +252,73 @@ func (g *guest) resident() (now, own, most int) {
 }
 
 // watched types a command and returns the last line that it prints, its memory's
-// peak in kB, and what it had of its own in the end, without the program's file.
-func (g *guest) watched(format string, args ...any) (last string, most, own int) {
+// peak in kB, what it had of its own in the end, without the program's file, and its
+// processor time. Looking costs processor time as well, so it is looked once a second.
+func (g *guest) watched(format string, args ...any) (last string, most, own int, busy time.Duration) {
 	g.t.Helper()
-	text := g.sh("%s >/tmp/said & p=$!; while grep -e VmHWM -e RssAnon /proc/$p/status >/tmp/now; do cp /tmp/now /tmp/took; usleep 300000; done; cat /tmp/took; wait $p; code=$?; tail -n 1 /tmp/said; (exit $code)",
+	text := g.sh("%s >/tmp/said & p=$!; while grep -e VmHWM -e RssAnon /proc/$p/status >/tmp/now && cat /proc/$p/stat >>/tmp/now; do cp /tmp/now /tmp/took; usleep 1000000; done; cat /tmp/took; wait $p; code=$?; tail -n 1 /tmp/said; (exit $code)",
 		fmt.Sprintf(format, args...))
 	kB := inKB(text)
 	if kB["VmHWM"] == 0 || kB["RssAnon"] == 0 {
 		g.t.Fatalf("no memory in:\n%s", text)
 	}
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1], kB["VmHWM"], kB["RssAnon"]
+	return lines[len(lines)-1], kB["VmHWM"], kB["RssAnon"], ofStat(g.t, text)
+}
+
+// A tick is what the kernel counts processor time in, for programs: USER_HZ.
+const tick = time.Second / 100
+
+// processor is the agent's processor time, its own and the kernel's for it.
+func (g *guest) processor() time.Duration {
+	g.t.Helper()
+	return ofStat(g.t, g.sh("cat /proc/$(pidof pngw)/stat"))
+}
+
+// ofStat is a process's time by its /proc/PID/stat, which is the last line of text that
+// has a name in brackets.
+func ofStat(t *testing.T, text string) time.Duration {
+	t.Helper()
+	at := strings.LastIndex(text, ") ")
+	if at >= 0 {
+		if f := strings.Fields(text[at+2:]); len(f) > 12 { // from the third field on
+			user, err1 := strconv.Atoi(f[11])
+			system, err2 := strconv.Atoi(f[12])
+			if err1 == nil && err2 == nil {
+				return time.Duration(user+system) * tick
+			}
+		}
+	}
+	t.Fatalf("no processor time in:\n%s", text)
+	return 0
+}
+
+// machine is the processor time of the whole guest, and how long it was idle.
+func (g *guest) machine() (busy, idle time.Duration) {
+	g.t.Helper()
+	f := strings.Fields(g.sh("head -n 1 /proc/stat"))
+	for i, s := range f[1:] {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			g.t.Fatalf("in /proc/stat: %v", err)
+		}
+		if i == 3 || i == 4 { // idle, and waiting for a disk
+			idle += time.Duration(n) * tick
+		} else if i < 8 { // what guests of the guest took is in its own time
+			busy += time.Duration(n) * tick
+		}
+	}
+	return busy, idle
+}
+
+// yardstick is how long the guest's processor takes for SHA-256 over 4 MiB by busybox: what
+// processor times of one run can be related to.
+func (g *guest) yardstick() time.Duration {
+	g.t.Helper()
+	before, _ := g.machine()
+	g.sh("dd if=/dev/zero bs=64k count=64 2>/dev/null | sha256sum")
+	after, _ := g.machine()
+	return after - before
 }
 
 // inKB takes lines of a /proc/PID/status apart.
