@@ -36,10 +36,15 @@ if [ "$arm" = 5 ]; then
 	link="$link $work/sync.o"
 fi
 
-# shellcheck disable=SC2046 # a list of flags
 # Only USB is C's: names are looked up by Go, as in the builds without USB.
 # The build id would tell where the compiler is, and differ with it.
+ldflags="$(scripts/ldflags.sh) -buildid= -linkmode external -extldflags '$link'"
+gcflags=$(scripts/gcflags.sh lines)
+overlay=$(scripts/overlay.sh "$work/overlay.json")
+IFS='
+'
+# shellcheck disable=SC2086 # a list of flags, a line each
 PKG_CONFIG_LIBDIR=$libusb PKG_CONFIG_PATH='' CC="$zig cc -target $c" CGO_CFLAGS='-O2 -g0' \
 	GOOS=linux GOARCH=$arch GOARM=$arm CGO_ENABLED=1 \
-	go build -trimpath -buildvcs=false -tags nethttpomithttp2,usb,netgo,osusergo "$(scripts/overlay.sh "$work/overlay.json")" $(scripts/gcflags.sh) -o "$file" \
-	-ldflags "$(scripts/ldflags.sh) -buildid= -linkmode external -extldflags '$link'" ./cmd/pngw
+	go build -trimpath -buildvcs=false -tags nethttpomithttp2,usb,netgo,osusergo "$overlay" $gcflags -o "$file" \
+	-ldflags "$ldflags" ./cmd/pngw

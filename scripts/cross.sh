@@ -8,9 +8,11 @@ cd "$(dirname "$0")/.."
 
 . scripts/pin.sh
 out=build/out
+newline='
+'
 mkdir -p "$out"
 ldflags=$(scripts/ldflags.sh)
-gcflags=$(scripts/gcflags.sh)
+gcflags=$(scripts/gcflags.sh lines)
 overlay=$(scripts/overlay.sh "$out/overlay.json")
 
 if [ $# -eq 0 ]; then
@@ -39,10 +41,13 @@ for target in "$@"; do
 		exit 2
 		;;
 	esac
-	# shellcheck disable=SC2086 # a list of flags
-	GOOS=$os GOARCH=$arch GOARM=$arm CGO_ENABLED=0 \
-		go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" "$overlay" $gcflags \
-		-o "$out/pngw-$target" ./cmd/pngw
+	(
+		IFS=$newline
+		# shellcheck disable=SC2086 # a list of flags, a line each
+		GOOS=$os GOARCH=$arch GOARM=$arm CGO_ENABLED=0 \
+			go build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags "$ldflags" "$overlay" $gcflags \
+			-o "$out/pngw-$target" ./cmd/pngw
+	)
 done
 
 # From here on the list is of files.

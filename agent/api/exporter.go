@@ -19,11 +19,9 @@ const maxScrapers = 4
 // Export answers GET /metrics and GET /healthz on l, which it closes, until ctx ends. It
 // is for this machine: neither asks who reads.
 func (s *Server) Export(ctx context.Context, l net.Listener) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", s.metrics)
-	mux.HandleFunc("GET /healthz", s.health)
+	routes := Routes{"GET /metrics": s.metrics, "GET /healthz": s.health}
 	srv := &http.Server{
-		Handler:           mux,
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { routes.Answer(w, r, http.NotFound) }),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: 8 << 10,
 		ErrorLog:       slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),

@@ -93,35 +93,34 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", s.status)
-	mux.HandleFunc("GET /v1/links", s.links)
-	mux.HandleFunc("GET /v1/pnes", s.list)
-	// All that follows is the Entity ID: as one segment, "%2F" alone would not
-	// match.
-	mux.HandleFunc("GET /v1/pnes/{entity...}", s.show)
-	mux.HandleFunc("DELETE /v1/pnes/{entity...}", s.forget)
-	mux.HandleFunc("GET /v1/discovered", s.discovered)
-	mux.HandleFunc("GET /v1/metrics", s.metrics)
-	mux.HandleFunc("GET /v1/events", s.events)
-	mux.HandleFunc("GET /v1/audit", s.auditLog)
-	mux.HandleFunc("POST /v1/probe", s.probe)
-	mux.HandleFunc("POST /v1/provision", s.provision)
-	mux.HandleFunc("POST /v1/authenticate", s.authenticate)
-	mux.HandleFunc("POST /v1/readmit", s.readmit)
-	mux.HandleFunc("GET /v1/enrolment", s.enrolment)
-	mux.HandleFunc("POST /v1/enrol", s.enrol)
-	mux.HandleFunc("POST /v1/page/pin", s.setPIN)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	routes := Routes{
+		"GET /v1/status":        s.status,
+		"GET /v1/links":         s.links,
+		"GET /v1/pnes":          s.list,
+		"GET /v1/pnes/*":        s.show,
+		"DELETE /v1/pnes/*":     s.forget,
+		"GET /v1/discovered":    s.discovered,
+		"GET /v1/metrics":       s.metrics,
+		"GET /v1/events":        s.events,
+		"GET /v1/audit":         s.auditLog,
+		"POST /v1/probe":        s.probe,
+		"POST /v1/provision":    s.provision,
+		"POST /v1/authenticate": s.authenticate,
+		"POST /v1/readmit":      s.readmit,
+		"GET /v1/enrolment":     s.enrolment,
+		"POST /v1/enrol":        s.enrol,
+		"POST /v1/page/pin":     s.setPIN,
+	}
+	otherwise := func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, problem{"no such resource or method"})
-	})
+	}
 	inTime := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w = &punctual{w, http.NewResponseController(w)}
 		if s.Agent == nil && !withoutAgent[r.URL.Path] {
 			answer(w, http.StatusServiceUnavailable, problem{s.Waits})
 			return
 		}
-		mux.ServeHTTP(w, r)
+		routes.Answer(w, r, otherwise)
 	})
 	return http.MaxBytesHandler(inTime, maxRequest) // outside: it has to know net/http's own writer
 }
@@ -173,7 +172,7 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 
 // entity is the PNE that the path names.
 func entity(w http.ResponseWriter, r *http.Request) (cpns.EntityID, bool) {
-	e, err := cpns.ParseEntityID(r.PathValue("entity"))
+	e, err := cpns.ParseEntityID(Below(r, "/v1/pnes/")) // to the end, slashes and all
 	if err != nil {
 		answer(w, http.StatusBadRequest, problem{err.Error()})
 		return "", false

@@ -22,21 +22,24 @@ const (
 )
 
 func (p *Page) handler() http.Handler {
-	mux := http.NewServeMux()
-	for path, f := range files {
-		mux.Handle("GET "+path, f)
+	routes := api.Routes{
+		"GET /ca.crt":      p.ca,
+		"GET /session":     p.session,
+		"POST /login":      p.login,
+		"POST /logout":     p.loggedIn(p.logout),
+		"GET /v1/watch":    p.loggedIn(p.watch),
+		"GET /v1/pnes":     p.loggedIn(p.pnes),
+		"POST /v1/device":  p.loggedIn(p.device),
+		"POST /v1/jobs":    p.loggedIn(p.job),
+		"POST /v1/table":   p.loggedIn(p.table),
+		"POST /v1/readmit": p.loggedIn(p.readmit),
 	}
-	mux.HandleFunc("GET /ca.crt", p.ca)
-	mux.HandleFunc("GET /session", p.session)
-	mux.HandleFunc("POST /login", p.login)
-	mux.HandleFunc("POST /logout", p.loggedIn(p.logout))
-	mux.HandleFunc("GET /v1/watch", p.loggedIn(p.watch))
-	mux.HandleFunc("GET /v1/pnes", p.loggedIn(p.pnes))
-	mux.HandleFunc("POST /v1/device", p.loggedIn(p.device))
-	mux.HandleFunc("POST /v1/jobs", p.loggedIn(p.job))
-	mux.HandleFunc("POST /v1/table", p.loggedIn(p.table))
-	mux.HandleFunc("POST /v1/readmit", p.loggedIn(p.readmit))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { refuse(w, http.StatusNotFound, "there is no such page") })
+	for path, f := range files {
+		routes["GET "+path] = f.ServeHTTP
+	}
+	otherwise := func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, "there is no such page")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 		webpage.SetHeaders(w.Header(), true)
@@ -47,7 +50,7 @@ func (p *Page) handler() http.Handler {
 		case !p.own(r):
 			refuse(w, http.StatusForbidden, "this request comes from another page")
 		default:
-			mux.ServeHTTP(w, r)
+			routes.Answer(w, r, otherwise)
 		}
 	})
 }

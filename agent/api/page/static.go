@@ -25,7 +25,7 @@ var (
 )
 
 var files = map[string]webpage.File{
-	"/{$}":       {Type: webpage.HTML, Text: index},
+	"/":          {Type: webpage.HTML, Text: index},
 	"/app.css":   {Type: webpage.CSS, Text: css},
 	"/app.js":    {Type: webpage.JavaScript, Text: app},
 	"/de.js":     {Type: webpage.JavaScript, Text: german},
