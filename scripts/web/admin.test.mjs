@@ -128,6 +128,23 @@ test('devices by the million are searched by page', async () => {
   await page.done();
 });
 
+// A browser makes /pnes/./owner into /pnes/owner: what is meant for a device of the name "."
+// must not be done to one that is called owner.
+test('a device whose name is a dot is no other', async () => {
+  fleet.run('cpns-server', ['pne', 'import', '--data', 'server', fleet.write('steps.csv', 'entity_id,tk,owner\n.,' + '0123456789abcdef'.repeat(2) + ',alice\nowner,' + 'fedcba9876543210'.repeat(2) + ',\n')]);
+  const page = await enter('operator');
+  await go(page, 'Devices');
+  await page.fill('#prefix', '.');
+  await page.getByText('1 in all').waitFor();
+  await unfold(page, '.');
+  await card(page, '.').getByRole('button', { name: 'Release' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Release' }).click();
+  await page.getByText('no browser can send').waitFor();
+  assert.match(fleet.run('cpns-server', ['pne', 'list', '--data', 'server', '--state', 'free', '--json', '--prefix', 'owner']), /"entity_id":"owner"/);
+  fleet.run('cpns-server', ['pne', 'release', '--data', 'server', '.']);
+  await page.done();
+});
+
 test('users, their locks, and a new one', async () => {
   const page = await enter('operator', phone);
   await go(page, 'Users');

@@ -7,6 +7,7 @@ export default {
   tokenWrong: 'Dieses Token gilt nicht: Es ist vertippt, abgelaufen oder entfernt.',
   over: 'Du wurdest abgemeldet: 30 Minuten lang ist hier nichts geschehen, oder dein Token ist abgelaufen. Was begonnen war, ist getan oder nicht, wie das Protokoll zeigt.',
   offline: 'Keine Verbindung', offlineLong: 'Keine Verbindung zum Server. Worum gebeten war, wird noch einmal gebeten, und einmal getan.',
+  noAddress: 'Ein Name aus einem oder zwei Punkten steht in einer Adresse, die kein Browser senden kann: cpns-server tut es auf der Kommandozeile.',
 
   gateways: 'Gateways', devices: 'Geräte', users: 'Benutzer', audit: 'Protokoll', more: 'Mehr', codes: 'Anmeldecodes',
 

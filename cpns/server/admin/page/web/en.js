@@ -9,6 +9,7 @@ export default {
   tokenWrong: 'This token does not hold: it is mistyped, has ended, or was removed.',
   over: 'You have been logged out: nothing was done here for 30 minutes, or your token has ended. What was begun has been done or not, as the audit log shows.',
   offline: 'No connection', offlineLong: 'No connection to the server. What was asked for is asked again, and done once.',
+  noAddress: 'A name that is a dot or two is in an address that no browser can send: cpns-server does it, on the command line.',
 
   // Parts
   gateways: 'Gateways', devices: 'Devices', users: 'Users', audit: 'Audit', more: 'More', codes: 'Enrolment codes',

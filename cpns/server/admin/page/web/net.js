@@ -1,4 +1,6 @@
 // The way to the server: the admin API, of which this page is one caller.
+import { t } from './text.js';
+
 export const state = {
   me: null, // who is logged in: {name, kind, role, version}
   online: true,
@@ -37,7 +39,12 @@ export class Refused extends Error {
   }
 }
 
+// Browsers take "." and ".." in an address for steps up and down, however they are written:
+// what was meant for a device of that name would be done to another.
+const steps = /(^|\/)\.\.?($|[/?])/;
+
 async function once(method, path, body, key) {
+  if (steps.test(path)) throw new Refused(0, { detail: t('noAddress') });
   const options = { method, headers: {}, cache: 'no-store', credentials: 'same-origin', redirect: 'error' };
   if (AbortSignal.timeout) options.signal = AbortSignal.timeout(90000);
   if (token) options.headers.Authorization = 'Bearer ' + token;
