@@ -19,12 +19,12 @@ var helloCases = []conform.Case[*Bench]{
 		Name: "hello-at-once", Clause: helloClause,
 		Says: "an identify with its Entity ID is answered at once: within the gateway's first wait",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
-			b.ask(ctx, t) // a new one may be put off by a second
-			b.drain(t)
-			sent := time.Now()
-			if h := b.ask(ctx, t); h.at.Sub(sent) > b.Carrier.Retry() {
-				t.Fail("a hello within "+b.Carrier.Retry().String(), "one after "+h.at.Sub(sent).String())
-			}
+			b.inTime(ctx, t, b.Carrier.Retry(), "a hello within "+b.Carrier.Retry().String(), func() time.Duration {
+				b.ask(ctx, t) // a new one may be put off by a second
+				b.drain(t)
+				sent := time.Now()
+				return b.ask(ctx, t).at.Sub(sent)
+			})
 		},
 	},
 	{
@@ -98,14 +98,32 @@ var helloCases = []conform.Case[*Bench]{
 		Says: "there is at most one new hello a second; what comes sooner is put off until then",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.ready(ctx, t)
-			b.deliver(ctx, t, b.set.index+1)
-			b.ask(ctx, t) // made just now
-			made := b.madeAt
-			b.deliver(ctx, t, b.set.index+1)
-			b.ask(ctx, t)
-			const slack = 400 * time.Millisecond // the first may have been late on its way
-			if pause := b.madeAt.Sub(made); pause < time.Second-slack {
-				t.Fail("a second at least between two new hellos", pause.String())
+			const expected = "a second at least between two new hellos"
+			for again := 0; ; again++ {
+				b.deliver(ctx, t, b.set.index+1)
+				sleep.For(ctx, time.Until(b.madeAt.Add(1200*time.Millisecond))) // the next is put off by nothing
+				var asked, first time.Time
+				stall := stalled(func() {
+					asked = time.Now()
+					b.ask(ctx, t)
+					first = b.madeAt
+					b.deliver(ctx, t, b.set.index+1)
+					b.ask(ctx, t)
+				})
+				// The first was made after it was asked for, the second before it was heard.
+				most, heard := b.madeAt.Sub(asked), b.madeAt.Sub(first)
+				const clock, slack = 100 * time.Millisecond, 400 * time.Millisecond // a device's clock, and the way
+				calm := !stalledFor(stall, time.Second)
+				switch {
+				case most < time.Second-clock:
+					t.Fail(expected, "at most "+most.String())
+				case calm && heard < time.Second-slack:
+					t.Fail(expected, heard.String())
+				case calm || first.Sub(asked) < slack || ctx.Err() != nil:
+					return
+				case again == 2:
+					t.Undecided("this machine is too busy to tell: it stood still for %v", stall)
+				}
 			}
 		},
 	},
@@ -127,9 +145,9 @@ var helloCases = []conform.Case[*Bench]{
 		Says: "an identify for everybody is answered within 1 s",
 		Run: func(ctx context.Context, t *conform.T, b *Bench) {
 			b.ready(ctx, t)
-			if took := b.everybody(ctx, t); took > time.Second+b.Carrier.Retry() {
-				t.Fail("a hello within 1 s, and the time on the way", "one after "+took.String())
-			}
+			b.inTime(ctx, t, time.Second+b.Carrier.Retry(), "a hello within 1 s, and the time on the way", func() time.Duration {
+				return b.everybody(ctx, t)
+			})
 		},
 	},
 	{
