@@ -1,10 +1,6 @@
 package cpns
 
-import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // PNERandom is the nonce or rand-pne of a PNE that has no random generator, but a
 // place for a counter (section 4, "Hello"):
@@ -14,7 +10,6 @@ import (
 // Each value of the counter serves once, and the next is stored before it does: two
 // equal nonces would let a recorded notification open again.
 func PNERandom(tk TK, counter uint64) [NonceSize]byte {
-	h := hmac.New(sha256.New, tk)
-	h.Write(binary.BigEndian.AppendUint64([]byte(labelPNERandom+"\x00"), counter))
-	return [NonceSize]byte(h.Sum(nil)[:NonceSize])
+	mac := hmacSHA256(tk, []byte(labelPNERandom+"\x00"), binary.BigEndian.AppendUint64(nil, counter))
+	return [NonceSize]byte(mac[:NonceSize])
 }

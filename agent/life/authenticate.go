@@ -25,6 +25,7 @@ type updating struct {
 	hello           hash // of the challenge that it follows
 	epoch           cpns.Epoch
 	index           cpns.Index // the key that the PNE has once it has taken the update
+	key             cpns.EUKey // that key
 }
 
 // permission allows the gateway to move the PNE on from one key to the next; a person,
@@ -184,11 +185,11 @@ func (p PNE) scheduleDue(t *Set, w World) bool {
 // its gateway, and gives both sides a session key.
 func (p PNE) sendUpdate(t *Set, m *cpns.AuthResponse, held, following *cpns.EUKey, c *challenging, effects []Effect, w World) (PNE, []Effect) {
 	u := &p.mem.update
-	*u = updating{randGW: c.randGW, randPNE: m.RandPNE, hello: c.hello, epoch: m.Epoch, index: m.Index}
+	*u = updating{randGW: c.randGW, randPNE: m.RandPNE, hello: c.hello, epoch: m.Epoch, index: m.Index, key: *held}
 	var next *cpns.EUKey
 	if p.mayAdvance(t, w) {
 		u.index++
-		next = following
+		u.key, next = *following, following
 	}
 	sealed, err := cpns.SealEUKeyUpdate(t.TK, held, t.Gateway, &u.randGW, &u.randPNE, p.rec.entity, u.epoch, u.index, next, w.IV)
 	if err != nil {
@@ -206,12 +207,10 @@ func (u *updating) proves(m *cpns.Acknowledgement, r *record) *cpns.SessionKey {
 	if u.epoch == 0 || t == nil || m.Epoch != u.epoch || m.Index != u.index {
 		return nil
 	}
-	key := t.key(u.index)
-	defer clear(key[:])
-	if m.Verify(&key, cpns.UpdateContext(&u.randGW, &u.randPNE), t.Gateway) != nil {
+	if m.Verify(&u.key, cpns.UpdateContext(&u.randGW, &u.randPNE), t.Gateway) != nil {
 		return nil
 	}
-	return u.sessionKey(r.entity, t, &key)
+	return u.sessionKey(r.entity, t)
 }
 
 // deliveredUnderX25519 says whether key i of t, whose acknowledgement was lost,
@@ -226,7 +225,7 @@ func (p PNE) deliveredUnderX25519(t *Set, i cpns.Index) bool {
 
 // sessionKey is the session key that both sides hold once the eukey-update is
 // acknowledged. It is derived from the key that is in use after the update.
-func (u *updating) sessionKey(e cpns.EntityID, t *Set, key *cpns.EUKey) *cpns.SessionKey {
-	session := cpns.DeriveSessionKey(key, &u.randGW, &u.randPNE, e, t.Gateway)
+func (u *updating) sessionKey(e cpns.EntityID, t *Set) *cpns.SessionKey {
+	session := cpns.DeriveSessionKey(&u.key, &u.randGW, &u.randPNE, e, t.Gateway)
 	return &session
 }

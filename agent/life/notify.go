@@ -21,7 +21,8 @@ type notifying struct {
 	repeat
 	epoch   cpns.Epoch
 	index   cpns.Index
-	answers []answer // the latest last; never changed in place
+	key     cpns.EUKey // of that index: the chain is not computed again for the acknowledgement
+	answers []answer   // the latest last; never changed in place
 	x25519  bool     // every answer for this key went under X25519
 }
 
@@ -51,7 +52,13 @@ func (m *memory) answerTo(hello *hash) []byte {
 // one hello, and takes at most one key for each hello.
 func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, []Effect) {
 	index := t.Proved + 1
-	key := t.key(index)
+	n := &p.mem.notify
+	again := n.epoch == t.Epoch && n.index == index
+	key := n.key
+	if !again {
+		key = t.key(index)
+	}
+	defer clear(key[:])
 	var pair *cpns.X25519Pair
 	m := Outgoing{Link: w.Link, To: p.rec.entity}
 	wait := w.Wait(w.Link)
@@ -59,15 +66,13 @@ func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, [
 		pair, wait = w.Pair(), max(wait, X25519Wait)
 	}
 	sealed, err := cpns.SealNotification(t.TK, h, pair, t.Gateway, t.Epoch, index, &key, w.IV)
-	clear(key[:])
 	if err != nil { // its public key makes a shared secret of zero
 		p.mem.remark = "the device's X25519 key is of no use: it gets no answer"
 		return p, nil
 	}
 	m.Wire = encode(sealed)
-	n := &p.mem.notify
-	if n.epoch != t.Epoch || n.index != index {
-		*n = notifying{epoch: t.Epoch, index: index, x25519: true}
+	if !again {
+		*n = notifying{epoch: t.Epoch, index: index, key: key, x25519: true}
 	}
 	n.x25519 = n.x25519 && h.X25519 != nil
 	n.answers = append(slices.Clone(n.answers[max(0, len(n.answers)-maxAnswers+1):]), answer{*sum, m.Wire, h.X25519 != nil})
@@ -103,10 +108,8 @@ func (n *notifying) proves(m *cpns.Acknowledgement, r *record) *answer {
 	if t == nil || len(n.answers) == 0 || m.Epoch != n.epoch || m.Index != n.index {
 		return nil
 	}
-	key := t.key(n.index)
-	defer clear(key[:])
 	for i := range slices.Backward(n.answers) {
-		if m.Verify(&key, cpns.NotificationContext(&n.answers[i].hello), t.Gateway) == nil {
+		if m.Verify(&n.key, cpns.NotificationContext(&n.answers[i].hello), t.Gateway) == nil {
 			return &n.answers[i]
 		}
 	}

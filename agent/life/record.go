@@ -254,4 +254,8 @@ func (p PNE) Wipe() {
 	if p.rec.remember != nil {
 		clear(p.rec.remember[:])
 	}
+	if u := p.mem.underWay; u != &quiet {
+		clear(u.notify.key[:])
+		clear(u.update.key[:])
+	}
 }

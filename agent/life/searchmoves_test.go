@@ -74,8 +74,10 @@ func (r *search) sends(n *node, was PNE, wire []byte) bool {
 		}
 	case *cpns.EUKeyUpdate:
 		u, t := &n.gw.mem.update, n.gw.rec.setOf(m.Epoch)
-		held := t.key(u.index)
-		if key := u.sessionKey(testEntity, t, &held); !has(n.offered, key) {
+		if held := t.key(u.index); u.key != held {
+			r.fail(n, "an eukey-update waits under another key than it brought")
+		}
+		if key := u.sessionKey(testEntity, t); !has(n.offered, key) {
 			n.offered += string(key[:8])
 		}
 	}

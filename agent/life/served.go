@@ -37,7 +37,7 @@ func (s *Served) Step(ev Event, w World) (effects []Effect, store *PNE) {
 		return effects, nil
 	}
 	s.writing = &step{next, effects}
-	return nil, &next
+	return nil, &s.writing.next
 }
 
 // Written ends the step whose record was on its way. It counts, and has its effects,

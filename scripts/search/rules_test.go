@@ -94,7 +94,7 @@ var rules = []rule{
 	}},
 	// Proofs, sets, waiting.
 	{"a key counts only after a valid acknowledgement", "delivery", []edit{
-		{"agent/life/notify.go", "if m.Verify(&key, cpns.NotificationContext(&n.answers[i].hello), t.Gateway) == nil {", "if true {"},
+		{"agent/life/notify.go", "if m.Verify(&n.key, cpns.NotificationContext(&n.answers[i].hello), t.Gateway) == nil {", "if true {"},
 	}},
 	{"a set's epoch is above every epoch known", "newer_set", []edit{
 		{"agent/life/record.go", "t.Epoch <= known {", "false {"},
