@@ -23,7 +23,7 @@ type notifying struct {
 	index   cpns.Index
 	key     cpns.EUKey // of that index: the chain is not computed again for the acknowledgement
 	answers []answer   // the latest last; never changed in place
-	x25519  bool     // every answer for this key went under X25519
+	x25519  bool       // every answer for this key went under X25519
 }
 
 // answer is the answer to one hello.
