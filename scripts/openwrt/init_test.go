@@ -128,6 +128,7 @@ add_jail_mount|/etc/ssl/broker.pem
 close_instance
 add_reload_trigger|pngw
 add_raw_trigger|interface.update|5000|/usr/libexec/pngw-again|network
+add_raw_trigger|config.change|5000|/usr/libexec/pngw-again|network
 `
 	if tells != want {
 		t.Errorf("procd was told\n%s\nwant\n%s", tells, want)

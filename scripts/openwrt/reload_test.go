@@ -102,9 +102,12 @@ func TestNameServers(t *testing.T) {
 	r := newGateway(t, "rootfs-openwrt-mips")
 	r.write("sbin/ujail", "", 0o755)
 	r.starts()
-	wanUp := func(server string) {
+	named := func(server string) {
 		r.write("tmp/resolv.conf.d/resolv.conf.auto.tmp", "nameserver "+server+"\n", 0o644)
 		check(t, os.Rename(r.path("tmp/resolv.conf.d/resolv.conf.auto.tmp"), r.path("tmp/resolv.conf.d/resolv.conf.auto")))
+	}
+	wanUp := func(server string) {
+		named(server)
 		r.event("interface.update")
 	}
 	for _, tt := range []struct{ server, did string }{{"192.0.2.1", "restart"}, {"192.0.2.1", ""}, {"192.0.2.2", "restart"}} {
@@ -112,6 +115,13 @@ func TestNameServers(t *testing.T) {
 		if did := r.did(); did != tt.did {
 			t.Errorf("with %s procd did %q, want %q", tt.server, did, tt.did)
 		}
+	}
+	// Those that the configuration names netifd exchanges while the network stays up: no
+	// event says so but that of the configuration.
+	named("192.0.2.4")
+	r.event("config.change", "network")
+	if did := r.did(); did != "restart" {
+		t.Errorf("with name servers that the configuration names procd did %q", did)
 	}
 
 	// Without a jail the agent reads it itself.
