@@ -63,7 +63,7 @@ With --verify it shows nothing of it, but reads all of it and names what was cha
 			}
 			return asOperator(ctx, c, *data, func(op operator) error {
 				if *follow {
-					return followAudit(ctx, c, op, *since, from, wanted)
+					return followAudit(ctx, c, op, *data, *since, from, wanted)
 				}
 				return op.Audit(ctx, from, wanted)
 			})
@@ -72,17 +72,25 @@ With --verify it shows nothing of it, but reads all of it and names what was cha
 }
 
 // followAudit shows events until a signal ends it, which is no failure.
-func followAudit(ctx context.Context, c *command.Console, op operator, since string, from time.Time, show func(server.Event) error) error {
+func followAudit(ctx context.Context, c *command.Console, op operator, p place, since string, from time.Time, show func(server.Event) error) error {
+	r, err := p.remote()
+	if err != nil {
+		return err
+	}
+	whom, explain := "the database", func(err error) error { return err }
+	if r != nil {
+		whom, explain = "the server", r.explain
+	}
 	ctx, stop := command.Interruptible(ctx)
 	defer stop()
 	if since == "" {
 		from = op.Now()
 	}
-	err := op.Follow(ctx, from, show, func(away error) {
+	err = op.Follow(ctx, from, show, func(away error) {
 		if away != nil {
-			fmt.Fprintf(c.Stderr, "waiting for the database: %v\n", away)
+			fmt.Fprintf(c.Stderr, "waiting for %s: %v\n", whom, explain(away))
 		} else {
-			fmt.Fprintln(c.Stderr, "the database is there again")
+			fmt.Fprintf(c.Stderr, "%s is there again\n", whom)
 		}
 	})
 	if errors.Is(err, context.Canceled) {

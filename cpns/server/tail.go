@@ -29,7 +29,7 @@ const (
 
 // read is what has come since the last time, the late ones first; at most limit, and
 // these in addition.
-func (t *tail) read(tx Events, now time.Time, limit int) ([]Event, error) {
+func (t *tail) read(tx LogPages, now time.Time, limit int) ([]Event, error) {
 	late, err := t.readLate(tx, now)
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (t *tail) read(tx Events, now time.Time, limit int) ([]Event, error) {
 		return nil, err
 	}
 	for _, e := range fresh {
-		for n := max(t.upto+1, e.Seq-gapMost); n < e.Seq && t.upto > 0; n++ {
+		for n := max(t.upto+1, e.Seq-gapMost); n < e.Seq; n++ {
 			t.missing = append(t.missing, gap{n, now.Unix()})
 		}
 		t.upto = e.Seq
@@ -52,7 +52,7 @@ func (t *tail) read(tx Events, now time.Time, limit int) ([]Event, error) {
 
 func (t *tail) clone() tail { return tail{t.upto, slices.Clone(t.missing)} }
 
-func (t *tail) readLate(tx Events, now time.Time) ([]Event, error) {
+func (t *tail) readLate(tx LogPages, now time.Time) ([]Event, error) {
 	if len(t.missing) == 0 {
 		return nil, nil
 	}

@@ -180,7 +180,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"/users?limit=0", "/users?limit=1001", "/users?limit=-1", "/users?limit=x", "/users?limit=1&limit=2", "/users?state=x", "/users?%zz", "/users?prefix=%ff", "/pnes?state=x", "/audit?after=x", "/audit?after=-1", "/audit?since=yesterday"} {
+	for _, bad := range []string{"/users?limit=0", "/users?limit=1001", "/users?limit=-1", "/users?limit=x", "/users?limit=1&limit=2", "/users?state=x", "/users?%zz", "/users?prefix=%ff", "/pnes?state=x", "/audit?after=x", "/audit?numbers=0", "/audit?numbers=1,,2", "/audit?numbers=x", "/audit?numbers=1&limit=5", "/audit?after=-1", "/audit?since=yesterday"} {
 		r.want(bad, r.ask(asked{method: "GET", path: bad, token: r.tokens[server.RoleAuditor]}), 400, kindMalformed)
 	}
 }

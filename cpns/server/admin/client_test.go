@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -285,6 +286,84 @@ func TestFollow(t *testing.T) {
 	}
 	if len(seen) > 0 {
 		t.Errorf("once more: %+v", <-seen)
+	}
+}
+
+// Who follows the log from elsewhere misses no event either: not one that comes after two
+// thousand with higher numbers, nor what comes while the server is away.
+func TestFollowLate(t *testing.T) {
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events := server.Tables[slices.IndexFunc(server.Tables, func(t *server.Table) bool { return t.Name == "events" })]
+	row := func(seq int64) server.Row {
+		return server.Row{seq, r.clock.Now().UnixMilli(), string(server.EventAssigned), "", "", "", int64(1), "late", "", []byte{}}
+	}
+	add := func(seqs ...int64) {
+		t.Helper()
+		var rows []server.Row
+		for _, seq := range seqs {
+			rows = append(rows, row(seq))
+		}
+		must(t, r.store.Update(ctx, func(tx server.Tx) error { return tx.AddRows(events, rows) }))
+	}
+	var cut atomic.Bool
+	c := r.asClient(server.RoleAuditor, r.lossy(func(int64, *http.Request) bool { return cut.Load() }))
+	seen, told, done := make(chan int64, 4000), make(chan error, 10), make(chan error, 1)
+	const first = 3 // events of the rig itself
+	late := []int64{first + 2, 900}
+	var seqs []int64
+	for seq := int64(first + 1); seq <= 2400; seq++ {
+		if !slices.Contains(late, seq) {
+			seqs = append(seqs, seq)
+		}
+	}
+	add(seqs...)
+	go func() {
+		done <- c.Follow(ctx, time.Time{}, func(e server.Event) error { seen <- e.Seq; return nil }, func(err error) { told <- err })
+	}()
+	want := func(want int64) {
+		t.Helper()
+		select {
+		case seq := <-seen:
+			if seq != want {
+				t.Fatalf("got event %d, want %d", seq, want)
+			}
+		case err := <-done:
+			t.Fatalf("it ended before event %d: %v", want, err)
+		case <-time.After(time.Minute):
+			t.Fatalf("event %d does not come", want)
+		}
+	}
+	for seq := int64(1); seq <= first; seq++ {
+		want(seq)
+	}
+	for _, seq := range seqs {
+		want(seq)
+	}
+	for _, seq := range late {
+		add(seq)
+		want(seq)
+	}
+	cut.Store(true)
+	if err := <-told; err == nil {
+		t.Error("it is away, and nobody is told")
+	}
+	add(2401, 2403)
+	cut.Store(false)
+	if err := <-told; err != nil {
+		t.Errorf("it is back: %v", err)
+	}
+	want(2401)
+	want(2403)
+	add(2402)
+	want(2402)
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if len(seen) > 0 {
+		t.Errorf("event %d once more", <-seen)
 	}
 }
 

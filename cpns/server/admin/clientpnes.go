@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"cpns.example.net/pngw/cpns"
@@ -14,7 +13,7 @@ import (
 	"cpns.example.net/pngw/internal/sleep"
 )
 
-// What server.Operator does for PNEs and the audit log: the comments are there.
+// What server.Operator does for PNEs: the comments are there.
 
 func (c *Client) PNE(ctx context.Context, e cpns.EntityID) (server.PNE, error) {
 	var out pne
@@ -176,83 +175,4 @@ func inParts(rows []row, f func([]row) error) error {
 		rows = rows[n:]
 	}
 	return nil
-}
-
-func (c *Client) Audit(ctx context.Context, since time.Time, f func(server.Event) error) error {
-	return eachOf(ctx, c, "/audit", sinceOf(since), func(e *event) error { return f(e.event()) })
-}
-
-func sinceOf(t time.Time) map[string][]string {
-	if t.IsZero() {
-		return nil
-	}
-	return filled("since", t.UTC().Format(time.RFC3339Nano))
-}
-
-// Now is the server's time, or this machine's where the server does not say.
-func (c *Client) Now() time.Time {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	var who self
-	if _, err := c.try(ctx, request{method: http.MethodGet, path: "/whoami"}, nil, "", &who); err != nil {
-		return time.Now()
-	}
-	return who.Now
-}
-
-// followed is how many of the newest events are asked for again with each look: several
-// servers on one store number their events before they are there.
-const followed = 500
-
-// Follow asks for new events every second. An event that comes late, after more than 500
-// with higher numbers, is missed: server.Operator's sees that, too.
-func (c *Client) Follow(ctx context.Context, since time.Time, f func(server.Event) error, away func(error)) error {
-	shown := make(map[int64]bool)
-	var newest int64
-	isThere := true
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		q := filled("limit", strconv.Itoa(pageMost))
-		if newest > followed {
-			q.Set("after", strconv.FormatInt(newest-followed, 10))
-		} else if !since.IsZero() {
-			q.Set("since", since.UTC().Format(time.RFC3339Nano))
-		}
-		var page list[event]
-		_, err := c.try(ctx, request{method: http.MethodGet, path: "/audit", query: q}, nil, "", &page)
-		answer, isAnswer := errors.AsType[*AnswerError](err)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil && (!c.answered || err == errAnswer || isAnswer && answer.Status < 500 && answer.Status != http.StatusTooManyRequests):
-			return err
-		case (err == nil) != isThere:
-			isThere = err == nil
-			away(err)
-		}
-		for n := range page.Items {
-			e := &page.Items[n]
-			if shown[e.Seq] || e.Time.Before(since) {
-				continue
-			}
-			if err := f(e.event()); err != nil {
-				return err
-			}
-			shown[e.Seq], newest = true, max(newest, e.Seq)
-		}
-		for seq := range shown {
-			if seq <= newest-followed {
-				delete(shown, seq)
-			}
-		}
-		if page.Next != "" {
-			continue // there are more
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

@@ -86,10 +86,11 @@ var examples = map[string]example{
 	"release":   {path: "/pnes/pne-1/owner", before: addPNE, refused: map[int]asked{404: {path: "/pnes/none/owner"}}},
 	"setTK":     {path: "/pnes/pne-1/tk", body: `{"tk":"20112233445566778899aabbccddeeff"}`, before: addPNE, refused: map[int]asked{404: {path: "/pnes/none/tk", body: `{"tk":"30112233445566778899aabbccddeeff"}`}, 422: {path: "/pnes/pne-1/tk", body: `{"tk":"` + anotherTK + `"}`}}},
 
-	"audit":       {path: "/audit"},
-	"listTokens":  {path: "/tokens"},
-	"addToken":    {path: "/tokens", body: `{"name":"new","role":"auditor","valid_seconds":3600}`, refused: map[int]asked{409: {path: "/tokens", body: `{"name":"admin","role":"auditor","valid_seconds":3600}`}, 422: {path: "/tokens", body: `{"name":"","role":"auditor","valid_seconds":3600}`}}},
-	"removeToken": {path: "/tokens/new", before: func(r *rig) { r.post("/tokens", `{"name":"new","role":"auditor","valid_seconds":3600}`) }, refused: map[int]asked{404: {path: "/tokens/none"}}},
+	"audit":        {path: "/audit"},
+	"auditSettled": {path: "/audit/settled"},
+	"listTokens":   {path: "/tokens"},
+	"addToken":     {path: "/tokens", body: `{"name":"new","role":"auditor","valid_seconds":3600}`, refused: map[int]asked{409: {path: "/tokens", body: `{"name":"admin","role":"auditor","valid_seconds":3600}`}, 422: {path: "/tokens", body: `{"name":"","role":"auditor","valid_seconds":3600}`}}},
+	"removeToken":  {path: "/tokens/new", before: func(r *rig) { r.post("/tokens", `{"name":"new","role":"auditor","valid_seconds":3600}`) }, refused: map[int]asked{404: {path: "/tokens/none"}}},
 }
 
 // document is the part of the served description that the test reads.

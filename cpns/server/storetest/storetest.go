@@ -45,6 +45,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		{"failures", testFailures},
 		{"events", testEvents},
 		{"seals", testSeals},
+		{"following the log", testFollow},
 		{"replicas", testReplicas},
 		{"credentials", testCredentials},
 		{"answers", testAnswers},
