@@ -36,7 +36,14 @@ It asks before, unless --yes is given.`,
 				return err
 			}
 			defer clear(tk)
-			if err := askBefore(c, *data, *yes, fmt.Sprintf("Replace the Temporary Key of %s? The one that is there is lost.", e)); err != nil {
+			if err := server.CheckTK(tk); err != nil {
+				return fmt.Errorf("%s: %w", *in, err)
+			}
+			there := func(op operator) error {
+				_, err := op.PNE(ctx, e)
+				return noPNE(err, e)
+			}
+			if err := askBefore(ctx, c, *data, *yes, fmt.Sprintf("Replace the Temporary Key of %s? The one that is there is lost.", e), there); err != nil {
 				return err
 			}
 			return asOperator(ctx, c, *data, func(op operator) error {
@@ -82,7 +89,17 @@ It asks before, unless --yes is given.`,
 			if wanted.file != "" {
 				who = fmt.Sprintf("the PNEs of %s, %d in all,", wanted.file, len(all))
 			}
-			if err := askBefore(c, *data, *yes, fmt.Sprintf("Remove %s with their Temporary Keys?", who)); err != nil {
+			there := func(op operator) error { // one at least: the others are named when it comes to them
+				var err error
+				for _, arg := range args {
+					if _, err = op.PNE(ctx, cpns.EntityID(arg)); err == nil || wanted.file != "" {
+						return nil
+					}
+					err = noPNE(err, cpns.EntityID(arg))
+				}
+				return err
+			}
+			if err := askBefore(ctx, c, *data, *yes, fmt.Sprintf("Remove %s with their Temporary Keys?", who), there); err != nil {
 				return err
 			}
 			return eachPNE(ctx, c, *data, all, func(op operator, e cpns.EntityID) error {
@@ -99,15 +116,19 @@ It asks before, unless --yes is given.`,
 // yesFlag declares --yes.
 func yesFlag(fs *flag.FlagSet) *bool { return fs.Bool("yes", false, "do not ask") }
 
-// askBefore asks about what cannot be undone, in a data folder that is there.
-func askBefore(c *command.Console, data place, yes bool, question string) error {
+// askBefore asks about what cannot be undone. Whether it can be done at all, as far as that
+// is known before, says there.
+func askBefore(ctx context.Context, c *command.Console, data place, yes bool, question string, there func(operator) error) error {
+	if yes {
+		return nil
+	}
+	if err := asOperator(ctx, c, data, there); err != nil {
+		return err
+	}
 	if err := c.CanAsk(yes); err != nil {
 		return err
 	}
-	if err := data.isThere(); err != nil {
-		return err
-	}
-	if !yes && !c.Confirm(question) {
+	if !c.Confirm(question) {
 		return errors.New("nothing was changed")
 	}
 	return nil

@@ -203,7 +203,7 @@ func gatewayLineOf(g server.Gateway, keys []server.PSK1) gatewayLine {
 var gatewayRekeyCommand = command.Command{
 	Name: "gateway rekey", Options: "--data DIR [--psk-out FILE|--psk-in FILE] [--overlap TIME]", Args: "GATEWAY",
 	Summary: "give a gateway another PSK1, and let it use either for a while",
-	About: `Gives a gateway that is known by a PSK1 from a file another one, under the same identity: bring the file to the gateway, in place of the one there, at any time within the overlap. Until then the gateway goes on with the one before, which ends 10 minutes after the new one was first used, or when the overlap is over. Given again, a new one that was not used yet is replaced.
+	About: `Gives a gateway that is known by a PSK1 from a file another one, under the same identity: bring the file to the gateway, in place of the one there, at any time within the overlap. Until then the gateway goes on with the one before, which ends 10 minutes after the new one was first used, or when the overlap is over. Given again, a new one that was not used yet is replaced, which is said: its file opens nothing any more.
 
 A gateway that agrees on its PSK1s by itself, by TLS or its SIM, gets no file: what it has ends when the overlap is over, and it agrees on the next one with its next request.`,
 	Setup: func(fs *flag.FlagSet) command.Run {
@@ -243,7 +243,11 @@ func rekeyGateway(ctx context.Context, c *command.Console, data place, id cpns.G
 		}
 	}
 	defer clear(psk)
-	err = asOperator(ctx, c, data, func(op operator) error { return op.RekeyGateway(ctx, id, psk, overlap) })
+	voided := false
+	err = asOperator(ctx, c, data, func(op operator) (err error) {
+		voided, err = op.RekeyGateway(ctx, id, psk, overlap)
+		return err
+	})
 	if err != nil && out != "" {
 		err = errors.Join(err, os.Remove(out))
 	}
@@ -265,6 +269,9 @@ func rekeyGateway(ctx context.Context, c *command.Console, data place, id cpns.G
 		display.Fill(c.Stdout, "", fmt.Sprintf("It is in %s: bring it to the gateway by a way that nobody else reads, in place of the file there (option psk_file; then service pngw reload), and delete it here.", out), 0)
 	default:
 		c.Printf("gateway %s has another PSK1, and may use the one before until %s\n", id, until)
+	}
+	if voided {
+		display.Fill(c.Stderr, "", fmt.Sprintf("The PSK1 that gateway rekey gave before was not used yet, and is void from now on: delete its file. If that is at the gateway %s already, its requests are refused until this one is there.", id), 0)
 	}
 	return nil
 }

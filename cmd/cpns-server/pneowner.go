@@ -89,10 +89,21 @@ It asks before, unless --yes is given.`,
 			if has == gets {
 				return command.Misused("--from and --to are the same user")
 			}
-			if err := askBefore(c, *data, *yes, fmt.Sprintf("Give all PNEs of user %s to user %s?", has, gets)); err != nil {
+			there := func(op operator) error {
+				for _, id := range []cpns.UserID{has, gets} {
+					if _, err := op.User(ctx, id); err != nil {
+						return noUser(err, id)
+					}
+				}
+				return nil
+			}
+			if err := askBefore(ctx, c, *data, *yes, fmt.Sprintf("Give all PNEs of user %s to user %s?", has, gets), there); err != nil {
 				return err
 			}
 			return asOperator(ctx, c, *data, func(op operator) error {
+				if err := there(op); err != nil {
+					return err
+				}
 				n := 0
 				err := op.PNEs(ctx, server.PNEFilter{Owner: has}, func(p server.PNE) error {
 					changed, err := op.GiveTo(ctx, p.Entity, gets)

@@ -141,10 +141,15 @@ var pneReleaseCommand = command.Command{
 				return err
 			}
 			return eachPNE(ctx, c, *data, all, func(op operator, e cpns.EntityID) error {
-				if err := op.Release(ctx, e); err != nil {
+				changed, err := op.Release(ctx, e)
+				if err != nil {
 					return err
 				}
-				c.Printf("PNE %s released\n", e)
+				if changed {
+					c.Printf("PNE %s released\n", e)
+				} else {
+					c.Printf("PNE %s was nobody's already\n", e)
+				}
 				return nil
 			})
 		}

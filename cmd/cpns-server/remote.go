@@ -29,7 +29,8 @@ type operator interface {
 
 	AddUser(context.Context, cpns.UserID, *server.PasswordHashes) error
 	SetPassword(context.Context, cpns.UserID, *server.PasswordHashes) error
-	Unlock(context.Context, cpns.UserID) error
+	Unlock(context.Context, cpns.UserID) (changed bool, err error)
+	User(context.Context, cpns.UserID) (server.UserStatus, error)
 	SetDisabled(context.Context, cpns.UserID, bool) (changed bool, err error)
 	RemoveUser(context.Context, cpns.UserID) error
 	Users(context.Context, server.UserFilter, func(server.UserStatus) error) error
@@ -37,7 +38,7 @@ type operator interface {
 	AddGateway(context.Context, cpns.GatewayID, cpns.PSKIdentity, cpns.PSK1) error
 	AddGatewayIMPI(context.Context, cpns.GatewayID, string) error
 	SetIMPI(context.Context, cpns.GatewayID, string) error
-	RekeyGateway(context.Context, cpns.GatewayID, cpns.PSK1, time.Duration) error
+	RekeyGateway(context.Context, cpns.GatewayID, cpns.PSK1, time.Duration) (voided bool, err error)
 	RemoveGateway(context.Context, cpns.GatewayID) error
 	Gateways(context.Context, func(server.Gateway, []server.PSK1) error) error
 
@@ -52,7 +53,7 @@ type operator interface {
 	PNE(context.Context, cpns.EntityID) (server.PNE, error)
 	PNEs(context.Context, server.PNEFilter, func(server.PNE) error) error
 	GiveTo(context.Context, cpns.EntityID, cpns.UserID) (changed bool, err error)
-	Release(context.Context, cpns.EntityID) error
+	Release(context.Context, cpns.EntityID) (changed bool, err error)
 	SetTK(context.Context, cpns.EntityID, cpns.TK) error
 	RemovePNE(context.Context, cpns.EntityID) error
 
@@ -168,16 +169,6 @@ func asOperator(ctx context.Context, c *command.Console, p place, f func(operato
 	}
 	defer client.Close()
 	return r.explain(f(client))
-}
-
-// isThere checks a data folder before somebody is asked something. Of a server that is
-// elsewhere nothing is known until it is asked.
-func (p place) isThere() error {
-	r, err := p.remote()
-	if err == nil && r == nil {
-		_, _, err = openFolder(p)
-	}
-	return err
 }
 
 // client reads the files of who asks.

@@ -106,6 +106,7 @@ func addToken(ctx context.Context, c *command.Console, data place, n *newCredent
 var tokenListCommand = command.Command{
 	Name: "token list", Options: "--data DIR [--json]",
 	Summary: "list who may use the admin API",
+	About:   "Lists the tokens and certificates that may use the admin API: active ones, and those whose time is over, which are refused. One that was removed is not listed. ID is how the server's log names a token.",
 	Setup: func(fs *flag.FlagSet) command.Run {
 		data, asJSON := dataFlag(fs), jsonFlag(fs)
 		return func(ctx context.Context, c *command.Console, _ []string) error {
@@ -116,12 +117,19 @@ var tokenListCommand = command.Command{
 				Used    *time.Time            `json:"last_used"`
 				Created time.Time             `json:"created"`
 				Until   time.Time             `json:"valid_until"`
+				State   string                `json:"state"`
+				ID      string                `json:"id"`
 			}
 			return asOperator(ctx, c, *data, func(op operator) error {
-				t := newTable(c.Stdout, *asJSON, "NAME", "KIND", "ROLE", "LAST USED", "CREATED", "UNTIL")
+				now := op.Now()
+				t := newTable(c.Stdout, *asJSON, "NAME", "KIND", "ROLE", "STATE", "LAST USED", "CREATED", "UNTIL", "ID")
 				return t.end(op.Credentials(ctx, func(k server.Credential) error {
-					return t.row(line{k.Name, k.Kind, k.Role, orNil(k.Used), k.Created, k.Ends},
-						k.Name, string(k.Kind), string(k.Role), minute(k.Used), day(k.Created), minute(k.Ends))
+					state := "active"
+					if !now.Before(k.Ends) {
+						state = "ended"
+					}
+					return t.row(line{k.Name, k.Kind, k.Role, orNil(k.Used), k.Created, k.Ends, state, k.ID},
+						k.Name, string(k.Kind), string(k.Role), state, minute(k.Used), day(k.Created), minute(k.Ends), k.ID)
 				}))
 			})
 		}

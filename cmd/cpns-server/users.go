@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -18,12 +19,22 @@ var userAddCommand = command.Command{
 	Name: "user add", Options: "--data DIR [--password-file FILE]", Args: "USER",
 	Summary: "add a CPNS User",
 	About:   "Adds a CPNS User, with a password.",
-	Setup:   withPassword(addUser),
+	Setup: withPassword(func(ctx context.Context, op operator, id cpns.UserID) error {
+		if _, err := op.User(ctx, id); !errors.Is(err, server.ErrNotFound) {
+			return cmp.Or(err, errUserThere(id))
+		}
+		return nil
+	}, addUser),
+}
+
+func errUserThere(id cpns.UserID) error {
+	return fmt.Errorf("there is a user %s already: cpns-server user passwd changes the password", id)
 }
 
 // withPassword declares the flags of a command that gives a user a new password. That
-// is read before the data folder is opened, with the rights of who gives the command.
-func withPassword(do func(context.Context, *command.Console, operator, cpns.UserID, *server.PasswordHashes) error) func(*flag.FlagSet) command.Run {
+// is read before the data folder is opened, with the rights of who gives the command, and
+// asked for only where can says that it will count.
+func withPassword(can func(context.Context, operator, cpns.UserID) error, do func(context.Context, *command.Console, operator, cpns.UserID, *server.PasswordHashes) error) func(*flag.FlagSet) command.Run {
 	return func(fs *flag.FlagSet) command.Run {
 		data := dataFlag(fs)
 		fs.String("password-file", "", password.Usage)
@@ -32,7 +43,7 @@ func withPassword(do func(context.Context, *command.Console, operator, cpns.User
 			if err != nil {
 				return command.Misused("%v", err)
 			}
-			if err := data.isThere(); err != nil {
+			if err := asOperator(ctx, c, *data, func(op operator) error { return can(ctx, op, id) }); err != nil {
 				return err
 			}
 			hash, err := readPasswordHash(ctx, c, id)
@@ -46,7 +57,7 @@ func withPassword(do func(context.Context, *command.Console, operator, cpns.User
 
 func addUser(ctx context.Context, c *command.Console, op operator, id cpns.UserID, hash *server.PasswordHashes) error {
 	if err := op.AddUser(ctx, id, hash); errors.Is(err, server.ErrExists) {
-		return fmt.Errorf("there is a user %s already: cpns-server user passwd changes the password", id)
+		return errUserThere(id)
 	} else if err != nil {
 		return err
 	}
@@ -57,7 +68,10 @@ func addUser(ctx context.Context, c *command.Console, op operator, id cpns.UserI
 var userPasswdCommand = command.Command{
 	Name: "user passwd", Options: "--data DIR [--password-file FILE]", Args: "USER",
 	Summary: "change a user's password and end the user's lock-out",
-	Setup:   withPassword(changePassword),
+	Setup: withPassword(func(ctx context.Context, op operator, id cpns.UserID) error {
+		_, err := op.User(ctx, id)
+		return noUser(err, id)
+	}, changePassword),
 }
 
 func changePassword(ctx context.Context, c *command.Console, op operator, id cpns.UserID, hash *server.PasswordHashes) error {
@@ -168,10 +182,15 @@ var userUnlockCommand = command.Command{
 }
 
 func unlockUser(ctx context.Context, c *command.Console, op operator, id cpns.UserID) error {
-	if err := op.Unlock(ctx, id); err != nil {
+	changed, err := op.Unlock(ctx, id)
+	if err != nil {
 		return noUser(err, id)
 	}
-	c.Printf("user %s unlocked\n", id)
+	if changed {
+		c.Printf("user %s unlocked\n", id)
+	} else {
+		c.Printf("user %s was not locked out\n", id)
+	}
 	return nil
 }
 

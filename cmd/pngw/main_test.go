@@ -116,7 +116,8 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 func (s *testServer) rekey(ts *testscript.TestScript, neg bool, args []string) {
 	psk := make(cpns.PSK1, 32)
 	rand.Read(psk)
-	ts.Check(s.op.RekeyGateway(context.Background(), "gw-0002", psk, time.Hour))
+	_, err := s.op.RekeyGateway(context.Background(), "gw-0002", psk, time.Hour)
+	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), fmt.Appendf(nil, "%x\n", []byte(psk)), 0o600))
 }
 

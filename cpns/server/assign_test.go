@@ -215,7 +215,7 @@ func TestOwnership(t *testing.T) {
 	r.wantStatus("gw-1", req, cpns.Success)
 	r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.PNEOwnedByAnotherUser)
 	r.wantStatus("gw-2", r.request("alice", "pne-1"), cpns.Success)
-	must(t, r.op.Release(t.Context(), "pne-1"))
+	must(t, errorOf(r.op.Release(t.Context(), "pne-1")))
 	r.wantStatus("gw-1", req, cpns.RandomReused) // its set is gone
 	if got := r.wantStatus("gw-1", r.request("bob", "pne-1"), cpns.Success); got.Epoch != r.epoch(3) {
 		t.Errorf("epoch after the release: got %d, want %d", got.Epoch, r.epoch(3))

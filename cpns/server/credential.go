@@ -177,6 +177,17 @@ const hashVersion = 1
 // and has the master key, and cannot use the tokens for that.
 func hashOfToken(secret, salt []byte) []byte { return argon2.IDKey(secret, salt, 5, 7168, 1, 32) }
 
+// TokenID is the ID in a token, by which logs may name it and token list shows it; "" for
+// what is no token.
+func TokenID(token string) string {
+	id, secret, err := parseToken(token)
+	clear(secret)
+	if _, notHex := hex.DecodeString(id); err != nil || notHex != nil {
+		return ""
+	}
+	return id
+}
+
 // parseToken takes a token apart.
 func parseToken(token string) (id string, secret []byte, err error) {
 	rest, ok := strings.CutPrefix(token, tokenPrefix)

@@ -172,11 +172,11 @@ func TestOnce(t *testing.T) {
 	done := 0
 	unlock := func(op *server.Operator) ([]byte, error) {
 		done++
-		return []byte("answer"), op.Unlock(ctx, "alice")
+		return []byte("answer"), op.SetPassword(ctx, "alice", new(server.PasswordHashes))
 	}
 	events := func() (n int) {
 		must(t, op.Audit(ctx, time.Time{}, func(e server.Event) error {
-			if e.Kind == server.EventUserUnlocked {
+			if e.Kind == server.EventPasswordSet {
 				n++
 			}
 			return nil
@@ -203,7 +203,7 @@ func TestOnce(t *testing.T) {
 	failed := errors.New("failed")
 	before := events()
 	_, _, err := op.Once(ctx, "caller", "key 2", nil, func(op *server.Operator) ([]byte, error) {
-		return nil, errors.Join(op.Unlock(ctx, "alice"), failed)
+		return nil, errors.Join(op.SetPassword(ctx, "alice", new(server.PasswordHashes)), failed)
 	})
 	if !errors.Is(err, failed) || events() != before {
 		t.Errorf("%v, %d events, want %d", err, events(), before)

@@ -301,8 +301,8 @@ func digestOf(tk []byte) tkDigest {
 	return tkDigest(sum[:16])
 }
 
-// checkTK refuses keys that nobody drew: what an unwritten memory holds.
-func checkTK(tk cpns.TK) error {
+// CheckTK refuses keys that nobody drew: what an unwritten memory holds.
+func CheckTK(tk cpns.TK) error {
 	for _, b := range tk {
 		if b != tk[0] {
 			return nil

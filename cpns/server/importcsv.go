@@ -170,7 +170,7 @@ func parseTK(text string) (cpns.TK, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tk, checkTK(tk)
+	return tk, CheckTK(tk)
 }
 
 // A lineReader reads lines of bounded length and counts them.

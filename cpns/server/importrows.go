@@ -64,7 +64,7 @@ func (l *rowList) next() (csvRow, error) {
 	}
 	r := l.rows[0]
 	l.rows = l.rows[1:]
-	if err := checkTK(r.TK); err != nil {
+	if err := CheckTK(r.TK); err != nil {
 		return csvRow{}, &RowError{r.Line, err.Error()}
 	}
 	return csvRow{r.Line, r.Entity, r.TK, r.Owner}, nil

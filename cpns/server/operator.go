@@ -89,18 +89,26 @@ func (o *Operator) SetPassword(ctx context.Context, id cpns.UserID, hashes *Pass
 	})
 }
 
-// Unlock ends a user's locks at all gateways, and forgets the failures that made them.
-// It fails with ErrNotFound where there is no such user.
-func (o *Operator) Unlock(ctx context.Context, id cpns.UserID) error {
-	return o.store.Update(ctx, func(tx Tx) error {
-		if _, err := tx.User(id); err != nil {
+// Unlock ends a user's locks at all gateways, and forgets the failures that made them. It
+// says false where the user was neither locked out nor slowed: then few failures are
+// forgotten, or none. It fails with ErrNotFound where there is no such user.
+func (o *Operator) Unlock(ctx context.Context, id cpns.UserID) (changed bool, err error) {
+	err = o.store.Update(ctx, func(tx Tx) error {
+		u, err := tx.User(id)
+		if err != nil {
 			return err
 		}
-		if err := tx.RemoveFailures(id); err != nil {
+		was, err := statusOf(tx, []User{u}, o.now())
+		if err != nil {
+			return err
+		}
+		changed = len(was[0].Locks) > 0 || was[0].Slowed
+		if err := tx.RemoveFailures(id); err != nil || !changed {
 			return err
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventUserUnlocked, User: id}))
 	})
+	return changed, err
 }
 
 // SetDisabled disables or enables a user. Who is disabled is answered as one who is not
@@ -269,11 +277,12 @@ func (o *Operator) RemoveGateway(ctx context.Context, id cpns.GatewayID) error {
 
 // Release makes a PNE nobody's: the next user to ask for its EUKeys becomes its
 // owner, with a new epoch. The sets that it was assigned are erased from the
-// server. It fails with ErrNotFound where the server does not know the PNE.
-func (o *Operator) Release(ctx context.Context, e cpns.EntityID) error {
-	return o.store.Update(ctx, func(tx Tx) error {
+// server. It says false where it was nobody's already, and fails with ErrNotFound where
+// the server does not know the PNE.
+func (o *Operator) Release(ctx context.Context, e cpns.EntityID) (changed bool, err error) {
+	err = o.store.Update(ctx, func(tx Tx) error {
 		pne, err := tx.PNE(e)
-		if err != nil {
+		if changed = err == nil && pne.Owner != ""; !changed {
 			return err
 		}
 		owner := pne.Owner
@@ -286,6 +295,7 @@ func (o *Operator) Release(ctx context.Context, e cpns.EntityID) error {
 		}
 		return tx.AddEvent(o.event(Event{Kind: EventPNEReleased, User: owner, Entity: e, Epoch: pne.Epoch}))
 	})
+	return changed, err
 }
 
 // A NoUserError says that there is no user of that ID.
@@ -340,7 +350,10 @@ func (o *Operator) PNE(ctx context.Context, e cpns.EntityID) (p PNE, err error) 
 // Owner, epoch and sets stay; gateways get the new one with their next request.
 // It fails with ErrNotFound where the server does not know the PNE.
 func (o *Operator) SetTK(ctx context.Context, e cpns.EntityID, tk cpns.TK) error {
-	if err := checkTK(tk); err != nil {
+	if err := CheckTK(tk); err != nil {
+		return err
+	}
+	if _, err := o.PNE(ctx, e); err != nil { // before all others are looked at
 		return err
 	}
 	if other, err := o.withTK(ctx, digestOf(tk), e); err != nil {

@@ -34,7 +34,7 @@ func TestOperator(t *testing.T) {
 		{"gateway there already", func() error { return r.op.AddGateway(ctx, "gw-1", "new", psk) }, server.ErrExists},
 		{"identity there already", func() error { return r.op.AddGateway(ctx, "gw-9", "gw-1", psk) }, server.ErrExists},
 		{"removing no gateway", func() error { return r.op.RemoveGateway(ctx, "gw-9") }, server.ErrNotFound},
-		{"releasing no PNE", func() error { return r.op.Release(ctx, "pne-9") }, server.ErrNotFound},
+		{"releasing no PNE", func() error { return errorOf(r.op.Release(ctx, "pne-9")) }, server.ErrNotFound},
 		{"TK of no PNE", func() error { return r.op.SetTK(ctx, "pne-9", random(t, 16)) }, server.ErrNotFound},
 		{"removing no PNE", func() error { return r.op.RemovePNE(ctx, "pne-9") }, server.ErrNotFound},
 	}
@@ -61,7 +61,7 @@ func TestOperator(t *testing.T) {
 		t.Errorf("removing an owner: got %v", err)
 	}
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.Success)
-	must(t, r.op.Release(ctx, "pne-1"))
+	must(t, errorOf(r.op.Release(ctx, "pne-1")))
 	must(t, r.op.RemoveUser(ctx, "alice"))
 	r.wantStatus("gw-1", r.request("alice", "pne-1"), cpns.UserAuthenticationFailed)
 

@@ -56,13 +56,15 @@ func CheckOverlap(d time.Duration) error {
 // under the same identity, and may use either one until overlap has passed, or until
 // shortly after it has used the new one. For a gateway with PSK1s from TLS or GBA, psk is
 // nil: its PSK1 expires after overlap at the latest, and it then agrees on the next one by
-// itself. It fails with ErrNotFound if there is no such gateway, and with a *SamePSK1Error
-// if a gateway already has that PSK1.
-func (o *Operator) RekeyGateway(ctx context.Context, id cpns.GatewayID, psk cpns.PSK1, overlap time.Duration) error {
+// itself. It reports whether a PSK1 that the gateway was given before and has not used is
+// void now. It fails with ErrNotFound if there is no such gateway, and with a
+// *SamePSK1Error if a gateway already has that PSK1.
+func (o *Operator) RekeyGateway(ctx context.Context, id cpns.GatewayID, psk cpns.PSK1, overlap time.Duration) (voided bool, err error) {
 	if err := CheckOverlap(overlap); err != nil {
-		return refused("%v", err)
+		return false, refused("%v", err)
 	}
-	return o.store.Update(ctx, func(tx Tx) error {
+	err = o.store.Update(ctx, func(tx Tx) error {
+		voided = false
 		g, err := tx.Gateway(id)
 		if err != nil {
 			return err
@@ -88,12 +90,20 @@ func (o *Operator) RekeyGateway(ctx context.Context, id cpns.GatewayID, psk cpns
 		case psk == nil:
 			return refused("gateway %s has its PSK1 from a file: it needs another file", id)
 		default:
+			for _, p := range all {
+				voided = voided || p.Source == SourceFile && p.IsBeside() && p.Used.IsZero()
+			}
 			if err := o.addBeside(tx, all, id, psk, now, ends); err != nil {
 				return err
 			}
 		}
-		return tx.AddEvent(o.event(Event{Kind: EventGatewayRekeyed, Gateway: id, Detail: "the PSK1 before ends by " + ends.UTC().Format(time.RFC3339)}))
+		detail := "the PSK1 before ends by " + ends.UTC().Format(time.RFC3339)
+		if voided {
+			detail += ", and one that was not used is void"
+		}
+		return tx.AddEvent(o.event(Event{Kind: EventGatewayRekeyed, Gateway: id, Detail: detail}))
 	})
+	return voided, err
 }
 
 // addBeside adds a PSK1 beside the one that a gateway has from a file, in place of one

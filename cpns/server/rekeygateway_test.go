@@ -76,7 +76,7 @@ func TestRekeyGateway(t *testing.T) {
 	r.op = server.OperatorAt(r.op, r.clock.Now)
 	ctx := t.Context()
 	old, next := r.gateways["gw-2"], cpns.PSK1(random(t, 32))
-	must(t, r.op.RekeyGateway(ctx, "gw-2", next, time.Hour))
+	must(t, errorOf(r.op.RekeyGateway(ctx, "gw-2", next, time.Hour)))
 	r.wantKeys("gw-2", 60, 0)
 
 	// Whoever has the old one goes on; a request that was answered under it is known again.
@@ -112,8 +112,12 @@ func TestRekeyGateway(t *testing.T) {
 
 	// Again and again: one that was not used is replaced.
 	lost, third := cpns.PSK1(random(t, 32)), cpns.PSK1(random(t, 32))
-	must(t, r.op.RekeyGateway(ctx, "gw-2", lost, time.Hour))
-	must(t, r.op.RekeyGateway(ctx, "gw-2", third, 2*time.Hour))
+	if voided, err := r.op.RekeyGateway(ctx, "gw-2", lost, time.Hour); voided || err != nil {
+		t.Errorf("the first: %v, %v", voided, err)
+	}
+	if voided, err := r.op.RekeyGateway(ctx, "gw-2", third, 2*time.Hour); !voided || err != nil {
+		t.Errorf("one that was never used is void: %v, %v", voided, err)
+	}
 	r.wantKeys("gw-2", 120, 0)
 	r.wantUnder(lost, "gw-2", unauthorized)
 	r.wantUnder(next, "gw-2", "Success")
@@ -125,21 +129,21 @@ func TestRekeyGateway(t *testing.T) {
 	r.clock.advance(100 * 24 * time.Hour)
 	r.wantUnder(third, "gw-2", "Success")
 	r.wantKeys("gw-2", 0, -1)
-	must(t, r.op.RekeyGateway(ctx, "gw-2", random(t, 32), 0))
+	must(t, errorOf(r.op.RekeyGateway(ctx, "gw-2", random(t, 32), 0)))
 	r.wantUnder(third, "gw-2", unauthorized)
 
 	// One that has ended stays so, though it has not been removed yet.
 	fourth := cpns.PSK1(random(t, 32))
-	must(t, r.op.RekeyGateway(ctx, "gw-2", fourth, time.Hour))
+	must(t, errorOf(r.op.RekeyGateway(ctx, "gw-2", fourth, time.Hour)))
 	r.wantUnder(third, "gw-2", unauthorized)
 	r.wantUnder(fourth, "gw-2", "Success")
 	must(t, r.op.RemoveGateway(ctx, "gw-2"))
 
 	for name, err := range map[string]error{
-		"another gateway's": r.op.RekeyGateway(ctx, "gw-1", r.gateways["gw-1"], time.Hour),
-		"of none":           r.op.RekeyGateway(ctx, "gw-2", random(t, 32), time.Hour),
-		"without one":       r.op.RekeyGateway(ctx, "gw-1", nil, time.Hour),
-		"for long":          r.op.RekeyGateway(ctx, "gw-1", random(t, 32), 366*24*time.Hour),
+		"another gateway's": errorOf(r.op.RekeyGateway(ctx, "gw-1", r.gateways["gw-1"], time.Hour)),
+		"of none":           errorOf(r.op.RekeyGateway(ctx, "gw-2", random(t, 32), time.Hour)),
+		"without one":       errorOf(r.op.RekeyGateway(ctx, "gw-1", nil, time.Hour)),
+		"for long":          errorOf(r.op.RekeyGateway(ctx, "gw-1", random(t, 32), 366*24*time.Hour)),
 	} {
 		same, isSame := errors.AsType[*server.SamePSK1Error](err)
 		_, isRefused := errors.AsType[*server.RefusalError](err)
@@ -170,7 +174,7 @@ func TestRekeyGatewayUnderLoad(t *testing.T) {
 			r.op = operatorOf(t, r.store, next)
 			r.server.Forget()
 		}
-		must(t, r.op.RekeyGateway(ctx, "gw-1", keys[round+1], time.Hour))
+		must(t, errorOf(r.op.RekeyGateway(ctx, "gw-1", keys[round+1], time.Hour)))
 		var wg sync.WaitGroup
 		for n := range 6 {
 			psk := keys[round+n%2]
@@ -202,7 +206,7 @@ func TestRekeyEnrolledGateway(t *testing.T) {
 	u := newUnit(t)
 	id := s.enrol(t, u, s.invite(t, "", 1), nil).wantApproved(t)
 	first := s.psk1(t, u)
-	if _, isRefused := errors.AsType[*server.RefusalError](s.op.RekeyGateway(ctx, id, random(t, 32), time.Hour)); !isRefused {
+	if _, isRefused := errors.AsType[*server.RefusalError](errorOf(s.op.RekeyGateway(ctx, id, random(t, 32), time.Hour))); !isRefused {
 		t.Error("it takes a PSK1 from a file")
 	}
 	ask := func(p given) int {
@@ -212,7 +216,7 @@ func TestRekeyEnrolledGateway(t *testing.T) {
 		res, _ := s.post(body)
 		return res.StatusCode
 	}
-	must(t, s.op.RekeyGateway(ctx, id, nil, time.Hour))
+	must(t, errorOf(s.op.RekeyGateway(ctx, id, nil, time.Hour)))
 	if got := ask(first); got != 200 {
 		t.Errorf("within the overlap: %d", got)
 	}
@@ -224,3 +228,6 @@ func TestRekeyEnrolledGateway(t *testing.T) {
 		t.Errorf("under the next one: %d", got)
 	}
 }
+
+// errorOf is the error alone.
+func errorOf[T any](_ T, err error) error { return err }

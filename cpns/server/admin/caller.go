@@ -33,6 +33,7 @@ func (s *Server) admit(r *http.Request, e *endpoint) (*call, error) {
 	from := addrOf(r)
 	source := server.SourceOf(from)
 	if err := s.origin.Check(r); err != nil {
+		s.logNoise("admin request of a page of another origin", "remote", from, "origin", r.Header.Get("Origin"), "method", r.Method, "path", r.URL.Path)
 		return nil, &problem{status: http.StatusForbidden, kind: kindForbidden, detail: "a page of another origin asks for this"}
 	}
 	if e.role == "" {
@@ -47,7 +48,7 @@ func (s *Server) admit(r *http.Request, e *endpoint) (*call, error) {
 		if wait := s.strangers.Take(source, s.now()); wait > 0 {
 			return nil, tooMany("too many requests from this address had no credential that holds", wait)
 		}
-		s.logNoise("admin request without a credential that holds", "remote", from, "path", r.URL.Path)
+		s.logNoise("admin request without a credential that holds", append([]any{"remote", from, "method", r.Method, "path", r.URL.Path}, shown(r)...)...)
 		return nil, errUnauthorized
 	case err != nil:
 		return nil, err
@@ -56,6 +57,7 @@ func (s *Server) admit(r *http.Request, e *endpoint) (*call, error) {
 		return nil, tooMany("this credential asks too often", wait)
 	}
 	if !who.Role.Includes(e.role) {
+		s.logNoise("admin request that takes another role", "remote", from, "method", r.Method, "path", r.URL.Path, string(by), who.Name, "id", who.ID, "role", who.Role, "takes", e.role)
 		return nil, &problem{status: http.StatusForbidden, kind: kindForbidden, detail: fmt.Sprintf("this takes the role %s, and the credential has %s", e.role, who.Role)}
 	}
 	return &call{ctx: r.Context(), s: s, r: r, who: who, op: s.op.As(fmt.Sprintf("%s by %s from %s", who.Name, by, from))}, nil
@@ -86,6 +88,22 @@ func (s *Server) authenticate(r *http.Request, source netip.Prefix) (server.Cred
 		return who, "", &problem{status: http.StatusServiceUnavailable, kind: kindUnavailable, detail: err.Error(), retryAfter: time.Second}
 	}
 	return who, server.KindToken, err
+}
+
+// shown is what a request shows of the credential that does not hold, for the log: never
+// the secret in it.
+func shown(r *http.Request) []any {
+	if headers := r.Header.Values("Authorization"); len(headers) > 0 {
+		_, token, _ := strings.Cut(headers[0], " ")
+		if id := server.TokenID(token); id != "" {
+			return []any{"token", id}
+		}
+		return []any{"token", "none of a server's"}
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		return []any{"certificate", r.TLS.VerifiedChains[0][0].Subject.CommonName}
+	}
+	return nil
 }
 
 func addrOf(r *http.Request) netip.Addr {

@@ -83,7 +83,9 @@ func TestLostAnswers(t *testing.T) {
 	must(t, c.Users(ctx, server.UserFilter{}, func(server.UserStatus) error { return nil })) // it is there
 	h := &server.PasswordHashes{NFC: cpns.PasswordHash{1}, NFD: cpns.PasswordHash{2}}
 	must(t, c.AddUser(ctx, "alice", h))
-	must(t, c.Unlock(ctx, "alice"))
+	if changed, err := c.Unlock(ctx, "alice"); changed || err != nil {
+		t.Errorf("unlocked one who was not locked out: %v, %v", changed, err)
+	}
 	if changed, err := c.SetDisabled(ctx, "alice", true); !changed || err != nil {
 		t.Errorf("disabled: %v, %v", changed, err)
 	}
@@ -98,7 +100,7 @@ func TestLostAnswers(t *testing.T) {
 	}
 	kinds := make(map[server.EventKind]int)
 	must(t, r.op.Audit(ctx, time.Time{}, func(e server.Event) error { kinds[e.Kind]++; return nil }))
-	for _, kind := range []server.EventKind{server.EventUserAdded, server.EventUserUnlocked, server.EventGatewayInvited, server.EventUserRemoved} {
+	for _, kind := range []server.EventKind{server.EventUserAdded, server.EventGatewayInvited, server.EventUserRemoved} {
 		if kinds[kind] != 1 {
 			t.Errorf("%s: %d times", kind, kinds[kind])
 		}

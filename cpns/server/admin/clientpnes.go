@@ -34,8 +34,8 @@ func (c *Client) GiveTo(ctx context.Context, e cpns.EntityID, owner cpns.UserID)
 	return c.whether(ctx, http.MethodPut, pathOf("/pnes/", string(e), "/owner"), &newOwner{owner})
 }
 
-func (c *Client) Release(ctx context.Context, e cpns.EntityID) error {
-	return c.change(ctx, http.MethodDelete, pathOf("/pnes/", string(e), "/owner"), nil)
+func (c *Client) Release(ctx context.Context, e cpns.EntityID) (bool, error) {
+	return c.whether(ctx, http.MethodDelete, pathOf("/pnes/", string(e), "/owner"), nil)
 }
 
 func (c *Client) SetTK(ctx context.Context, e cpns.EntityID, tk cpns.TK) error {

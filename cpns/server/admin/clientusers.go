@@ -20,8 +20,8 @@ func (c *Client) SetPassword(ctx context.Context, id cpns.UserID, h *server.Pass
 	return c.change(ctx, http.MethodPut, pathOf("/users/", string(id), "/password"), &secret{Hashes: &hashes{h.NFC[:], h.NFD[:]}})
 }
 
-func (c *Client) Unlock(ctx context.Context, id cpns.UserID) error {
-	return c.change(ctx, http.MethodPost, pathOf("/users/", string(id), "/unlock"), nil)
+func (c *Client) Unlock(ctx context.Context, id cpns.UserID) (bool, error) {
+	return c.whether(ctx, http.MethodPost, pathOf("/users/", string(id), "/unlock"), nil)
 }
 
 func (c *Client) SetDisabled(ctx context.Context, id cpns.UserID, disabled bool) (bool, error) {
@@ -59,8 +59,10 @@ func (c *Client) SetIMPI(ctx context.Context, id cpns.GatewayID, impi string) er
 	return c.change(ctx, http.MethodPut, pathOf("/gateways/", string(id), "/impi"), &newIMPI{impi})
 }
 
-func (c *Client) RekeyGateway(ctx context.Context, id cpns.GatewayID, psk cpns.PSK1, overlap time.Duration) error {
-	return c.change(ctx, http.MethodPut, pathOf("/gateways/", string(id), "/psk1"), &newPSK1{hexOf(psk), int64(overlap / time.Second)})
+func (c *Client) RekeyGateway(ctx context.Context, id cpns.GatewayID, psk cpns.PSK1, overlap time.Duration) (bool, error) {
+	var out rekeyedGateway
+	err := c.ask(ctx, request{method: http.MethodPut, path: pathOf("/gateways/", string(id), "/psk1"), body: &newPSK1{hexOf(psk), int64(overlap / time.Second)}, once: true}, &out)
+	return out.Voided, err
 }
 
 func (c *Client) RemoveGateway(ctx context.Context, id cpns.GatewayID) error {

@@ -137,7 +137,11 @@ type newPSK1 struct {
 	Overlap int64  `json:"overlap" doc:"seconds that the one before goes on"`
 }
 
-func rekeyGateway(c *call, in *newPSK1) (*nothing, error) {
+type rekeyedGateway struct {
+	Voided bool `json:"voided" doc:"one that it was given before, and has not used, opens nothing any more"`
+}
+
+func rekeyGateway(c *call, in *newPSK1) (*rekeyedGateway, error) {
 	id, err := inPath(c, "gateway", cpns.ParseGatewayID)
 	if err != nil {
 		return nil, err
@@ -152,7 +156,8 @@ func rekeyGateway(c *call, in *newPSK1) (*nothing, error) {
 		}
 		defer clear(psk)
 	}
-	return nil, c.op.RekeyGateway(c.ctx, id, psk, time.Duration(in.Overlap)*time.Second)
+	voided, err := c.op.RekeyGateway(c.ctx, id, psk, time.Duration(in.Overlap)*time.Second)
+	return &rekeyedGateway{voided}, err
 }
 
 type newIMPI struct {

@@ -93,12 +93,13 @@ func setOwner(c *call, in *newOwner) (*changed, error) {
 	return &changed{is}, err
 }
 
-func release(c *call, _ *nothing) (*nothing, error) {
+func release(c *call, _ *nothing) (*changed, error) {
 	e, err := inPath(c, "pne", cpns.ParseEntityID)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.op.Release(c.ctx, e)
+	is, err := c.op.Release(c.ctx, e)
+	return &changed{is}, err
 }
 
 type newTK struct {

@@ -183,12 +183,13 @@ func setPassword(c *call, in *secret) (*nothing, error) {
 	return nil, c.op.SetPassword(c.ctx, cpns.UserID(c.r.PathValue("user")), in.made)
 }
 
-func unlockUser(c *call, _ *nothing) (*nothing, error) {
+func unlockUser(c *call, _ *nothing) (*changed, error) {
 	id, err := inPath(c, "user", cpns.ParseUserID)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.op.Unlock(c.ctx, id)
+	is, err := c.op.Unlock(c.ctx, id)
+	return &changed{is}, err
 }
 
 func removeUser(c *call, _ *nothing) (*nothing, error) {
