@@ -3,6 +3,7 @@ package cpns
 import (
 	"bytes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
@@ -145,8 +146,20 @@ func macStructure(externalAAD, payload []byte) []byte {
 	return encodeArray("MAC0", protectedMAC0, externalAAD, payload)
 }
 
-func macTag(key *[32]byte, externalAAD, payload []byte) [sha256.Size]byte {
-	return hmacSHA256(key[:], macStructure(externalAAD, payload))
+func macTag(key *[32]byte, externalAAD, payload []byte) (tag [sha256.Size]byte) {
+	h := hmac.New(sha256.New, key[:])
+	h.Write(macStructure(externalAAD, payload))
+	h.Sum(tag[:0])
+	return tag
+}
+
+// deriveKey is HKDF(secret, salt, info, 32) of RFC 5869 with SHA-256.
+func deriveKey(secret, salt []byte, info string) *[32]byte {
+	key, err := hkdf.Key(sha256.New, secret, salt, info, 32)
+	if err != nil {
+		panic("cpns: HKDF: " + err.Error()) // 32 bytes are never too many
+	}
+	return (*[32]byte)(key)
 }
 
 // labelFor is the info of a key that serves one PNE only: label | 0x00 | e.

@@ -1,6 +1,10 @@
 package cpns
 
-import "encoding/binary"
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // PNERandom is the nonce or rand-pne of a PNE that has no random generator, but a
 // place for a counter (section 4, "Hello"):
@@ -10,6 +14,7 @@ import "encoding/binary"
 // Each value of the counter serves once, and the next is stored before it does: two
 // equal nonces would let a recorded notification open again.
 func PNERandom(tk TK, counter uint64) [NonceSize]byte {
-	mac := hmacSHA256(tk, []byte(labelPNERandom+"\x00"), binary.BigEndian.AppendUint64(nil, counter))
-	return [NonceSize]byte(mac[:NonceSize])
+	h := hmac.New(sha256.New, tk)
+	h.Write(binary.BigEndian.AppendUint64([]byte(labelPNERandom+"\x00"), counter))
+	return [NonceSize]byte(h.Sum(nil)[:NonceSize])
 }

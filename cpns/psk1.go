@@ -1,6 +1,7 @@
 package cpns
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
@@ -88,16 +89,25 @@ func PSK1Context(fp SPKIHash, id PSKIdentity) []byte {
 // it has another:
 //
 //	HMAC-SHA-256(PSK1, "CPNS PSK1 server" | 0x00 | identity)
-func Confirmation(psk PSK1, id PSKIdentity) [sha256.Size]byte {
-	return hmacSHA256(psk, []byte("CPNS PSK1 server\x00"), []byte(id))
+func Confirmation(psk PSK1, id PSKIdentity) (c [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, psk)
+	mac.Write([]byte("CPNS PSK1 server\x00"))
+	mac.Write([]byte(id))
+	mac.Sum(c[:0])
+	return c
 }
 
 // EnrolmentProof shows that a gateway knows the secret of its code, on one
 // connection only; exported is that connection's, with an empty context:
 //
 //	HMAC-SHA-256(secret, "CPNS enrolment" | 0x00 | fp | exported)
-func EnrolmentProof(secret *EnrolmentSecret, fp SPKIHash, exported *[ExporterSize]byte) [sha256.Size]byte {
-	return hmacSHA256(secret[:], []byte("CPNS enrolment\x00"), fp[:], exported[:])
+func EnrolmentProof(secret *EnrolmentSecret, fp SPKIHash, exported *[ExporterSize]byte) (p [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, secret[:])
+	mac.Write([]byte("CPNS enrolment\x00"))
+	mac.Write(fp[:])
+	mac.Write(exported[:])
+	mac.Sum(p[:0])
+	return p
 }
 
 // Base64 is how the JSON of step 0 has bytes: base64url without padding.

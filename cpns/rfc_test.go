@@ -1,11 +1,7 @@
 package cpns
 
 import (
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"testing"
 
 	"golang.org/x/crypto/argon2"
@@ -58,31 +54,6 @@ func TestHKDF(t *testing.T) {
 	for _, test := range tests {
 		got := deriveKey(unhex(t, test.ikm), unhex(t, test.salt), string(unhex(t, test.info)))
 		equal(t, test.name, got[:], unhex(t, test.okm)[:32])
-	}
-}
-
-// TestHMAC compares HMAC and HKDF with the standard library's, with keys of each length
-// up to more than a block and a hash, and messages in one part, in several and in none.
-func TestHMAC(t *testing.T) {
-	long := make([]byte, 200)
-	for i := range long {
-		long[i] = byte(i*i + 1)
-	}
-	for size := range 140 {
-		for _, parts := range [][][]byte{nil, {long[:size]}, {long[:55], long[size:]}, {nil, long, long[:64]}} {
-			want := hmac.New(sha256.New, long[:size])
-			for _, p := range parts {
-				want.Write(p)
-			}
-			got := hmacSHA256(long[:size], parts...)
-			equal(t, fmt.Sprintf("HMAC under %d bytes of %d parts", size, len(parts)), got[:], want.Sum(nil))
-		}
-		info := string(long[:size])
-		want, err := hkdf.Key(sha256.New, long[size:], long[:size], info, 32)
-		if err != nil {
-			t.Fatal(err)
-		}
-		equal(t, fmt.Sprintf("HKDF with %d bytes of salt", size), deriveKey(long[size:], long[:size], info)[:], want)
 	}
 }
 
