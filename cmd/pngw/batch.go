@@ -64,6 +64,11 @@ func provisionFile(ctx context.Context, c *command.Console, o *provisionOptions,
 		return err
 	}
 	defer file.Close()
+	if f.report != "" { // before anything is asked for
+		if err := durable.Rehearse(f.report, 1); err != nil {
+			return fmt.Errorf("--report: %w", err)
+		}
+	}
 	if same(file, f.report) {
 		return command.Misused("--report %s would be written over the file itself: want another name", f.report)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -21,8 +22,10 @@ import (
 	"cpns.example.net/pngw/agent/api"
 	"cpns.example.net/pngw/agent/config"
 	"cpns.example.net/pngw/agent/hooks"
+	"cpns.example.net/pngw/agent/step0"
 	"cpns.example.net/pngw/internal/command"
 	"cpns.example.net/pngw/internal/display"
+	"cpns.example.net/pngw/internal/durable"
 )
 
 var doctorCommand = command.Command{
@@ -35,6 +38,11 @@ var doctorCommand = command.Command{
 		return func(ctx context.Context, c *command.Console, _ []string) error {
 			ctx, stop := command.Interruptible(ctx)
 			defer stop()
+			if *bundle != "" { // before all is looked at in vain
+				if err := durable.Rehearse(*bundle, 1); err != nil {
+					return fmt.Errorf("--bundle: %w", err)
+				}
+			}
 			d := &doctor{c: c}
 			d.examine(ctx)
 			if ctx.Err() != nil {
@@ -102,13 +110,25 @@ func (d *doctor) examine(ctx context.Context) {
 	d.flash()
 	d.hooks()
 	if p == nil || p.serverURL == "" {
-		d.say(wrong, "server", "none is known", "pngw enrol CODE, or option server")
+		d.noServer(err)
 		return
 	}
 	if d.name(ctx, p.serverURL) {
 		d.certificate(ctx, p.serverURL)
 	}
 	d.psk(ctx)
+}
+
+// noServer says why the server is not looked at; err is what is wrong with the settings.
+func (d *doctor) noServer(err error) {
+	switch {
+	case d.status != nil && d.status.Enrolment.State == step0.StatePending, d.status != nil && d.status.Enrolment.State == step0.StateRefused:
+		d.say(wrong, "server", "the gateway is not enrolled: "+enrolmentText(d.status.Enrolment), "")
+	case errors.Is(err, fs.ErrPermission):
+		d.say(note, "server", "which it is this user may not see", "run pngw doctor as root, or as the agent's user")
+	default:
+		d.say(wrong, "server", "none is known", "pngw enrol CODE, or option server")
+	}
 }
 
 // settings are the configuration with all files that it names, as init would judge them.
@@ -153,7 +173,9 @@ func (d *doctor) agent(ctx context.Context) {
 	} else {
 		d.say(well, "devices", counts(st.PNEs), "")
 	}
-	d.noted(ctx)
+	if st.Gateway != "" {
+		d.noted(ctx)
+	}
 	switch {
 	case len(st.Links) > 0:
 	case st.Gateway == "":

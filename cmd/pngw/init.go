@@ -92,7 +92,11 @@ func initialize(ctx context.Context, c *command.Console) error {
 		fmt.Fprintln(c.Stdout, "\nSomething is still missing. Once it is here: "+display.Plain(startCommand(c)))
 		return missing
 	}
-	fmt.Fprintln(c.Stdout, "\nNext: "+display.Plain(startCommand(c)))
+	next := startCommand(c)
+	if p.running {
+		next = "nothing, the agent runs; for it to read the configuration again: " + reloadCommand(c)
+	}
+	fmt.Fprintln(c.Stdout, "\nNext: "+display.Plain(next))
 	return nil
 }
 

@@ -59,8 +59,11 @@ func (f *configFile) Set(v string) error {
 // the command.
 func loadConfig(c *command.Console) (*config.Config, error) {
 	cfg, err := config.Load(c.Value("config"))
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("%w: write it, or say where it is by --config", err)
+	case errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("%w: be root, or have its owner let you read it", err)
 	}
 	if err != nil {
 		return nil, &command.Exit{Code: command.Usage, Err: err}

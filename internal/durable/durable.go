@@ -54,7 +54,7 @@ func ReplaceBy(path string, perm fs.FileMode, write func(io.Writer) error) error
 		return err
 	}
 	if err := writeNew(next, perm, write); err != nil {
-		return err
+		return about(path, err)
 	}
 	if err := os.Rename(next, path); err != nil {
 		return errors.Join(err, os.Remove(next))
@@ -70,9 +70,17 @@ func Rehearse(path string, size int) error {
 		return err
 	}
 	if err := WriteNew(next, make([]byte, size), 0o600); err != nil {
-		return err
+		return about(path, err)
 	}
 	return os.Remove(next)
+}
+
+// about has an error name the file that was asked for, and not what stands in for it.
+func about(path string, err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) && e.Path == path+".new" {
+		e.Path = path
+	}
+	return err
 }
 
 // SyncDir waits until the names in a folder are on disk.
