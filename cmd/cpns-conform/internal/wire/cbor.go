@@ -1,13 +1,13 @@
-// Package wire makes CPNS-1 messages by hand, from docs/protocol.md and the RFCs
-// alone: the conformance kit must not share a fault with package cpns, and has to say
-// what that package refuses to. Nothing here checks anything; every part of a message
-// can be replaced by another before it is put together.
+// Package wire encodes and decodes messages by code that was written from
+// docs/protocol.md and the RFCs alone: the conformance kit must not share a fault with
+// package cpns, and has to send what that package refuses to encode. The encoders check
+// nothing; every part of a message can be replaced before it is put together.
 //
-//   - cbor.go has the items (RFC 8949), cose.go the two COSE objects and the keys
-//   - messages.go has the seven messages of section 4
-//
-// What is heard is decoded by package cpns, which is strict, and then compared with
-// the bytes that are made here of the same fields.
+//   - cbor.go encodes CBOR items (RFC 8949), cose.go the two COSE objects and the keys
+//   - messages.go has the seven messages of section 4, body.go the bodies of section 3,
+//     frame.go the frames of a byte stream
+//   - decode.go decodes any CBOR. To find out whether what was received is in the one
+//     canonical encoding, the fields are encoded again and the bytes compared.
 package wire
 
 import (

@@ -4,7 +4,6 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -76,14 +75,6 @@ func MAC0(tag []byte) []byte {
 
 // label is a key's info: what it is for, 0x00, and the PNE that it is for.
 func label(what, e string) string { return what + "\x00" + e }
-
-// CounterRandom is the nonce or rand-pne of a PNE that has a counter in place of a
-// random source.
-func CounterRandom(tk []byte, counter uint64) []byte {
-	mac := hmac.New(sha256.New, tk)
-	mac.Write(binary.BigEndian.AppendUint64([]byte("CPNS PNE Random\x00"), counter))
-	return mac.Sum(nil)[:16]
-}
 
 // Chain is EUKey_1 … EUKey_n, of which the last is given: EUKey_(k-1) = H(EUKey_k).
 func Chain(last []byte, n int) [][]byte {
