@@ -9,8 +9,8 @@ import (
 	"cpns.example.net/pngw/internal/display"
 )
 
-// actAs makes the command another user's, once that user has been given what is
-// in the folder own. Without a name it does nothing.
+// actAs makes the command continue as another user, after giving that user the files in
+// the folder own. Without a name it does nothing.
 func actAs(c *command.Console, name, own string) error {
 	switch {
 	case name == "" && own == "":

@@ -7,7 +7,7 @@ import (
 	"cpns.example.net/pngw/agent/hooks"
 )
 
-// hookApplications are those that get their keys by hooks.
+// hookApplications are the applications that get their keys by hooks.
 func hookApplications(cfg *config.Config) (apps []hooks.Application) {
 	for _, a := range cfg.Apps {
 		if a.Enabled && a.Type == config.AppHook {
@@ -17,8 +17,8 @@ func hookApplications(cfg *config.Config) (apps []hooks.Application) {
 	return apps
 }
 
-// openApplications makes the keepers of those that read a file. The agent does not run yet,
-// and so cannot have told them anything.
+// openApplications makes the keepers of the applications that read a file. It must be
+// called before the agent runs, because a keeper has to hear all of the agent's events.
 func (d *daemon) openApplications() error {
 	var known []agent.PNE
 	if d.agent != nil {

@@ -29,10 +29,11 @@ type batchOptions struct {
 	pace        *time.Duration
 }
 
-// maxPace bounds --pace: a thousand devices then take a day.
+// maxPace is the longest --pace, with which a thousand devices take a day.
 const maxPace = time.Minute
 
-// serverPatience is how long a batch goes on without a server, or without the agent.
+// serverPatience is how long a batch keeps trying while the server, or the agent, cannot
+// be reached.
 const serverPatience = 5 * time.Minute
 
 // check refuses options that do not go together.
@@ -64,7 +65,7 @@ func provisionFile(ctx context.Context, c *command.Console, o *provisionOptions,
 		return err
 	}
 	defer file.Close()
-	if f.report != "" { // before anything is asked for
+	if f.report != "" { // before anything is requested
 		if err := durable.Rehearse(f.report, 1); err != nil {
 			return fmt.Errorf("--report: %w", err)
 		}
@@ -103,7 +104,7 @@ func provisionFile(ctx context.Context, c *command.Console, o *provisionOptions,
 	return sumUp(c, b.Counts(), s, f, err)
 }
 
-// same tells whether a path is that of an open file.
+// same reports whether a path leads to an open file.
 func same(f *os.File, path string) bool {
 	there, err := os.Stat(path)
 	if err != nil {
@@ -113,7 +114,7 @@ func same(f *os.File, path string) bool {
 	return err == nil && os.SameFile(there, open)
 }
 
-// asker asks for the password of one user after the other.
+// asker returns a function that asks for a user's password and hashes it.
 func (o *provisionOptions) asker(c *command.Console) func(context.Context, cpns.UserID) (cpns.PasswordHash, error) {
 	var first cpns.UserID
 	return func(ctx context.Context, user cpns.UserID) (hash cpns.PasswordHash, err error) {
@@ -132,7 +133,7 @@ func (o *provisionOptions) asker(c *command.Console) func(context.Context, cpns.
 	}
 }
 
-// sumUp tells how many rows each verdict has, and makes the exit code of that.
+// sumUp prints how many rows each verdict has, and derives the exit code from that.
 func sumUp(c *command.Console, n batch.Counts, s *screen, f *batchOptions, err error) error {
 	if !s.json {
 		c.Printf("%s\n", countsText(n))
@@ -165,7 +166,7 @@ func sumUp(c *command.Console, n batch.Counts, s *screen, f *batchOptions, err e
 	return s.err
 }
 
-// verdictWords are how verdicts are counted, in the order of how good they are.
+// verdictWords are the words of the summary for each verdict, the best first.
 var verdictWords = []struct {
 	result batch.Result
 	word   string
@@ -185,8 +186,8 @@ func countsText(n batch.Counts) string {
 	return strings.TrimSuffix(fmt.Sprintf("%d rows: %s", all, strings.Join(parts, ", ")), ": ")
 }
 
-// screen shows a batch: on a terminal those rows that need a person, above a bar; in
-// a log every row, a line each; and JSON if asked for.
+// screen shows the progress of a batch: on a terminal a bar, and above it the rows that
+// need a person's attention; otherwise a line for every row; or JSON.
 type screen struct {
 	w    io.Writer
 	json bool

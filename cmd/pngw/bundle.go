@@ -13,11 +13,12 @@ import (
 	"cpns.example.net/pngw/internal/durable"
 )
 
-// maxSection bounds a section of a bundle, in bytes; of a longer one the end is kept.
+// maxSection is the largest size of a bundle's section, in bytes. Of a longer one only
+// the end is kept.
 const maxSection = 512 << 10
 
-// scrub takes out what has no place in a bundle, wherever it came from: enrolment codes,
-// and who is named in an address in front of "@".
+// scrub removes what must not be in a bundle, wherever it comes from: enrolment codes, and
+// the user and password before the "@" of a URL.
 func scrub(text string) string {
 	text = redact(text, func(word string) bool { return len(word) > 6 && strings.EqualFold(word[:6], "CPNS1-") })
 	var b strings.Builder
@@ -35,13 +36,13 @@ func scrub(text string) string {
 	}
 }
 
-// scrubKeys takes out whatever looks like a key, in hex or base64, too: people put them
-// where they do not belong.
+// scrubKeys also removes everything that looks like a key in hex or base64, because people
+// put keys where they do not belong.
 func scrubKeys(text string) string {
 	return redact(text, func(word string) bool { return len(word) >= 32 && (word[0] != '/' || strings.ContainsAny(word, "+=")) })
 }
 
-// redact takes out words that are secret. A word has the characters of hex, base64,
+// redact replaces secret words. A word consists of the characters of hex, base64,
 // enrolment codes and paths.
 func redact(text string, secret func(word string) bool) string {
 	var b strings.Builder
@@ -67,8 +68,8 @@ func redact(text string, secret func(word string) bool) string {
 	return b.String()
 }
 
-// bundle writes what somebody needs who helps. Most of it is what the agent tells anybody
-// who may ask it, in which no key is.
+// bundle writes a file for support. Most of it comes from the agent's API, which never
+// returns a key.
 func (d *doctor) bundle(ctx context.Context, path string) error {
 	return durable.ReplaceBy(path, 0o600, func(w io.Writer) error {
 		b := &bundle{w: w}
@@ -95,7 +96,7 @@ func (d *doctor) bundle(ctx context.Context, path string) error {
 	})
 }
 
-// asked is what the agent says.
+// asked is the part of a bundle that comes from the agent.
 func (d *doctor) asked(ctx context.Context, b *bundle) {
 	b.json("status", d.status, nil)
 	links, err := d.client.Links(ctx)
@@ -139,7 +140,7 @@ func (b *bundle) json(name string, v any, err error) {
 	b.text(name, text, err)
 }
 
-// systemLog is what OpenWrt's log has of the agent.
+// systemLog returns the agent's lines from OpenWrt's log.
 func systemLog(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()

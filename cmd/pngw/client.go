@@ -24,7 +24,7 @@ const initScript = "/etc/init.d/pngw"
 // systemdUnit does, where that was a package for a machine with systemd.
 const systemdUnit = "/usr/lib/systemd/system/pngw.service"
 
-// newClient is a client of the agent that the configuration's socket belongs to.
+// newClient returns a client of the agent on the socket that is configured.
 func newClient(c *command.Console) (*api.Client, error) {
 	cfg, err := loadConfig(c)
 	if err != nil {
@@ -33,8 +33,8 @@ func newClient(c *command.Console) (*api.Client, error) {
 	return api.NewClient(cfg.Gateway.Socket), nil
 }
 
-// explain says what to do about an agent that cannot be asked. Other errors
-// pass.
+// explain adds what to do to the error of an agent that cannot be reached. It returns other
+// errors unchanged.
 func explain(c *command.Console, err error) error {
 	if e := (*api.AnswerError)(nil); errors.As(err, &e) && e.Status == http.StatusNotFound {
 		return fmt.Errorf("%w; pngw list shows those that are", err)
@@ -68,7 +68,7 @@ func startCommand(c *command.Console) string {
 	return "pngw run --config " + command.Quote(c.Value("config"))
 }
 
-// reloadCommand has the agent read its configuration again.
+// reloadCommand is the shell command that makes the agent read its configuration again.
 func reloadCommand(c *command.Console) string {
 	if _, err := os.Stat(initScript); err == nil {
 		return "service pngw reload"
@@ -88,7 +88,7 @@ type typedError struct {
 func (e *typedError) Error() string { return e.text }
 func (e *typedError) Unwrap() error { return e.error }
 
-// asTyped has the advice to run pngw init name the configuration that was given.
+// asTyped adds the --config that was given to the advice to run pngw init.
 func asTyped(c *command.Console, err error) error {
 	file := c.Value("config")
 	if err == nil || file == config.DefaultFile {
@@ -98,8 +98,8 @@ func asTyped(c *command.Console, err error) error {
 	return &typedError{strings.ReplaceAll(err.Error(), advice, advice+" --config "+command.Quote(file)), err}
 }
 
-// report is the set-up of a command that asks the agent one thing, and prints the
-// answer as JSON with --json, which jsonUsage describes, or else shows it.
+// report sets up a command that makes one request to the agent, and prints the answer:
+// as JSON with --json, which jsonUsage describes, or else by show.
 func report[T any](jsonUsage string, ask func(*api.Client, context.Context) (T, error), show func(context.Context, *command.Console, *api.Client, T) error) func(*flag.FlagSet) command.Run {
 	return func(f *flag.FlagSet) command.Run {
 		asJSON := f.Bool("json", false, jsonUsage)

@@ -72,14 +72,14 @@ type doctor struct {
 	bad    int
 }
 
-// Verdicts of one thing that was looked at.
+// Verdicts of one check.
 const (
 	well  = "ok"
 	note  = "note"
 	wrong = "BAD"
 )
 
-// say tells of one thing; mend is what to do about it.
+// say prints the result of one check; mend is what to do about it.
 func (d *doctor) say(verdict, what, text, mend string) {
 	if verdict == wrong {
 		d.bad++
@@ -92,7 +92,7 @@ func (d *doctor) say(verdict, what, text, mend string) {
 	display.FillTo(d.c.Stdout, head, display.Plain(text), 19)
 }
 
-// lookTime bounds each thing that is looked at over a network.
+// lookTime is the time limit of each check over a network.
 const lookTime = 10 * time.Second
 
 func (d *doctor) examine(ctx context.Context) {
@@ -119,7 +119,8 @@ func (d *doctor) examine(ctx context.Context) {
 	d.psk(ctx)
 }
 
-// noServer says why the server is not looked at; err is what is wrong with the settings.
+// noServer is the reason why the server is not checked; err is what is wrong with the
+// settings.
 func (d *doctor) noServer(err error) {
 	switch {
 	case d.status != nil && d.status.Enrolment.State == step0.StatePending, d.status != nil && d.status.Enrolment.State == step0.StateRefused:
@@ -131,7 +132,7 @@ func (d *doctor) noServer(err error) {
 	}
 }
 
-// settings are the configuration with all files that it names, as init would judge them.
+// settings checks the configuration and all files that it names, as init does.
 func (d *doctor) settings(err error) {
 	if err == nil {
 		d.say(well, "settings", d.cfg.File+" and the files that it names are in order, for the user who runs this", "")
@@ -201,7 +202,7 @@ func (d *doctor) agent(ctx context.Context) {
 	}
 }
 
-// uncommitted is where uci keeps what was set and not committed.
+// uncommitted is where uci keeps changes that were not committed.
 const uncommitted = "/tmp/.uci/pngw"
 
 // reloaded says whether the agent runs with the configuration that was looked at.
@@ -221,7 +222,7 @@ func (d *doctor) reloaded(its api.Read) {
 // notedMost is how many devices doctor names; pngw list has them all.
 const notedMost = 5
 
-// noted tells of devices of which there is something to say.
+// noted reports devices that need attention.
 func (d *doctor) noted(ctx context.Context) {
 	all, err := d.client.List(ctx)
 	if err != nil {
@@ -255,7 +256,7 @@ func (d *doctor) signs(s *api.Signs) {
 	}
 }
 
-// page looks at the technicians' page as a phone does that trusts its CA.
+// page requests the technicians' page as a phone that trusts its CA does.
 func (d *doctor) page(ctx context.Context) {
 	at := d.cfg.Gateway.Web
 	if !at.IsValid() || d.status == nil {
@@ -353,11 +354,11 @@ func (d *doctor) name(ctx context.Context, server string) bool {
 	return true
 }
 
-// soon is when a certificate that ends is said.
+// soon is how long before its expiry a certificate is reported.
 const soon = 14 * 24 * time.Hour
 
-// certificate looks at the one that the server shows. Whether it is to be trusted is for
-// the agent to say, which proves PSK1 over it.
+// certificate checks the dates of the server's certificate. Whether it is trusted is
+// checked by the agent, when it proves PSK1.
 func (d *doctor) certificate(ctx context.Context, server string) {
 	u, _ := url.Parse(server) // name has parsed it
 	port := u.Port()
@@ -389,13 +390,14 @@ func (d *doctor) certificate(ctx context.Context, server string) {
 	}
 }
 
-// Differences of the clocks, in seconds: what the server takes, and what is odd.
+// Differences of the clocks, in seconds: the most that the server accepts, and what is
+// worth a warning.
 const (
 	clockTaken = 300
 	clockOdd   = 60
 )
 
-// psk has the agent prove PSK1.
+// psk makes the agent prove PSK1 to the server.
 func (d *doctor) psk(ctx context.Context) {
 	if d.status == nil {
 		d.say(note, "PSK1", "the agent would prove it, and none answers", "")

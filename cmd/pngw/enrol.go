@@ -48,14 +48,14 @@ The agent that runs does it, and goes on with it when the command has ended and 
 	},
 }
 
-// maxTyped is above the longest code, in bytes, however it is spaced.
+// maxTyped is more than the longest code has, in bytes, with any spacing.
 const maxTyped = 4096
 
-// enrolTick is how often the command looks how far it is.
+// enrolTick is how often the command asks for the progress of the enrolment.
 const enrolTick = 200 * time.Millisecond
 
-// enrolGrace is how long an agent may be gone while it begins anew, and may take until
-// it serves as what it is enrolled as.
+// enrolGrace is how long the agent may be unreachable while it restarts, and how long it
+// may take until it works under its new name.
 const enrolGrace = 20 * time.Second
 
 func enrol(ctx context.Context, c *command.Console, typed string, wait time.Duration, move bool) error {
@@ -127,13 +127,13 @@ func awaitEnrolment(ctx context.Context, c *command.Console, look func(context.C
 			now, seen = next, time.Now()
 		case ctx.Err() != nil:
 			return errInterrupted
-		case time.Since(seen) > enrolGrace: // it begins anew when it is enrolled
+		case time.Since(seen) > enrolGrace: // the agent restarts when it has been enrolled
 			return explain(c, err)
 		}
 	}
 }
 
-// enrolledAs waits until the agent serves as what the gateway is called now.
+// enrolledAs waits until the agent works under the gateway's new name.
 func enrolledAs(ctx context.Context, c *command.Console, look func(context.Context) (api.Enrolment, error), now api.Enrolment) error {
 	c.Printf("enrolled: this gateway is called %s\n", now.Gateway)
 	for end := time.Now().Add(enrolGrace); !now.Serving; time.Sleep(enrolTick) {
@@ -150,7 +150,7 @@ func enrolledAs(ctx context.Context, c *command.Console, look func(context.Conte
 	return nil
 }
 
-// enrolHere does without an agent: with the store of its own, as the store's owner.
+// enrolHere enrols without an agent: it opens the store itself, as the store's owner.
 func enrolHere(ctx context.Context, c *command.Console, g *config.Gateway, code *cpns.EnrolmentCode, move bool) (look func(context.Context) (api.Enrolment, error), end func(), err error) {
 	if err := hardening.Memory(); err != nil {
 		return nil, nil, err
@@ -162,7 +162,7 @@ func enrolHere(ctx context.Context, c *command.Console, g *config.Gateway, code 
 	if err != nil {
 		return nil, nil, err
 	}
-	log := slog.New(slog.DiscardHandler) // what it would say, the command does
+	log := slog.New(slog.DiscardHandler) // the command prints the same
 	e, err := newEnroller(g, step0.Config{Store: store, Log: log})
 	if err == nil {
 		err = e.Begin(code, move)
@@ -190,8 +190,8 @@ func enrolHere(ctx context.Context, c *command.Console, g *config.Gateway, code 
 		}, nil
 }
 
-// actAsOwner makes root the user whose store it is: what root would write there, the
-// agent could not read.
+// actAsOwner makes root continue as the user who owns the store: the agent could not read
+// files that root writes there.
 func actAsOwner(store string) error {
 	info, err := os.Stat(store)
 	if err != nil || os.Geteuid() != 0 {

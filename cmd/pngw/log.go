@@ -9,9 +9,9 @@ import (
 	"cpns.example.net/pngw/internal/journal"
 )
 
-// newLog is the agent's log: on standard error, unless a supervisor takes both
-// outputs and logs the one as information, the other as errors. Whoever adds the
-// time itself gets none.
+// newLog is the agent's log. It goes to standard error, unless a supervisor logs standard
+// output as information and standard error as errors. Lines have no time if the supervisor
+// adds it.
 func newLog(c *command.Console, level slog.Level, supervised bool) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	problems := slog.NewTextHandler(c.Stderr, o)
@@ -24,8 +24,8 @@ func newLog(c *command.Console, level slog.Level, supervised bool) *slog.Logger 
 	return slog.New(problems)
 }
 
-// split is a handler of two: warnings and errors go to the one, the rest to the
-// other, neither with a time.
+// split passes warnings and errors to one handler, and everything else to another, without
+// the time.
 type split struct{ info, problems slog.Handler }
 
 func (s split) of(level slog.Level) slog.Handler {

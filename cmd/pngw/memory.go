@@ -23,8 +23,8 @@ const (
 	commandGC, agentGC = 25, 100
 )
 
-// boundMemory sets the limit, and the collector's percentage, where the
-// environment does not say otherwise.
+// boundMemory sets the memory limit and the collector's percentage, unless they are set
+// in the environment.
 func boundMemory(percent int) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
@@ -38,10 +38,9 @@ func boundMemory(percent int) {
 // in a second.
 const memLimitTrial = 20 * time.Second
 
-// tryMemLimit tells whether the Go runtime takes limit as its GOMEMLIMIT, which it
-// dies of otherwise, before main. There is no function to ask and the grammar is the
-// runtime's own, so a second run of this program says it. What this one was started
-// with has been judged by that.
+// tryMemLimit reports whether the Go runtime accepts limit as GOMEMLIMIT. If it does not, a
+// program that is started with it dies before main. The runtime has no function to parse
+// it, so this program is started a second time to find out.
 func tryMemLimit(ctx context.Context, limit string) error {
 	if limit == config.DefaultMemLimit || limit == os.Getenv("GOMEMLIMIT") {
 		return nil

@@ -13,9 +13,9 @@ import (
 	"cpns.example.net/pngw/transport/usb"
 )
 
-// openLinks makes the links that are enabled. What a transport does not like about
-// its options is for it to say, and names the line. Links that wait for a device are
-// woken by hotplug.
+// openLinks makes the links that are enabled. Each transport checks its own options, and
+// its errors are reported with the line of the option. Hotplug wakes links that wait for a
+// device.
 func (p *parts) openLinks(cfg *config.Config, id cpns.GatewayID, log *slog.Logger, all *findings) {
 	p.types = map[string]string{}
 	claimed := map[string]*config.Link{}
@@ -40,7 +40,8 @@ func (p *parts) openLinks(cfg *config.Config, id cpns.GatewayID, log *slog.Logge
 	}
 }
 
-// claim refuses a link that would take from an earlier one what only one can have.
+// claim refuses a link that uses the same device, or the same MQTT client ID, as an
+// earlier one.
 func claim(claimed map[string]*config.Link, l *config.Link, link transport.Link) error {
 	c, ok := link.(interface{ Claims() []string })
 	if !ok {

@@ -18,7 +18,8 @@ type servedPage interface {
 	Run(context.Context, *api.Server, *agent.Agent)
 }
 
-// newPage makes the page, where one is configured. Devices are served without it, too.
+// newPage makes the page if one is configured. An error does not stop the agent, which
+// works without the page.
 func newPage(d *daemon, p *parts) servedPage {
 	if !d.cfg.Gateway.Web.IsValid() {
 		return nil

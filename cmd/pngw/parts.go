@@ -20,8 +20,8 @@ import (
 	"cpns.example.net/pngw/transport/https"
 )
 
-// parts are what the agent is made of, but for what only one program at a time can
-// have: the store and the socket.
+// parts are what the agent is made of, except for the store and the socket, which only one
+// program at a time can have.
 type parts struct {
 	clock   *board.Clock
 	known                 // who this gateway is, and where it gets PSK1
@@ -35,13 +35,12 @@ type parts struct {
 	running bool              // an agent has the socket
 }
 
-// newParts makes the parts out of the configuration. It is all that stands between
-// a configuration that can be read and an agent that runs, and pngw init asks it as
-// pngw run does: what the one lets pass, the other takes. As it opens every file, it
-// judges as the user whom it runs as.
+// newParts makes the parts from the configuration. Both pngw init and pngw run call it, so
+// that init finds every mistake that would stop the agent. It opens every file, and
+// therefore checks the permissions of the user who runs it.
 //
-// What is wrong comes all at once, each by its line. The exit code tells whether
-// anything is, or only files are not there yet that a person has to bring.
+// All mistakes are reported at once, each with its line. The exit code distinguishes
+// mistakes from files that are merely missing and have to be provided by a person.
 func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Logger) (*parts, error) {
 	g := &cfg.Gateway
 	p := &parts{hotplug: board.NewHotplug(log)}
@@ -103,7 +102,7 @@ func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Lo
 	return p, all.err()
 }
 
-// proxyInEnvironment tells whether somebody has set the proxy where it is not looked for.
+// proxyInEnvironment reports whether a proxy is set in the environment, which is ignored.
 func proxyInEnvironment() bool {
 	return os.Getenv("HTTPS_PROXY") != "" || os.Getenv("https_proxy") != ""
 }
@@ -111,7 +110,7 @@ func proxyInEnvironment() bool {
 // findings are what is wrong with a configuration, or missing.
 type findings struct {
 	faults []error
-	wrong  bool // one of them at least is more than a file that is not there
+	wrong  bool // at least one of them is not just a missing file
 }
 
 // add adds what err is the reason of, if it is one. That a file is not there is the

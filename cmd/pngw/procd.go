@@ -70,7 +70,8 @@ func tellProcd(c *command.Console, shown string) error {
 	return err
 }
 
-// telling collects the lines, and paths that cannot be told.
+// telling collects the lines for the init script, and errors for paths that cannot be
+// passed to it.
 type telling struct {
 	text   strings.Builder
 	shown  string          // a folder

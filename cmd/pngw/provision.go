@@ -63,7 +63,7 @@ func sayRemembered(c *command.Console, whose string) {
 	fmt.Fprintf(c.Stderr, "pngw: the Hash(Password) of %s stays on this router, sealed in its store: it is worth the password to whoever opens the store\n", whose)
 }
 
-// sayHeld warns of a button that nobody can press.
+// sayHeld warns if devices are held back and the gateway has no working button.
 func sayHeld(c *command.Console, s *api.Status) {
 	switch {
 	case s.Signs != nil && s.Signs.Button != nil && s.Signs.Button.Fault:
@@ -113,8 +113,8 @@ func (o *provisionOptions) check(needsUser bool) error {
 	return nil
 }
 
-// provision has the agent carry a request out, with the user's password, and
-// shows what comes of it.
+// provision asks for the user's password, makes the agent carry out the request, and shows
+// the progress and the results.
 func provision(ctx context.Context, c *command.Console, req agent.ProvisionRequest, o *provisionOptions) error {
 	cfg, err := loadConfig(c)
 	if err != nil {
@@ -126,7 +126,7 @@ func provision(ctx context.Context, c *command.Console, req agent.ProvisionReque
 	ctx, stop := command.Interruptible(ctx)
 	defer stop()
 
-	// Before anybody types a password in vain.
+	// Check this before asking for the password.
 	client := api.NewClient(cfg.Gateway.Socket)
 	status, err := client.Status(ctx)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"cpns.example.net/pngw/internal/secretfile"
 )
 
-// pskFile gives PSK1 from a file: step 0 done at the factory, or by whoever
-// carried the file over. It is read each time that it is needed, so that a
-// file that is replaced counts from the next request on, and so that PSK1 does
+// pskFile is PSK1 in a file: step 0 was done at the factory, or by the person who
+// brought the file. It is read each time that PSK1 is needed, so that a
+// file that was replaced is used from the next request on, and PSK1 does
 // not stay in memory between requests.
 type pskFile struct {
 	path     string

@@ -5,18 +5,17 @@ import (
 	"time"
 )
 
-// quietTime is how long nothing may happen before somebody who looks on is told
-// what is waited for.
+// quietTime is how long a command may print nothing before it says what it is waiting for.
 const quietTime = 5 * time.Second
 
-// A quiet is the time in which a command waits and shows nothing.
+// A quiet notices when a command has printed nothing for quietTime.
 type quiet struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	ended bool
 }
 
-// tellOfQuiet calls tell whenever nothing has happened for a while.
+// tellOfQuiet calls tell whenever nothing has been printed for quietTime.
 func tellOfQuiet(tell func()) *quiet {
 	q := new(quiet)
 	q.mu.Lock()
@@ -32,7 +31,7 @@ func tellOfQuiet(tell func()) *quiet {
 	return q
 }
 
-// broken does what breaks the quiet. It and tell are never at work together.
+// broken calls a function that prints something. It never runs at the same time as tell.
 func (q *quiet) broken(do func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -22,8 +22,8 @@ type reloader struct {
 	serving    *daemon // nil before the first
 }
 
-// newReloader listens for SIGHUP from now on, but for a program that was started
-// with it ignored, as by nohup: that one is not to notice it.
+// newReloader listens for SIGHUP from now on, unless the program was started with SIGHUP
+// ignored, as nohup does.
 func newReloader(c *command.Console, supervised bool) *reloader {
 	r := &reloader{console: c, supervised: supervised, hangup: make(chan os.Signal, 1), terminal: hasTerminal()}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -34,7 +34,7 @@ func newReloader(c *command.Console, supervised bool) *reloader {
 
 func (r *reloader) stop() { signal.Stop(r.hangup) }
 
-// A taken configuration has been checked, and parts are made of it.
+// A taken configuration has been checked, and its parts have been made.
 type taken struct {
 	cfg   *config.Config
 	parts *parts

@@ -71,8 +71,8 @@ const (
 	proofFor = 5 * time.Second
 )
 
-// answerRPCD answers one call. That it was answered is no failure, whatever the answer:
-// rpcd tells nobody how a plugin ends.
+// answerRPCD answers one call. It fails only if it could not answer; errors are in the
+// answer, because rpcd ignores a plugin's exit code.
 func answerRPCD(ctx context.Context, c *command.Console, method, user string) error {
 	if err := hardening.Memory(); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (r *rpcd) call(ctx context.Context, method string) (any, error) {
 	return v, explain(r.c, err)
 }
 
-// ask has the agent answer.
+// ask passes the call on to the agent.
 func (r *rpcd) ask(ctx context.Context, client *api.Client, method string) (any, error) {
 	switch method {
 	case "status":
@@ -157,7 +157,7 @@ func (r *rpcd) ask(ctx context.Context, client *api.Client, method string) (any,
 	return map[string]any{}, nil
 }
 
-// devices are those that fit, a page of them.
+// devices returns one page of the devices that match.
 func (r *rpcd) devices(ctx context.Context, client *api.Client) (any, error) {
 	all, err := client.List(ctx)
 	if err != nil {
@@ -173,8 +173,8 @@ func (r *rpcd) devices(ctx context.Context, client *api.Client) (any, error) {
 	return map[string]any{"total": len(all), "fit": len(fit), "devices": fit[from:min(from+pageRPCD, len(fit))]}, nil
 }
 
-// provision asks the server, and does not wait for devices: the agent delivers, and who
-// wants to know looks at the devices.
+// provision requests keys from the server, and does not wait for the devices: the agent
+// delivers the keys, and the caller can look at the devices' states.
 func (r *rpcd) provision(ctx context.Context, client *api.Client, entities []cpns.EntityID) (any, error) {
 	req := agent.ProvisionRequest{Entities: entities, Reassign: r.Again}
 	var err error
