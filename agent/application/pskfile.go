@@ -31,11 +31,20 @@ const (
 	ramfs = 0x858458f6
 )
 
+// Check says whether a file at path can be kept: its folder is there, and in memory.
+func Check(path string) error {
+	err := inMemory(folder(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: make that folder, for the agent's user to write and the application's to read", err)
+	}
+	return err
+}
+
 // inMemory tells whether a folder is.
 func inMemory(dir string) error {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
-		return &fs.PathError{Op: "statfs", Path: dir, Err: err}
+		return &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
 	if magic := uint32(s.Type); magic != tmpfs && magic != ramfs {
 		return fmt.Errorf("%s is on a disk or on flash, where keys would outlive the power: want a folder in memory, such as below /var/run", dir)
@@ -50,7 +59,7 @@ func (k *Keeper) adopt(known []agent.PNE) error {
 	if k.cfg.Path == "" {
 		return nil
 	}
-	if err := inMemory(folder(k.cfg.Path)); err != nil {
+	if err := Check(k.cfg.Path); err != nil {
 		return err
 	}
 	text, err := readOwn(k.cfg.Path)

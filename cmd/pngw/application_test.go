@@ -219,24 +219,6 @@ func (w *withApplication) openssl(identity, key string) {
 	}
 }
 
-// A folder that is not in memory is refused, by its line.
-func TestApplicationOnDisk(t *testing.T) {
-	dir, _ := configured(t)
-	conf := filepath.Join(dir, "pngw.conf")
-	text, err := os.ReadFile(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.WriteFile(conf, append(text, "config application 'mqtt'\n\toption path '/usr/share/psk'\n"...), 0o600)
-	if out, err := exec.Command("pngw", "init", "--config", conf).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	out, err := exec.Command("pngw", "run", "--config", conf).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "option path: /usr/share is on a disk or on flash") {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
 // An application that reads no file gets its keys by a hook: libcoap's server speaks DTLS
 // with a device by the key that a hook has put where it looks. (Its example server reads
 // keys as text, so the test authenticates until there is one that can be written so.)

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
 	"cpns.example.net/pngw/agent"
 	"cpns.example.net/pngw/agent/application"
 	"cpns.example.net/pngw/agent/config"
@@ -36,6 +41,22 @@ func (d *daemon) openApplications() error {
 		d.apps = append(d.apps, k)
 	}
 	return nil
+}
+
+// checkApplications looks at where the files are to be. OpenWrt's init script makes those
+// folders that are not configured, before it has the agent look.
+func checkApplications(cfg *config.Config, all *findings) {
+	for i := range cfg.Apps {
+		a := &cfg.Apps[i]
+		if !a.Enabled || a.Type != config.AppFile {
+			continue
+		}
+		err := application.Check(a.Path)
+		if _, here := os.Stat(initScript); here == nil && errors.Is(err, fs.ErrNotExist) && filepath.Dir(a.Path) == config.ApplicationFolder+"/"+a.Name {
+			continue
+		}
+		all.add(err, a.Fault("path", err))
+	}
 }
 
 // applicationCounts are how many devices have keys for each.

@@ -187,9 +187,12 @@ func (d *doctor) agent(ctx context.Context) {
 	for _, l := range st.Links {
 		verdict, mend := well, ""
 		if l.State != "up" {
-			verdict, mend = wrong, "plug it in, or switch its broker on; if it is not used any more: option enabled '0'"
+			verdict = wrong
 		}
 		text := l.State + ", " + l.Detail
+		if verdict == wrong {
+			text += "; if it is not used any more: option enabled '0'"
+		}
 		if l.Dropped > 0 && l.Dropped*20 > l.Received && verdict == well {
 			verdict, mend = note, "check its speed, its cable and its end resistors"
 			text += fmt.Sprintf("; %d of %d messages came damaged", l.Dropped, l.Dropped+l.Received)

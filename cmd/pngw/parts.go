@@ -88,6 +88,8 @@ func newParts(ctx context.Context, cfg *config.Config, look lookup, log *slog.Lo
 	err = tryMemLimit(ctx, cfg.Service.GoMemLimit)
 	all.add(err, cfg.Service.Fault("gomemlimit", err))
 
+	checkApplications(cfg, &all)
+
 	p.signs, err = newSignals(g, p.hotplug)
 	all.add(err, g.Fault("button", err))
 

@@ -284,6 +284,10 @@ func TestInitJudgesAsRun(t *testing.T) {
 		{"unreadable password", spoil(unreadable, "password", brokerLink+"mqtt://127.0.0.1\n option username gw\n option password_file DIR/password\n"), 2, []string{"conf:14: option password_file: DIR/password: permission denied"}},
 		{"password is a folder", with(brokerLink + "mqtt://127.0.0.1\n option username gw\n option password_file DIR/folder\n"), 2, []string{"conf:14: option password_file: "}},
 
+		{"an application's folder is missing", with("config application 'mqtt'\n option path DIR/none/psk\n"), 3, []string{"conf:11: option path: open DIR/none: no such file or directory: make that folder"}},
+		{"an application's folder on flash", with("config application 'mqtt'\n option path /usr/share/psk\n"), 2, []string{"conf:11: option path: /usr/share is on a disk or on flash"}},
+		{"an application that is switched off", with("config application 'mqtt'\n option path /usr/share/psk\n option enabled 0\n"), 0, nil},
+
 		{"socket in a closed folder", spoil(unreadable, "folder", "\n"), 0, nil},
 		{"socket where none can be made", func(w *workshop, conf string) (string, error) {
 			return strings.Replace(conf, "DIR/run/sock", "DIR/folder/sock", 1), unreadable(w.path("folder"))

@@ -55,7 +55,7 @@ func (r *reloader) take(ctx context.Context, cfg *config.Config) (*taken, error)
 func (r *reloader) serve(ctx context.Context, t *taken) (next *taken, err error) {
 	d, err := newDaemon(t.cfg, t.parts, t.log)
 	if err != nil {
-		return nil, err
+		return nil, &unopenedError{err}
 	}
 	defer d.close()
 	r.serving = d
@@ -68,6 +68,22 @@ func (r *reloader) serve(ctx context.Context, t *taken) (next *taken, err error)
 	err = d.run(ctx)
 	end()
 	return <-watched, err
+}
+
+// unopenedError is why a daemon could not begin, with a configuration that had been taken:
+// an address is in use, say.
+type unopenedError struct{ error }
+
+func (e *unopenedError) Unwrap() error { return e.error }
+
+// goBack is for a reload whose daemon could not begin: the agent goes on as it was, with
+// the configuration before. Its error is why it cannot.
+func (r *reloader) goBack(ctx context.Context, before *taken, why error) (*taken, error) {
+	for line := range strings.SplitSeq(why.Error(), "\n") {
+		before.log.Error("not reloaded, the agent goes on as it was", "reason", line)
+	}
+	r.serving = nil // its store is closed
+	return r.take(ctx, before.cfg)
 }
 
 // watch waits for a hangup with which the configuration can be taken, and returns

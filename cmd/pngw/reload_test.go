@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -106,6 +107,21 @@ func TestHangup(t *testing.T) {
 		cmd.Process.Signal(syscall.SIGHUP)
 		said.await(t, "not reloaded, the agent goes on as it is")
 		said.await(t, "conf:13")
+	}
+	// One that is right, but for that somebody else has what it wants: it is found out
+	// when the agent has stopped for it, and begins again as it was.
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for range 2 {
+		w.configure(t, partsGateway+" option metrics "+taken.Addr().String()+"\n")
+		cmd.Process.Signal(syscall.SIGHUP)
+		said.await(t, "msg=reloading")
+		said.await(t, "not reloaded, the agent goes on as it was")
+		said.await(t, "address already in use")
+		said.await(t, "msg=ready")
 	}
 	w.configure(t, partsGateway+line) // which commands read, too
 	if got := links(); !strings.Contains(got, "/dev/pngw-none") {

@@ -70,8 +70,16 @@ func run(ctx context.Context, c *command.Console, supervised bool) error {
 	defer r.stop()
 
 	next, err := r.take(ctx, cfg)
+	var before *taken // that the agent has served with, nil for none
 	for err == nil && next != nil {
-		next, err = r.serve(ctx, next)
+		now := next
+		next, err = r.serve(ctx, now)
+		if e := (*unopenedError)(nil); errors.As(err, &e) && before != nil {
+			next, err = r.goBack(ctx, before, err)
+			before = nil
+			continue
+		}
+		before = now
 	}
 	return err
 }
@@ -98,10 +106,19 @@ type daemon struct {
 }
 
 // newDaemon opens what only one program at a time can have, and makes the agent.
-// What it opens before an error is closed again by the end of the process that must
-// follow.
 func newDaemon(cfg *config.Config, p *parts, log *slog.Logger) (_ *daemon, err error) {
 	d := &daemon{cfg: cfg, log: log, gateway: p.gateway, hotplug: p.hotplug, sim: p.sim, again: make(chan struct{}, 1)}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if d.metrics != nil {
+			d.metrics.Close()
+		}
+		if d.store != nil {
+			d.close()
+		}
+	}()
 	g := &cfg.Gateway
 	if len(p.links) == 0 {
 		log.Warn("no link is configured and enabled: keys can be requested, not delivered", "config", cfg.File)
