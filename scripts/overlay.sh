@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints the option by which go builds with build/overlay in the place of packages of
-# its own library: docs/decisions/0041 says which, and why.
+# its own library: docs/decisions/0042 says which, and why.
 #   go build $(scripts/overlay.sh FILE) …     FILE is made, and must stay meanwhile
 set -eu
 file=$(realpath "$1")

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "version" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"pngw": main})
+	testscript.Main(m, map[string]func(){"pngw": main, "wakeups": sayWakeups})
 }
 
 // alicesHash is computed once, for it takes its time under the race detector.

@@ -36,6 +36,7 @@ With --csv the devices are those of a file as a spreadsheet saves it: a header l
 			if err := b.check(args); err != nil {
 				return err
 			}
+			fewerWakeups() // before anything is read
 			if b.csv != "" {
 				if err := o.check(false); err != nil {
 					return err

@@ -43,6 +43,7 @@ In the environment, GOMEMLIMIT and GOGC set the Go runtime's memory limit and ga
 	Setup: func(f *flag.FlagSet) command.Run {
 		supervised := f.Bool("supervised", false, "what reads the log adds the time and tells the two outputs apart, as OpenWrt's procd does: information goes to standard output, warnings and errors to standard error; systemd's journal is known without, and gets no times")
 		return func(ctx context.Context, c *command.Console, _ []string) error {
+			fewerWakeups()
 			return asTyped(c, run(ctx, c, *supervised))
 		}
 	},

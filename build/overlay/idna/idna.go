@@ -1,5 +1,5 @@
 // Package idna takes the place of the package of that name in Go's own library when pngw
-// is built for routers (scripts/overlay.sh, docs/decisions/0041): net/http links it for
+// is built for routers (scripts/overlay.sh, docs/decisions/0042): net/http links it for
 // names of servers that are not ASCII, with 190 kB of tables that say how Unicode's
 // characters are to be mapped, composed and ordered. Here such a name becomes its xn--
 // form by RFC 3492 as it is written, but for capital letters: that is the name's
