@@ -37,8 +37,9 @@ printf 'root:x:0:\ndialout:x:20:\n' >"$guest/etc/group"
 printf 'root:x:0:0:root:/:/bin/sh\n' >"$guest/etc/passwd"
 
 (cd cmd/pne/internal/usbip && CGO_ENABLED=1 go test -c -tags usb,usbguest -o "$guest/usb.test" .)
-# The program's libraries and its loader, at the paths that it asks for.
-ldd "$guest/usb.test" | grep -o '/[^ ]*' | while read -r lib; do
+CGO_ENABLED=1 go build -tags usb -o "$guest/" ./cmd/pne ./cmd/cpns-conform
+# The programs' libraries and their loader, at the paths that they ask for.
+ldd "$guest/usb.test" "$guest/pne" "$guest/cpns-conform" | grep -o '[[:space:]]/[^ :]*' | sort -u | while read -r lib; do
 	mkdir -p "$guest${lib%/*}"
 	cp -L "$lib" "$guest$lib"
 done

@@ -91,7 +91,7 @@ type pneOptions struct {
 func (o *pneOptions) declare(f *flag.FlagSet) (finish func() error) {
 	o.serial = serial.Config{Name: "serial", Option: "--serial"}
 	o.mqtt = mqtt.Config{Name: "mqtt", Role: mqtt.Gateway, NoStatus: true}
-	o.usb = usb.Config{Name: "usb"}
+	o.usb = usb.Config{Name: "usb", Poll: usbPoll}
 	entity := f.String("entity-id", "", "the device's Entity `ID`")
 	gateway := f.String("gateway-id", "cpns-conform", "the `ID` that the kit has as a gateway")
 	f.StringVar(&o.tkFile, "tk-file", "", "a `FILE` with the device's TK, 16 to 64 bytes in hex; nobody else may read it")
@@ -137,6 +137,10 @@ func (o *pneOptions) declare(f *flag.FlagSet) (finish func() error) {
 		return nil
 	}
 }
+
+// usbPoll is how often a device is looked for that was unplugged with its power: soon, as its
+// first hellos wait until somebody reads, and some cases are about when they come.
+const usbPoll = 100 * time.Millisecond
 
 // carrier makes the way to the device.
 func (o *pneOptions) carrier() (device.Carrier, error) {

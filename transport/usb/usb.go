@@ -49,6 +49,10 @@ type Config struct {
 	// not there until it is woken.
 	Changed <-chan struct{}
 
+	// Poll is how often a Link that nothing wakes looks for its device; zero: with pauses
+	// that grow to 5 s.
+	Poll time.Duration
+
 	Log *slog.Logger // nil discards
 }
 
@@ -99,6 +103,9 @@ func newLink(cfg Config, open func(*match) (device, error)) (*Link, error) {
 		open:    open,
 		poll:    transport.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second},
 		patient: transport.Backoff{Min: 250 * time.Millisecond, Max: time.Minute},
+	}
+	if cfg.Poll != 0 {
+		l.poll = transport.Backoff{Min: cfg.Poll, Max: cfg.Poll}
 	}
 	l.out = transport.NewSender[stream](&l.tally)
 	return l, nil

@@ -244,3 +244,35 @@ func TestRestWithFault(t *testing.T) {
 		}
 	})
 }
+
+// A Link with Poll never looks away for longer, however long its device has been gone.
+func TestPoll(t *testing.T) {
+	for _, tt := range []struct {
+		poll    time.Duration
+		longest [2]time.Duration // of the pauses between looks: from, to
+	}{
+		{100 * time.Millisecond, [2]time.Duration{50 * time.Millisecond, 100 * time.Millisecond}},
+		{0, [2]time.Duration{2500 * time.Millisecond, 5 * time.Second}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var last time.Time
+			var longest time.Duration
+			l, err := newLink(Config{Name: "usb", Poll: tt.poll}, func(*match) (device, error) {
+				if !last.IsZero() {
+					longest = max(longest, time.Since(last))
+				}
+				last = time.Now()
+				return nil, errNotFound
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			l.Run(ctx, transport.Handler{Message: func(transport.Message) {}})
+			if longest < tt.longest[0] || longest > tt.longest[1] {
+				t.Errorf("poll %v: looks up to %v apart, want %v to %v", tt.poll, longest, tt.longest[0], tt.longest[1])
+			}
+		})
+	}
+}

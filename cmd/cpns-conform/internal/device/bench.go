@@ -130,6 +130,15 @@ func (b *Bench) say(ctx context.Context, t *conform.T, what string, msg []byte) 
 	b.send(ctx, t, what, false, msg)
 }
 
+// cast sends a message to a device that may just have no power: over USB the link is then
+// down, and over a serial line nobody hears it.
+func (b *Bench) cast(ctx context.Context, t *conform.T, what string, msg []byte) {
+	t.Sent(what, msg)
+	if err := b.Carrier.Send(ctx, false, msg); err != nil {
+		t.Note("that was not sent: %v", err)
+	}
+}
+
 func (b *Bench) send(ctx context.Context, t *conform.T, what string, everybody bool, msg []byte) {
 	t.Sent(what, msg)
 	if err := b.Carrier.Send(ctx, everybody, msg); err != nil && ctx.Err() == nil {

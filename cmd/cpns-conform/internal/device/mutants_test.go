@@ -59,7 +59,14 @@ func (r *report) names(verdict string) (names []string) {
 }
 
 // try runs cases on a device, in a time of its own.
-func try(t *testing.T, s *sloppy, args ...string) (r report) {
+func try(t *testing.T, s *sloppy, args ...string) report {
+	t.Helper()
+	return tryOver(t, s, func(c Carrier) (Carrier, func(on bool)) { return c, func(bool) {} }, args...)
+}
+
+// tryOver is try with another carrier around the line's, which is told when the power goes
+// and comes back.
+func tryOver(t *testing.T, s *sloppy, around func(Carrier) (Carrier, func(on bool)), args ...string) (r report) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s.e, s.tk, s.power = "urn:dev:meter-0001", random(16), make(chan chan struct{})
@@ -68,14 +75,17 @@ func try(t *testing.T, s *sloppy, args ...string) (r report) {
 		ours, theirs := newLine()
 		ended := make(chan struct{})
 		go func() { defer close(ended); s.live(ctx, theirs) }()
+		carrier, powered := around(OverPort(func() (Port, error) { return ours, nil }, 500*time.Millisecond))
 		r = tryOn(t, Config{
 			Entity: s.e, Gateway: "cpns-conform", TK: s.tk,
-			Carrier: OverPort(func() (Port, error) { return ours, nil }, 500*time.Millisecond),
+			Carrier: carrier,
 			PowerCycle: func(ctx context.Context) error {
 				back := make(chan struct{})
 				time.Sleep(30 * time.Millisecond) // a relay
 				s.power <- back
+				powered(false)
 				time.Sleep(100 * time.Millisecond)
+				powered(true)
 				close(back)
 				return nil
 			},

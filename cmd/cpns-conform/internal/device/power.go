@@ -111,7 +111,7 @@ var powerCases = []conform.Case[*Bench]{
 				held, msg := b.set.index, b.sealed(t, b.set.index+1).Bytes()
 				h := b.cycleWhile(ctx, t, func() {
 					for range 3 {
-						b.say(ctx, t, "notification", msg)
+						b.cast(ctx, t, "notification", msg)
 						sleep.For(ctx, 20*time.Millisecond)
 					}
 				})
@@ -206,7 +206,8 @@ func (b *Bench) cycle(ctx context.Context, t *conform.T) *heard {
 	return b.cycleWhile(ctx, t, func() {})
 }
 
-// cycleWhile is cycle, with something said meanwhile.
+// cycleWhile is cycle, with something said meanwhile, by cast: a verdict in meanwhile would
+// end the case, and with it the command, and leave the device without power.
 func (b *Bench) cycleWhile(ctx context.Context, t *conform.T, meanwhile func()) *heard {
 	if b.PowerCycle == nil {
 		t.NotApplicable("needs --power-cycle")
