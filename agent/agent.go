@@ -260,7 +260,7 @@ func (a *Agent) about(ctx context.Context, id cpns.EntityID, f func(e *entry, en
 
 // world is the world as it is now, for one step of a PNE.
 func (a *Agent) world(id cpns.EntityID, link string) life.World {
-	w := life.World{Now: time.Now(), Gateway: a.cfg.Gateway, Link: link, Wait: a.wait, Chance: mrand.Uint64(), Reauth: a.cfg.Reauth}
+	w := life.World{Now: time.Now(), Gateway: a.cfg.Gateway, Link: link, Wait: a.wait, Line: a.line, Chance: mrand.Uint64(), Reauth: a.cfg.Reauth}
 	w.Open = w.Now.Before(a.openUntil)
 	_, w.ClockSet = a.cfg.Clock.Now()
 	w.Queued = func(ticket uint64) bool { return a.queued.has(id, ticket) }
@@ -296,7 +296,18 @@ func (a *Agent) wait(link string) time.Duration {
 		if p.link.Name() == link {
 			return p.link.RetryInterval()
 		}
-		slowest = max(slowest, p.link.RetryInterval())
+		slowest = max(slowest, p.link.RetryInterval()-transport.LineTimeOf(p.link))
+	}
+	return slowest + a.line("")
+}
+
+// line is the part of wait that a slow line takes.
+func (a *Agent) line(link string) (slowest time.Duration) {
+	for _, p := range a.ports {
+		if p.link.Name() == link {
+			return transport.LineTimeOf(p.link)
+		}
+		slowest = max(slowest, transport.LineTimeOf(p.link))
 	}
 	return slowest
 }

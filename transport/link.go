@@ -111,10 +111,21 @@ const (
 	RetryMQTT   = 2 * time.Second
 )
 
-// RetryLine is RetryStream on a serial line of that many bits a second. Send
-// returns when the kernel has the message, not when its last byte has left: the time
-// of the longest frame out and of the longest answer is added, which only a slow line
-// makes long.
-func RetryLine(baud int) time.Duration {
-	return RetryStream + 2*MaxFrame*10*time.Second/time.Duration(baud)
+// RetryLine is RetryStream on a serial line of that many bits a second, with the time
+// that the line takes. A repeat's wait doubles RetryStream and adds that time once.
+func RetryLine(baud int) time.Duration { return RetryStream + LineTime(baud) }
+
+// LineTime is by how much every wait for an answer is longer on a serial line of that
+// many bits a second. Send returns when the kernel has the message, not when its last
+// byte has left: it is the time of the longest frame out and of the longest answer.
+func LineTime(baud int) time.Duration {
+	return 2 * MaxFrame * 10 * time.Second / time.Duration(baud)
+}
+
+// LineTimeOf is the part of a link's RetryInterval that does not double.
+func LineTimeOf(l Link) time.Duration {
+	if l.Addressed() {
+		return 0
+	}
+	return max(0, l.RetryInterval()-RetryStream)
 }

@@ -43,6 +43,10 @@ type World struct {
 	// repeated for the first time. For "" it is that of the slowest link.
 	Wait func(link string) time.Duration
 
+	// Line is the part of Wait that a slow line takes: repeats double the rest, and
+	// only that is drawn at random. Nil is none, on any link.
+	Line func(link string) time.Duration
+
 	RandGW [cpns.NonceSize]byte
 	IV     [cpns.IVSize]byte
 	Chance uint64 // random, to spread out what must not happen to all PNEs at the same time

@@ -3,6 +3,7 @@ package life
 import (
 	"crypto/sha256"
 	"slices"
+	"time"
 
 	"cpns.example.net/pngw/cpns"
 )
@@ -61,9 +62,9 @@ func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, [
 	defer clear(key[:])
 	var pair *cpns.X25519Pair
 	m := Outgoing{Link: w.Link, To: p.rec.entity}
-	wait := w.Wait(w.Link)
+	atLeast := time.Duration(0)
 	if h.X25519 != nil {
-		pair, wait = w.Pair(), max(wait, X25519Wait)
+		pair, atLeast = w.Pair(), X25519Wait
 	}
 	sealed, err := cpns.SealNotification(t.TK, h, pair, t.Gateway, t.Epoch, index, &key, w.IV)
 	if err != nil { // its public key makes a shared secret of zero
@@ -77,7 +78,7 @@ func (p PNE) sendNotification(t *Set, h *cpns.Hello, sum *hash, w World) (PNE, [
 	n.x25519 = n.x25519 && h.X25519 != nil
 	n.answers = append(slices.Clone(n.answers[max(0, len(n.answers)-maxAnswers+1):]), answer{*sum, m.Wire, h.X25519 != nil})
 	p.mem.offered = offer{epoch: t.Epoch, index: index}
-	return p, []Effect{p.startRepeat(&n.repeat, m, wait, w)}
+	return p, []Effect{p.startRepeat(&n.repeat, m, atLeast, w)}
 }
 
 // acknowledgement handles a PNE's answer to a notification or an eukey-update.

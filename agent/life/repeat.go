@@ -20,13 +20,15 @@ type repeat struct {
 	Outgoing
 	sent int           // how often it was sent
 	base time.Duration // the wait for the answer before randomisation, doubled at each repeat
+	line time.Duration // by how much each wait is longer on a slow line
 	wait time.Duration // the wait as drawn at random
 	due  time.Time
 }
 
 // startRepeat sends m and starts to wait for its answer, the first time for atLeast or longer.
 func (p *PNE) startRepeat(r *repeat, m Outgoing, atLeast time.Duration, w World) Outgoing {
-	*r = repeat{Outgoing: m, base: max(w.Wait(m.Link), atLeast)}
+	line := w.line(m.Link)
+	*r = repeat{Outgoing: m, base: max(w.Wait(m.Link)-line, atLeast), line: line}
 	return p.sendRepeat(r, w)
 }
 
@@ -41,9 +43,16 @@ func (p *PNE) sendRepeat(r *repeat, w World) Outgoing {
 	r.sent++
 	p.mem.tickets++
 	r.Ticket = p.mem.tickets
-	r.wait = drawn(r.base, w.Chance+r.Ticket)
+	r.wait = drawn(r.base, w.Chance+r.Ticket) + r.line
 	r.due = w.Now.Add(r.wait)
 	return r.Outgoing
+}
+
+func (w *World) line(link string) time.Duration {
+	if w.Line == nil {
+		return 0
+	}
+	return w.Line(link)
 }
 
 // queued reports whether the message waits for its turn on a link: a line that many speak on

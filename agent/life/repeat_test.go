@@ -115,6 +115,24 @@ func TestQueued(t *testing.T) {
 	}
 }
 
+// Of the wait on a slow line only what is not the line's own time doubles, and is drawn at
+// random: at 9600 baud the fifth send would come twelve seconds later.
+func TestWaitOnASlowLine(t *testing.T) {
+	const base, line = 500 * time.Millisecond, 1080 * time.Millisecond
+	b := newBench(t, provedSet(1, 4, 1))
+	b.w.Wait = func(string) time.Duration { return base + line }
+	b.w.Line = func(string) time.Duration { return line }
+	b.step(b.hello(0, 0))
+	for n := range 4 {
+		want, wait := base<<n, b.p.Due().Sub(b.w.Now)
+		if wait < line+want*3/4 || wait > line+want*5/4 {
+			t.Errorf("after send %d the wait is %v, want %v ± 25%% and %v", n+1, wait, want, line)
+		}
+		b.w.Now = b.p.Due()
+		b.step(Timeout{})
+	}
+}
+
 // Each link has its own wait, also for what a command sends.
 func TestWaitOfTheLink(t *testing.T) {
 	s := provedSet(1, 8, 1)

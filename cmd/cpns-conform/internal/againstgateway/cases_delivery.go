@@ -11,6 +11,7 @@ import (
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/conform"
 	"cpns.example.net/pngw/cmd/cpns-conform/internal/wire"
 	"cpns.example.net/pngw/internal/sleep"
+	"cpns.example.net/pngw/transport"
 )
 
 // deliveries are how a key gets to a device, and when it counts as there.
@@ -286,6 +287,8 @@ func (d *device) repeated(ctx context.Context, first *down) {
 	}
 	early, late := 80*time.Millisecond, 500*time.Millisecond // of two programs that are scheduled
 	if _, shared := b.Medium.(Stream); shared {
+		late += wait - transport.RetryStream // a slow line's own time, which does not double
+		wait = transport.RetryStream
 		late += 1500 * time.Millisecond // another exchange may have its turn first: an identify with null, say
 	}
 	for n, gap := range gaps {
