@@ -15,15 +15,15 @@ const (
 )
 
 // A clock is how far the database's clock is ahead of this machine's. All servers of
-// one database go by that one clock, so that what one wrote is not in the future of
-// another.
+// one database use the database's clock, so that no server reads times from its future
+// that another has written.
 type clock struct {
 	ahead  atomic.Int64 // nanoseconds
 	warned atomic.Bool
 }
 
-// Now is the database's time, as it was found out last; this machine's where it has
-// not been.
+// Now is the database's time according to the last measurement, or this machine's time
+// before the first one.
 func (s *Store) Now() time.Time { return time.Now().Add(time.Duration(s.clock.ahead.Load())) }
 
 // keepTime asks for the time until ctx ends.
@@ -42,7 +42,7 @@ func (s *Store) keepTime(ctx context.Context) {
 	}
 }
 
-// synchronize asks for the time once. Where there is no answer, what is known stays.
+// synchronize measures the difference once. Without an answer the last one is kept.
 func (s *Store) synchronize(ctx context.Context) {
 	ctx, cancel := within(ctx)
 	defer cancel()

@@ -25,8 +25,8 @@ const (
 	deadlock
 )
 
-// How often a transaction is run again, and after how long at first and at most:
-// each time after a random part of twice as long as the time before.
+// How often a transaction is repeated, and after how long at first and at most: each time
+// after a random part of a wait that doubles.
 const (
 	conflictsMost   = 12
 	constraintsMost = 3 // a constraint that a concurrent transaction may have broken
@@ -43,9 +43,9 @@ func codeOf(err error) string {
 	return ""
 }
 
-// again runs a transaction until it does not end for a reason that lies in others.
-// What was lost on the way is run again unless it may have been committed; reading
-// never is.
+// again runs a transaction, and repeats it if it fails because of concurrent transactions.
+// If the connection is lost it also repeats it, unless it may have been committed;
+// transactions that only read can always be repeated.
 func (s *Store) again(ctx context.Context, reads bool, transact func() error) error {
 	constraints, lost := 0, 0
 	for n := 0; ; n++ {
@@ -115,9 +115,8 @@ func readOnly(err error) bool {
 	return code == "25006" || code == "0A000"
 }
 
-// explained is an error that explain has put into words. It wraps no error of the
-// file system's: that there is no socket, or no file with a password, must not look
-// like a server.ErrNotFound.
+// explained is an error with a message for people. It wraps no error of the file system:
+// a missing socket, or a missing password file, must not look like server.ErrNotFound.
 type explained struct {
 	text string
 	lost bool // an established connection
@@ -145,8 +144,8 @@ func opaque(text string, err error, kinds ...error) error {
 	return e
 }
 
-// explain says what a person can do about the errors that a database has for every
-// day. What may be otherwise the next time is a server.ErrUnavailable.
+// explain adds what a person can do to common errors of a database. Errors that may be
+// temporary are server.ErrUnavailable.
 func explain(err error) error {
 	if _, done := errors.AsType[*explained](err); done || err == nil || errors.Is(err, context.Canceled) {
 		return err
@@ -193,7 +192,7 @@ func explain(err error) error {
 	return err
 }
 
-// isCertificate reports whether TLS failed over who the other end is.
+// isCertificate reports whether TLS failed because of the other end's certificate.
 func isCertificate(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "x509:") || strings.Contains(text, "certificate")

@@ -12,21 +12,23 @@ import (
 	"cpns.example.net/pngw/cpns/server"
 )
 
-// Assignments that come at the same time are found, decided on and written together: one
-// query for all that they depend on, one transaction for all that follows, and so two
-// journeys to the database and one sync of its disk for all of them. Requests that have
-// a gateway, a PNE or a RAND_PNGW in common are never in one group, nor in two that are
-// under way at this server. What another server, or an operator, has changed meanwhile
-// shows when it is written: then nothing is, and all are found and decided on anew.
+// Assignments that arrive at the same time are handled as a group: one query reads all
+// that they depend on, one transaction writes all results, so that the whole group takes
+// two round trips to the database and one sync of its disk. Requests that have
+// a gateway, a PNE or a RAND_PNGW in common are never in the same group, nor in two groups
+// that this server processes at the same time. If another server, or an operator, has
+// changed something that was read, the transaction notices, writes nothing, and the group
+// is read and decided again.
 //
-// One group is under way at a time, the larger for it is the next; another one only
-// where it takes long: a lock of somebody's, or a connection that is gone.
+// Normally one group is processed at a time, so that the next one collects more requests.
+// Another one is started beside it only if it takes long, because of somebody's lock or a
+// lost connection.
 const (
 	groupMost    = 128
 	groupsAtOnce = 4
 	groupLong    = 50 * time.Millisecond
 	groupTime    = 10 * time.Second
-	groupReruns  = 3 // of a group, before each of it goes on alone
+	groupReruns  = 3 // how often a group is repeated before each member is processed alone
 )
 
 // A member is an assignment that waits for its group's end.
@@ -37,13 +39,14 @@ type member struct {
 	done   chan struct{} // closed when err says how it ended
 
 	mu       sync.Mutex // held while decide runs
-	gone     bool       // nobody waits: decide must not run any more
+	gone     bool       // the caller has given up: decide must not be called any more
 	out      *server.Outcome
 	err      error
 	panicked any
 }
 
-// groups are the assignments that wait, and what those that are under way are about.
+// groups holds the waiting assignments, and the gateways, PNEs and RAND_PNGWs of those that
+// are being processed.
 type groups struct {
 	mu      sync.Mutex
 	waiting []*member
@@ -51,7 +54,8 @@ type groups struct {
 	busy    map[string]bool
 }
 
-// about are the things of which a request must be the only one.
+// about returns the gateway, PNE and RAND_PNGW that a request must not share with another one
+// that is processed at the same time.
 func (m *member) about() [3]string {
 	return [3]string{"g" + string(m.q.Gateway), "e" + string(m.q.Entity), "r" + string(m.q.RandPNGW[:])}
 }
@@ -81,8 +85,8 @@ func (m *member) leave() {
 	m.gone = true
 }
 
-// givenUp is how an assignment ends that nobody waits for any more. It may be written
-// all the same.
+// givenUp is the result of an assignment whose caller has given up. It may be written
+// nevertheless.
 func (s *Store) givenUp(m *member) error {
 	select {
 	case <-m.done:
@@ -100,7 +104,7 @@ func (s *Store) givenUp(m *member) error {
 	return explain(m.ctx.Err())
 }
 
-// enter puts m among those who wait, and has a group run where there is room for one.
+// enter adds m to the waiting assignments, and starts a group if one may be started.
 func (s *Store) enter(m *member) {
 	s.groups.mu.Lock()
 	defer s.groups.mu.Unlock()
@@ -121,7 +125,7 @@ func (s *Store) another() {
 	}
 }
 
-// runGroups runs groups until nobody is left for one.
+// runGroups processes groups until no assignment waits.
 func (s *Store) runGroups() {
 	for {
 		group := s.groups.next()
@@ -137,7 +141,7 @@ func (s *Store) runGroups() {
 	}
 }
 
-// next takes those who can go together; nil is the end of who asks.
+// next returns waiting assignments that can be processed together, nil if there are none.
 func (g *groups) next() (group []*member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -172,7 +176,7 @@ func sameLimits(a, b *server.Inquiry) bool {
 	return a.Locks.Limit == b.Locks.Limit && a.Slowed.Limit == b.Slowed.Limit && a.Claims.Limit == b.Claims.Limit
 }
 
-// end tells a group that it has ended.
+// end tells the members of a group that it has ended.
 func (g *groups) end(group []*member) {
 	g.mu.Lock()
 	for _, m := range group {
@@ -186,8 +190,8 @@ func (g *groups) end(group []*member) {
 	}
 }
 
-// answer answers a group, all of it together, or each alone where that fails for a reason
-// that lies in one of them, or again and again.
+// answer processes a group: all members together, or each one alone if that fails because
+// of one member, or fails repeatedly.
 func (s *Store) answer(ctx context.Context, group []*member) {
 	runs := 0
 	err := s.again(ctx, false, func() error {
@@ -233,7 +237,7 @@ func (s *Store) answerTogether(ctx context.Context, group []*member) error {
 	})
 }
 
-// decideOn runs decide, unless nobody waits any more.
+// decideOn calls decide, unless the caller has given up.
 func (m *member) decideOn(f *server.Findings) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -21,8 +21,8 @@ type findings struct {
 	mark int64
 }
 
-// findSQL finds what a number of inquiries ask for, each on a line of the arrays, in one
-// statement and so on one state of the database.
+// findSQL reads what several inquiries ask for, each in a row of the array parameters, in
+// one statement and so from one snapshot of the database.
 const findSQL = `SELECT
 	coalesce(p.identity, ''), coalesce(p.gateway, ''), coalesce(p.source, ''), p.psk1, p.tag, coalesce(p.created, 0), coalesce(p.used, 0), coalesce(p.ends, 0),
 	coalesce(g.seen, -62135596800000),
@@ -127,10 +127,10 @@ func scanFindings(scan func(...any) error) (f findings, err error) {
 	return f, nil
 }
 
-// newMark is one that no other turn has.
+// newMark returns a mark that no other turn has.
 func newMark() int64 { return rand.Int64N(1<<62) + 1 }
 
-// A writing is what follows from the decisions of a group.
+// A writing is what a group's decisions change in the database.
 type writing struct {
 	members []written
 }
@@ -145,9 +145,10 @@ func (w *writing) add(q *server.Inquiry, f *findings, o *server.Outcome) {
 	w.members = append(w.members, written{q, f, o})
 }
 
-// all makes a statement on the lines of arrays that fails with division_by_zero where it
-// has changed another number of rows than it is given: then something was changed
-// that it depends on, and all that was sent with it, the commit too, does not happen.
+// all extends a statement on array parameters so that it fails with division_by_zero
+// unless it changes as many rows as it is given. If it does not, something that was read
+// has changed meanwhile; the failure also prevents everything else that was sent with the
+// statement, including the commit.
 func all(sql string) string {
 	return "WITH done AS (" + sql + " RETURNING 1) SELECT 1 / CASE WHEN (SELECT count(*) FROM done) = $1 THEN 1 ELSE 0 END"
 }
@@ -241,8 +242,8 @@ func (c *columns) queue(b *pgx.Batch, sql string, counted bool) {
 	}
 }
 
-// write writes all of it in one transaction, on one journey. It fails with errConflict where
-// something of what was found has changed.
+// write writes everything in one transaction and one round trip. It fails with errConflict if
+// something that was read has changed.
 func (w *writing) write(ctx context.Context, c *pgx.Conn) error {
 	// All groups lock rows in the same order.
 	slices.SortFunc(w.members, func(a, b written) int { return strings.Compare(string(a.q.Entity), string(b.q.Entity)) })

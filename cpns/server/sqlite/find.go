@@ -7,9 +7,9 @@ import (
 	"cpns.example.net/pngw/cpns/server"
 )
 
-// findAll looks up what nearly every request is about, in one statement: a PSK1, its
-// gateway, a user and a PNE that are all there, and whether there is any failure of the
-// user or an assignment under the RAND_PNGW, which there seldom is.
+// findAll reads what nearly every request needs in one statement: a PSK1, its gateway, a
+// user and a PNE, if all of them exist, and whether there is any failure of the user or
+// an assignment with the RAND_PNGW, which is rare.
 const findAll = `SELECT p.gateway, p.source, p.psk1, p.tag, p.created, p.used, p.ends, g.seen,
 	u.password_hash, u.created, u.disabled, u.seen,
 	d.tk, d.owner, d.epoch, d.created, d.gateway, d.assigned,
@@ -17,7 +17,7 @@ const findAll = `SELECT p.gateway, p.source, p.psk1, p.tag, p.created, p.used, p
 	FROM psk1s p CROSS JOIN gateways g CROSS JOIN users u CROSS JOIN pnes d
 	WHERE p.identity = ?1 AND g.id = ?2 AND u.id = ?3 AND d.entity = ?4 AND d.tk <> x''`
 
-// find finds what an inquiry asks for, as its own Find does.
+// find reads what an inquiry asks for, with the same result as Inquiry.Find.
 func (t *tx) find(q *server.Inquiry) (*server.Findings, error) {
 	var failures, earlier bool
 	f, err := get(t, func(r *row) *server.Findings {
@@ -55,7 +55,8 @@ func (t *tx) find(q *server.Inquiry) (*server.Findings, error) {
 // write writes what follows from findings.
 func (t *tx) write(q *server.Inquiry, f *server.Findings, o *server.Outcome) error {
 	if p := o.PNE; p != nil && p.Owner == f.PNE.Owner && p.Gateway == f.PNE.Gateway && p.State() == f.PNE.State() {
-		// SQLite renews the entries in an index of columns that are set, changed or not.
+		// Set only what has changed: SQLite rewrites the index entries of every column that
+		// is set, even to the same value.
 		if err := t.change("UPDATE pnes SET epoch = ?, assigned = ? WHERE entity = ? AND tk <> x''", int64(p.Epoch), p.Assigned, string(p.Entity)); err != nil {
 			return err
 		}

@@ -10,18 +10,18 @@ import (
 	"cpns.example.net/pngw/cpns/server"
 )
 
-// Updates that come at the same time share one transaction of SQLite's and so one sync
-// of the disk, which takes longer than all else. Each runs within a savepoint: one that
-// fails takes back what it wrote and nothing else. All are told when all are durable.
+// Updates that arrive at the same time share one SQLite transaction, and so one sync of
+// the disk, which takes longer than everything else. Each runs within a savepoint: if it
+// fails, only its own changes are undone. All callers return when the group is durable.
 //
-// The first to come leads: it begins, runs its own function, lets those who came
-// meanwhile run theirs, each in its own goroutine, and commits. Whoever comes later
-// leads the next group, or is in it.
+// The first caller is the leader: it begins the transaction, runs its own function, lets
+// those that have arrived meanwhile run theirs, each in its caller's goroutine, and
+// commits. Later callers are in the next group.
 //
-// Assignments are quicker still: the leader answers those of others itself, without
-// waking anybody, and without a savepoint, because nothing is written before all is
-// decided. Where writing fails all the same the group is lost, and each of it runs again
-// in one of its own.
+// Assignments are faster still: the leader itself answers those of other callers, without
+// switching goroutines and without a savepoint, because an assignment writes nothing
+// before everything is decided. If writing nevertheless fails, the group is rolled back,
+// and each of its members runs again in a group of its own.
 const (
 	groupMost = 256                   // updates of one group
 	groupTime = 25 * time.Millisecond // after which a group takes nobody in any more
@@ -39,32 +39,33 @@ type queue struct {
 type member struct {
 	ctx   context.Context
 	f     func(server.Tx) error
-	alone bool        // in a group of its own
-	turn  chan *group // a group to run in, or nil: lead one
-	done  chan error  // how the group ended
+	alone bool        // it must be in a group of its own
+	turn  chan *group // receives the group to run in, or nil to lead one
+	done  chan error  // receives the group's result
 
 	// Of an assignment, which has no f.
 	inquiry  *server.Inquiry
 	decide   func(*server.Findings) (*server.Outcome, error)
-	err      error // what the leader has found out about it; the group's end counts where it is nil
-	panicked any   // what decide has panicked with
+	err      error // its own error, set by the leader; if nil, the group's result is its result
+	panicked any   // the value with which decide panicked
 }
 
 // A group is a transaction under way.
 type group struct {
 	conn  *conn
-	wrote bool // somebody's function has succeeded
-	lost  bool // an assignment was written in part
+	wrote bool // at least one member's function has succeeded
+	lost  bool // an assignment was written only in part, so that the group has to be rolled back
 	back  chan bool
 }
 
 func (g *group) alive() bool { return !g.lost && !g.conn.GetAutocommit() }
 
-// errRerun says that a group was lost through another's fault.
+// errRerun says that a group was rolled back because of another member, so that this one has to
+// run again.
 var errRerun = errors.New("the transaction was lost through another one's fault")
 
-// Update runs f in a transaction that is the only one to write from its begin on, as
-// far as f can see.
+// Update runs f in a transaction. To f it looks as if no other transaction wrote while it
+// runs.
 func (s *Store) Update(ctx context.Context, f func(server.Tx) error) error {
 	return s.rerun(func(bool) error {
 		return s.join(&member{ctx: ctx, f: f, turn: make(chan *group, 1), done: make(chan error, 1)})
@@ -126,7 +127,7 @@ func (s *Store) join(m *member) error {
 	}
 }
 
-// ended is how an assignment ended whose group did so.
+// ended is the result of an assignment whose group has ended with err.
 func (m *member) ended(group error) error {
 	if m.err != nil {
 		return m.err
@@ -134,7 +135,7 @@ func (m *member) ended(group error) error {
 	return group
 }
 
-// enter puts m into the queue, or says that it leads.
+// enter puts m into the queue, or reports that m is the leader.
 func (q *queue) enter(m *member) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -157,7 +158,7 @@ func (q *queue) leave(m *member) bool {
 	return n >= 0
 }
 
-// next takes the first out of the queue who joins others, nil for none.
+// next removes from the queue the first member that may join a group; nil if there is none.
 func (q *queue) next() *member {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -177,7 +178,7 @@ func (q *queue) nextLocked() *member {
 	return m
 }
 
-// passOn lets the first who waits lead.
+// passOn makes the first member in the queue the next leader.
 func (q *queue) passOn() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -217,7 +218,7 @@ func (s *Store) lead(m *member) error {
 		}
 		alive := g.alive()
 		if err != nil && alive && !g.wrote {
-			// Nothing of anybody's is in it yet.
+			// No member has written anything yet.
 			c.rollback()
 			ended = true
 			return err
@@ -248,7 +249,7 @@ func (s *Store) lead(m *member) error {
 	})
 }
 
-// follow runs m's function in a group that another leads.
+// follow runs m's function in a group that another member leads.
 func (s *Store) follow(m *member, g *group) (err error) {
 	returned := false
 	defer func() {
@@ -266,7 +267,7 @@ func (s *Store) follow(m *member, g *group) (err error) {
 	return s.diagnose(m.ctx, err)
 }
 
-// attempt runs a function within the group: what it wrote stays where it succeeds.
+// attempt runs a function within the group, and undoes its changes if it fails.
 func (g *group) attempt(m *member) error {
 	c := g.conn
 	if err := m.ctx.Err(); err != nil {
@@ -324,8 +325,8 @@ func (g *group) answer(m *member) {
 	m.err = err
 }
 
-// takeBack takes back what the last function wrote, and says whether the group is
-// still there.
+// takeBack undoes what the last function wrote, and reports whether the group's transaction
+// still exists.
 func (g *group) takeBack() bool {
 	c := g.conn
 	if c.GetAutocommit() {
@@ -339,7 +340,8 @@ func (g *group) takeBack() bool {
 	return true
 }
 
-// commit makes the group durable. Nobody's context ends it: it is everybody's.
+// commit makes the group durable. No member's context can cancel it, because it is the
+// commit of all members.
 func (g *group) commit(alive bool) error {
 	c := g.conn
 	if !alive {
