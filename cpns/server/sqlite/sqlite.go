@@ -30,6 +30,7 @@ const (
 	busyTimeout = 10 * time.Second // that a writer waits for one of another process
 	readers     = 4                // connections for View
 	logPages    = 2000             // of the log, of 4 KiB, after which they are moved into the file
+	cacheKiB    = 8192             // of pages that the writer keeps: the upper ones of a million devices
 )
 
 // Store is a server.Store in an SQLite file.
@@ -96,7 +97,7 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 			s.Close()
 		}
 	}()
-	s.writer, err = connectPool(ctx, path, 1, "query_only(off)")
+	s.writer, err = connectPool(ctx, path, 1, fmt.Sprintf("query_only(off)&_pragma=cache_size(-%d)", cacheKiB))
 	if err != nil {
 		return nil, err
 	}

@@ -151,7 +151,10 @@ func bind(stmt *sqlite3.Stmt, args []any) error {
 		case string:
 			err = stmt.BindText(i+1, arg)
 		case []byte:
-			err = stmt.BindBlob(i+1, append([]byte{}, arg...))
+			if arg == nil {
+				arg = []byte{}
+			}
+			err = stmt.BindBlob(i+1, arg)
 		case int64:
 			err = stmt.BindInt64(i+1, arg)
 		case time.Time:
