@@ -78,6 +78,20 @@ func ParseFingerprint(typed string) (string, error) {
 	return SPKIHash(append(b, make([]byte, sha256.Size-fingerprintBytes)...)).Fingerprint(), nil
 }
 
+// KeysOf are the first and the last of the key hashes that have a fingerprint.
+func KeysOf(fingerprint string) (first, last SPKIHash, err error) {
+	b, err := base32.StdEncoding.DecodeString(strings.ReplaceAll(fingerprint, "-", ""))
+	if err != nil || len(b) != fingerprintBytes {
+		return first, last, malformed(fmt.Errorf("not a fingerprint"))
+	}
+	for n := range last {
+		last[n] = 0xff
+	}
+	copy(first[:], b)
+	copy(last[:], b)
+	return first, last, nil
+}
+
 // PSK1Context is the context under which PSK1 is exported:
 //
 //	"cpns1" | 0x00 | fp | identity

@@ -112,24 +112,33 @@ func (o *Operator) enrolments(ctx context.Context, wanted func(Enrolment) bool) 
 
 // byFingerprint is the enrolment of the key with a fingerprint. It fails with a
 // *KnownKeyError where that is a gateway's, and with ErrNotFound where it is unknown.
-func (o *Operator) byFingerprint(ctx context.Context, fingerprint string) (Enrolment, error) {
-	found, err := o.enrolments(ctx, func(e Enrolment) bool { return e.Key.Fingerprint() == fingerprint })
+func (o *Operator) byFingerprint(ctx context.Context, fingerprint string) (e Enrolment, err error) {
+	first, last, err := cpns.KeysOf(fingerprint)
+	if err != nil {
+		return Enrolment{}, ErrNotFound
+	}
+	err = o.store.View(ctx, func(tx Tx) error {
+		if e, err = tx.Enrolment(first); err == nil || !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		found, err := tx.EnrolmentsAfter(first, 1)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 && found[0].Key.Fingerprint() == fingerprint {
+			e = found[0]
+			return nil
+		}
+		g, err := tx.GatewayByKeys(first, last)
+		if err == nil {
+			err = &KnownKeyError{g.ID}
+		}
+		return err
+	})
 	if err != nil {
 		return Enrolment{}, err
 	}
-	if len(found) == 1 {
-		return found[0], nil
-	}
-	err = o.Gateways(ctx, func(g Gateway, _ []PSK1) error {
-		if g.Key != (cpns.SPKIHash{}) && g.Key.Fingerprint() == fingerprint {
-			return &KnownKeyError{g.ID}
-		}
-		return nil
-	})
-	if err == nil {
-		err = ErrNotFound
-	}
-	return Enrolment{}, err
+	return e, nil
 }
 
 // An Approval is a person's decision to admit a gateway.

@@ -33,11 +33,15 @@ const (
 	rekeyTries = 3           // to find nothing more under the old key
 )
 
-// How values are sealed anew: in batches that hold the store no longer than this.
+// How values are sealed anew: in batches, as large as the last one says that they may be.
+// Where one takes longer than that all the same, for others want the processor or the disk
+// by now, it ends with the part that it is at.
 const (
 	rekeyFirst = 50
 	rekeyMost  = 500
+	rekeyPart  = 10                    // rows
 	rekeyTime  = 10 * time.Millisecond // that a batch should take
+	rekeyLong  = 20 * time.Millisecond // after which it begins no other part
 )
 
 // RekeyProgress tells how far a change of the master key is.
@@ -260,40 +264,48 @@ func (o *Operator) sealTable(ctx context.Context, t *Table, after Row, change *r
 			return err
 		}
 		full := len(rows) == size
-		if len(rows) > 0 {
-			after = rows[len(rows)-1][:t.Key]
-		}
-		swaps, err := o.swapsOf(t, rows, change.To)
+		parts, err := o.swapsOf(t, rows, change.To)
 		if err != nil {
 			return err
 		}
-		now := *change
-		if now.progress, err = t.sealedAfter(after, full); err != nil {
-			return err
-		}
-		text, err := json.Marshal(now)
-		if err != nil {
-			return err
-		}
+		sealed := 0 // rows
 		begin := time.Now()
 		err = o.store.Update(ctx, func(tx Tx) error {
-			for _, s := range swaps {
-				if err := tx.SwapBytes(t, s.column, s.keys, s.old, s.new); err != nil {
-					return err
+			sealed = 0
+			for began := time.Now(); sealed < len(rows) && (sealed == 0 || time.Since(began) < rekeyLong); sealed = min(sealed+rekeyPart, len(rows)) {
+				for _, s := range parts[sealed/rekeyPart] {
+					if err := tx.SwapBytes(t, s.column, s.keys, s.old, s.new); err != nil {
+						return err
+					}
 				}
+			}
+			now, end := *change, after
+			if sealed > 0 {
+				end = rows[sealed-1][:t.Key]
+			}
+			var err error
+			if now.progress, err = t.sealedAfter(end, full || sealed < len(rows)); err != nil {
+				return err
+			}
+			text, err := json.Marshal(now)
+			if err != nil {
+				return err
 			}
 			return tx.SetSetting(rekeySetting, text)
 		})
 		if err != nil {
 			return err
 		}
-		done += int64(len(rows))
+		if sealed > 0 {
+			after = rows[sealed-1][:t.Key]
+		}
+		done += int64(sealed)
 		tell(RekeyProgress{Table: t.Name, Rows: done, Of: max(all, done)})
-		if !full {
+		if !full && sealed == len(rows) {
 			return nil
 		}
 		took := max(time.Since(begin), time.Millisecond)
-		size = int(min(max(int64(size)*int64(rekeyTime)/int64(took), int64(size)/4, 10), int64(size)*2, rekeyMost))
+		size = int(min(max(int64(sealed)*int64(rekeyTime)/int64(took), rekeyPart), int64(size)*2, rekeyMost))
 	}
 }
 
@@ -309,8 +321,19 @@ func (s *swap) add(key Row, old, new []byte) {
 }
 
 // swapsOf seals anew what in rows is not under the key to, and makes the tags anew that
-// follow from it.
-func (o *Operator) swapsOf(t *Table, rows []Row, to KeyID) ([]swap, error) {
+// follow from it; part by part.
+func (o *Operator) swapsOf(t *Table, rows []Row, to KeyID) (parts [][]swap, err error) {
+	for part := range slices.Chunk(rows, rekeyPart) {
+		swaps, err := o.swapsOfPart(t, part, to)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, swaps)
+	}
+	return parts, nil
+}
+
+func (o *Operator) swapsOfPart(t *Table, rows []Row, to KeyID) ([]swap, error) {
 	values, tags := swap{column: cmp.Or(t.sealed, columnKeyCheck.name)}, swap{column: "tag"}
 	for _, r := range rows {
 		c, row, sealed := t.secretOf(r)

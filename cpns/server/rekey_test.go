@@ -395,3 +395,49 @@ func TestRekeyFindsLateValues(t *testing.T) {
 	}
 	r.secretsOpen(next)
 }
+
+// A lingeringStore takes its time for each swap, and counts those of each transaction.
+type lingeringStore struct {
+	server.Store
+	pause time.Duration
+	swaps []int
+}
+
+type lingeringTx struct {
+	server.Tx
+	s *lingeringStore
+}
+
+func (s *lingeringStore) Update(ctx context.Context, f func(server.Tx) error) error {
+	return s.Store.Update(ctx, func(tx server.Tx) error {
+		s.swaps = append(s.swaps, 0)
+		return f(lingeringTx{tx, s})
+	})
+}
+
+func (t lingeringTx) SwapBytes(table *server.Table, column string, keys []server.Row, old, new [][]byte) error {
+	t.s.swaps[len(t.s.swaps)-1]++
+	time.Sleep(t.s.pause)
+	return t.Tx.SwapBytes(table, column, keys, old, new)
+}
+
+// A batch of values that takes long ends early, and the next goes on from there.
+func TestRekeyHoldsTheStoreShortly(t *testing.T) {
+	r := newRig(t)
+	r.fleet()
+	slow := &lingeringStore{Store: r.store, pause: 50 * time.Millisecond} // more than a batch may take
+	next := newKey(t)
+	result, err := operatorOf(t, slow, r.key).Rekey(t.Context(), next, func(server.RekeyProgress) {})
+	must(t, err)
+	most, all := 0, 0
+	for _, n := range slow.swaps {
+		most, all = max(most, n), all+n
+	}
+	// A part of PSK1s is two swaps, for there are their tags.
+	if most > 2 || all < 200/10 {
+		t.Errorf("%d swaps in one transaction, %d in all", most, all)
+	}
+	if n := r.secretsOpen(next); n != result.Values {
+		t.Errorf("%d values open, want %d", n, result.Values)
+	}
+}

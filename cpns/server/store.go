@@ -154,6 +154,8 @@ type Gateway struct {
 type Gateways interface {
 	Gateway(cpns.GatewayID) (Gateway, error)
 	GatewayByKey(cpns.SPKIHash) (Gateway, error)
+	// GatewayByKeys is one whose key is from the first to the last of two.
+	GatewayByKeys(first, last cpns.SPKIHash) (Gateway, error)
 	GatewayByIMPI(string) (Gateway, error)
 	// GatewaysBySerial are those whose board says that serial number, at most limit.
 	GatewaysBySerial(serial string, limit int) ([]Gateway, error)

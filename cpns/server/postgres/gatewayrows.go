@@ -37,6 +37,10 @@ func (t *tx) GatewayByKey(key cpns.SPKIHash) (server.Gateway, error) {
 	return get(t, scanGateway, gatewayColumns+"WHERE key = $1 AND key <> ''", keyBytes(key))
 }
 
+func (t *tx) GatewayByKeys(first, last cpns.SPKIHash) (server.Gateway, error) {
+	return get(t, scanGateway, gatewayColumns+"WHERE key BETWEEN $1 AND $2 AND key <> '' LIMIT 1", keyBytes(first), keyBytes(last))
+}
+
 func (t *tx) GatewayByIMPI(impi string) (server.Gateway, error) {
 	return get(t, scanGateway, gatewayColumns+"WHERE impi = $1 AND impi <> ''", text(impi))
 }

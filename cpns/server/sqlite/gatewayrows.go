@@ -50,6 +50,10 @@ func (t *tx) GatewayByKey(key cpns.SPKIHash) (server.Gateway, error) {
 	return get(t, scanGateway, gatewayColumns+"WHERE key = ? AND key <> x''", keyBlob(key))
 }
 
+func (t *tx) GatewayByKeys(first, last cpns.SPKIHash) (server.Gateway, error) {
+	return get(t, scanGateway, gatewayColumns+"WHERE key BETWEEN ? AND ? AND key <> x'' LIMIT 1", keyBlob(first), keyBlob(last))
+}
+
 func (t *tx) GatewayByIMPI(impi string) (server.Gateway, error) {
 	return get(t, scanGateway, gatewayColumns+"WHERE impi = ? AND impi <> ''", impi)
 }
