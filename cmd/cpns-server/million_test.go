@@ -43,7 +43,10 @@ func TestMillion(t *testing.T) {
 	})
 }
 
-const memoryMost = 64 << 20 // of a server, and of a listing
+const (
+	memoryMost   = 64 << 20  // of a server, and of a listing
+	importMemory = 200 << 20 // of an import: 32 bytes of each device, and what maps take for them
+)
 
 func testMillion(t *testing.T, store string) {
 	data := filepath.Join(t.TempDir(), "data")
@@ -75,7 +78,9 @@ func testMillion(t *testing.T, store string) {
 	fleet := fillFleet(t, data, store)
 	csv := filepath.Join(t.TempDir(), "pnes.csv")
 	writeDevices(t, csv, *million)
-	timed("import", run("pne", "import", csv))
+	if memory := timed("import", run("pne", "import", csv)); memory > importMemory && !underRace {
+		t.Errorf("an import of %d devices took %d MB", *million, memory>>20)
+	}
 
 	list := func(wanted int, flags ...string) {
 		t.Helper()

@@ -38,8 +38,9 @@ var pneImportCommand = command.Command{
 				fmt.Fprintf(c.Stderr, "%s: %v\n", name, e)
 			}}
 			return asOperator(ctx, c, *data, func(op operator) error {
-				opts.Progress = progressOn(c)
-				defer debug.SetGCPercent(debug.SetGCPercent(25)) // a large file is in memory as a whole
+				opts.Progress, opts.Checked = progressOn(c, "PNEs"), progressOn(c, "PNEs checked")
+				opts.Read = readingOn(c)
+				defer debug.SetGCPercent(debug.SetGCPercent(25)) // the digests of a large file are in memory
 				result, err := op.ImportPNEs(ctx, in, opts)
 				if err != nil && result.Imported > 0 {
 					return fmt.Errorf("%s: %w: PNEs imported before: %d; the same command with --resume imports the others", name, err, result.Imported)
@@ -55,17 +56,31 @@ var pneImportCommand = command.Command{
 
 // progressOn says on standard error how far an import is, every few seconds where it
 // takes that long.
-func progressOn(c *command.Console) func(written, of int) {
-	const every = 2 * time.Second
-	begin := time.Now()
-	said := begin
+func progressOn(c *command.Console, what string) func(written, of int) {
+	var begin, said time.Time
+	first := 0
 	return func(written, of int) {
-		if time.Since(said) < every || written == of {
-			return
+		switch now := time.Now(); {
+		case begin.IsZero():
+			begin, said, first = now, now, written
+		case now.Sub(said) >= progressEvery && written < of && written > first:
+			said = now
+			left := time.Duration(float64(now.Sub(begin)) / float64(written-first) * float64(of-written))
+			fmt.Fprintf(c.Stderr, "%d of %d %s, about %v left\n", written, of, what, left.Round(time.Second))
 		}
-		said = time.Now()
-		left := time.Duration(float64(time.Since(begin)) / float64(written) * float64(of-written))
-		fmt.Fprintf(c.Stderr, "%d of %d PNEs, about %v left\n", written, of, left.Round(time.Second))
+	}
+}
+
+const progressEvery = 2 * time.Second
+
+// readingOn says how much of a file has been read.
+func readingOn(c *command.Console) func(rows int) {
+	said := time.Now()
+	return func(rows int) {
+		if time.Since(said) >= progressEvery {
+			said = time.Now()
+			fmt.Fprintf(c.Stderr, "%d rows read\n", rows)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -12,8 +11,8 @@ import (
 	"cpns.example.net/pngw/cpns"
 )
 
-// importRows bounds the rows of one file: they are held in memory, sealed, so that all
-// is checked before anything is written. A million take about 700 MB.
+// importRows bounds the rows of one file: of each 32 bytes are held in memory, by which the
+// ones that are there twice are found. All else waits, sealed, in a spool.
 const importRows = 1_200_000
 
 // ImportOptions say what to do with an import.
@@ -27,9 +26,13 @@ type ImportOptions struct {
 	// Bad is told of every bad row, in the order of the lines per check; nil
 	// where nobody listens.
 	Bad func(*RowError)
-	// Progress is told how many of the good rows have been written, after each batch;
-	// nil where nobody listens.
+	// Progress is told how many of the good rows have been written, after each batch, and
+	// Read how many of all have been read, now and then; nil where nobody listens.
 	Progress func(written, of int)
+	Read     func(rows int)
+	// Checked is told how many of the rows the server has checked, where they are sent to
+	// one in parts; nil where nobody listens.
+	Checked func(checked, of int)
 }
 
 // A RowError is why one row of an import is bad. It never shows a TK.
@@ -69,6 +72,9 @@ func (o *Operator) importFrom(ctx context.Context, in rowReader, opts ImportOpti
 	if opts.Bad == nil {
 		opts.Bad = func(*RowError) {}
 	}
+	if opts.Read == nil {
+		opts.Read = func(int) {}
+	}
 	var result ImportResult
 	bad := func(e *RowError) {
 		result.Bad++
@@ -76,25 +82,21 @@ func (o *Operator) importFrom(ctx context.Context, in rowReader, opts ImportOpti
 	}
 	// All is read before the transaction begins: the input may be slow, and a
 	// running server waits for the store as long as the transaction lasts.
-	rows, err := o.readPNEs(in, bad)
+	rows, err := o.stage(in, opts.Read, bad)
 	if err != nil {
 		return result, err
 	}
-	if rows, err = o.refuseSharedTKs(ctx, rows, bad); err != nil {
+	defer rows.close()
+	if err := o.refuseSharedTKs(ctx, rows, bad); err != nil {
 		return result, err
 	}
-	good, refused, there, err := o.checkPNEs(ctx, rows, opts.Resume)
-	if err != nil {
+	if err := o.checkPNEs(ctx, rows, opts.Resume, &result, bad); err != nil {
 		return result, err
 	}
-	for _, e := range refused {
-		bad(e)
-	}
-	result.Good, result.There = len(good), there
-	if opts.DryRun || len(good) == 0 || result.Bad > 0 && !opts.Partial {
+	if opts.DryRun || result.Good == 0 || result.Bad > 0 && !opts.Partial {
 		return result, nil
 	}
-	return result, o.addPNEs(ctx, good, opts, &result, bad)
+	return result, o.addPNEs(ctx, rows, opts, &result, bad)
 }
 
 // How an import is written: in batches that hold the store no longer than a gateway
@@ -108,15 +110,13 @@ const (
 // addPNEs adds rows in batches, each with its audit event. Those that the store does
 // not take, for it has changed since they were checked, are told to bad. What a batch
 // has added stays where a later one fails.
-func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOptions, result *ImportResult, bad func(*RowError)) error {
-	size := batchFirst
-	for at := 0; at < len(rows); {
-		batch := rows[at:min(at+size, len(rows))]
-		var refused []*RowError
-		there := 0
+func (o *Operator) addPNEs(ctx context.Context, rows *stagedRows, opts ImportOptions, result *ImportResult, bad func(*RowError)) error {
+	of, done := result.Good, 0
+	return rows.inBatches(func() int { return rows.batch }, func(batch []importRow) error {
+		var all []verdict
+		added := 0
 		begin := time.Now()
 		err := o.store.Update(ctx, func(tx Tx) error {
-			refused, there = nil, 0
 			under, err := o.vault.currentIn(tx)
 			if err != nil {
 				return err
@@ -126,22 +126,21 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 					return ErrRekeyed
 				}
 			}
-			taken, not, same, err := o.verdicts(tx, batch, opts.Resume)
-			if err != nil {
+			if all, err = o.verdicts(tx, batch, opts.Resume); err != nil {
 				return err
 			}
-			refused, there = not, same
-			pnes := make([]PNE, len(taken))
-			for n, row := range taken {
-				pnes[n] = row.pne
+			var pnes []PNE
+			for n, v := range all {
+				if v.taken() {
+					pnes = append(pnes, batch[n].pne)
+				}
 			}
 			if known, err := tx.AddPNEs(pnes); err != nil {
 				return err
 			} else if len(known) > 0 {
 				return fmt.Errorf("adding PNE %s: %w", known[0], ErrExists)
 			}
-			added := len(batch) - len(refused) - there
-			if added == 0 {
+			if added = len(pnes); added == 0 {
 				return nil
 			}
 			return tx.AddEvent(o.event(Event{Kind: EventPNEsImported, Detail: fmt.Sprintf("imported: %d", added)}))
@@ -149,64 +148,82 @@ func (o *Operator) addPNEs(ctx context.Context, rows []importRow, opts ImportOpt
 		if err != nil {
 			return err
 		}
-		for _, e := range refused {
-			bad(e)
+		for _, v := range all {
+			if v.refused != nil {
+				bad(v.refused)
+			} else if v.there {
+				result.There++
+			}
 		}
-		result.Good -= len(refused) + there
-		result.There += there
-		result.Imported += len(batch) - len(refused) - there
-		at += len(batch)
+		result.Good -= len(batch) - added
+		result.Imported += added
+		done += len(batch)
 		if opts.Progress != nil {
-			opts.Progress(at, len(rows))
+			opts.Progress(done, of)
 		}
 		took := max(time.Since(begin), time.Millisecond)
-		size = int(min(max(int64(size)*int64(batchTime)/int64(took), int64(size)/4, 20), int64(size)*4, batchMost))
-	}
-	return nil
+		size := int64(rows.batch)
+		rows.batch = int(min(max(size*int64(batchTime)/int64(took), size/4, 20), size*4, batchMost))
+		return nil
+	})
 }
 
 // checkPNEs parts the rows that the store would take now from the others. It only
 // reads: gateways do not wait for a check.
-func (o *Operator) checkPNEs(ctx context.Context, rows []importRow, resume bool) (good []importRow, refused []*RowError, there int, err error) {
-	good = rows[:0] // what was read comes before what is written there
-	for at := 0; at < len(rows); at += pageRows {
-		var taken []importRow
-		var not []*RowError
-		same := 0
+func (o *Operator) checkPNEs(ctx context.Context, rows *stagedRows, resume bool, result *ImportResult, bad func(*RowError)) error {
+	return rows.inBatches(func() int { return pageRows }, func(page []importRow) error {
+		var all []verdict
 		err := o.store.View(ctx, func(tx Tx) (err error) {
-			taken, not, same, err = o.verdicts(tx, rows[at:min(at+pageRows, len(rows))], resume)
+			all, err = o.verdicts(tx, page, resume)
 			return err
 		})
-		if err != nil {
-			return nil, nil, 0, err
+		for n, v := range all {
+			switch {
+			case v.refused != nil:
+				bad(v.refused)
+			case v.there:
+				result.There++
+			default:
+				result.Good++
+				continue
+			}
+			rows.skip(page[n].number)
 		}
-		good, refused, there = append(good, taken...), append(refused, not...), there+same
-	}
-	return good, refused, there, nil
+		return err
+	})
 }
 
-// verdicts parts rows by what the store has: those that it takes, those that it does
-// not, and how many, where an import is resumed, are there already as the row has them.
-func (o *Operator) verdicts(tx Tx, rows []importRow, resume bool) (taken []importRow, refused []*RowError, there int, err error) {
+// A verdict is what the store says of a row: it takes it, or does not, or, where an import
+// is resumed, has it already as the row is.
+type verdict struct {
+	refused *RowError
+	there   bool
+}
+
+func (v *verdict) taken() bool { return v.refused == nil && !v.there }
+
+// verdicts are those on rows, one each.
+func (o *Operator) verdicts(tx Tx, rows []importRow, resume bool) ([]verdict, error) {
 	entities := make([]cpns.EntityID, len(rows))
 	for n, row := range rows {
 		entities[n] = row.pne.Entity
 	}
 	found, err := tx.PNEsAmong(entities)
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, err
 	}
 	known := make(map[cpns.EntityID]PNE, len(found))
 	for _, p := range found {
 		known[p.Entity] = p
 	}
 	users := map[cpns.UserID]bool{"": true}
-	for _, row := range rows {
+	all := make([]verdict, len(rows))
+	for n, row := range rows {
 		owner := row.pne.Owner
 		if _, asked := users[owner]; !asked {
 			_, err := tx.User(owner)
 			if err != nil && !errors.Is(err, ErrNotFound) {
-				return nil, nil, 0, err
+				return nil, err
 			}
 			users[owner] = err == nil
 		}
@@ -214,21 +231,19 @@ func (o *Operator) verdicts(tx Tx, rows []importRow, resume bool) (taken []impor
 		same := false
 		if isKnown && resume && (owner == "" || owner == p.Owner) {
 			if same, err = o.hasTK(&p, row.digest); err != nil {
-				return nil, nil, 0, err
+				return nil, err
 			}
 		}
 		switch {
 		case !users[owner]:
-			refused = append(refused, &RowError{row.line, fmt.Sprintf("owner: there is no user %s", owner)})
+			all[n].refused = rowErrorf(row.line, "owner: there is no user %s", owner)
 		case same:
-			there++
+			all[n].there = true
 		case isKnown:
-			refused = append(refused, &RowError{row.line, fmt.Sprintf("PNE %s is known already", row.pne.Entity)})
-		default:
-			taken = append(taken, row)
+			all[n].refused = rowErrorf(row.line, "PNE %s is known already", row.pne.Entity)
 		}
 	}
-	return taken, refused, there, nil
+	return all, nil
 }
 
 // hasTK says whether a PNE has the TK of a digest.
@@ -241,59 +256,61 @@ func (o *Operator) hasTK(p *PNE, digest tkDigest) (bool, error) {
 	return digestOf(tk) == digest, nil
 }
 
-// refuseSharedTKs returns the rows whose TK no other PNE in the store has, and tells
-// bad of the others: two PNEs with one TK can be each other.
-func (o *Operator) refuseSharedTKs(ctx context.Context, rows []importRow, bad func(*RowError)) ([]importRow, error) {
-	if len(rows) == 0 {
-		return nil, nil
+// refuseSharedTKs tells bad of the rows whose TK another PNE in the store has: two PNEs
+// with one TK can be each other.
+func (o *Operator) refuseSharedTKs(ctx context.Context, rows *stagedRows, bad func(*RowError)) error {
+	if rows.count == 0 {
+		return nil
 	}
-	byTK := make(map[tkDigest]*importRow, len(rows))
-	for n := range rows {
-		byTK[rows[n].digest] = &rows[n]
+	with := make(map[int]cpns.EntityID) // by line
+	err := o.eachTK(ctx, func(e cpns.EntityID, digest tkDigest) error {
+		if line, there := rows.seen.lineOfTK[digest]; there && rows.seen.lineOf[idDigest(e)] != line {
+			with[int(line)] = e
+		}
+		return nil
+	})
+	if err != nil || len(with) == 0 {
+		return err
 	}
-	err := o.PNEs(ctx, PNEFilter{}, func(p PNE) error {
+	return rows.each(func(row *importRow) error {
+		if e, shared := with[row.line]; shared {
+			rows.skip(row.number)
+			bad(rowErrorf(row.line, "TK: PNE %s has the same", e))
+		}
+		return nil
+	})
+}
+
+// eachTK calls f with the digest of every PNE's TK, until f fails.
+func (o *Operator) eachTK(ctx context.Context, f func(cpns.EntityID, tkDigest) error) error {
+	return o.PNEs(ctx, PNEFilter{}, func(p PNE) error {
 		tk, err := o.vault.open(columnTK, string(p.Entity), p.TK)
 		if err != nil {
 			return err
 		}
 		defer clear(tk)
-		if row := byTK[digestOf(tk)]; row != nil && row.pne.Entity != p.Entity {
-			row.sharedWith = p.Entity
-		}
-		return nil
+		return f(p.Entity, digestOf(tk))
 	})
-	if err != nil {
-		return nil, err
-	}
-	good := rows[:0]
-	for _, row := range rows {
-		if row.sharedWith != "" {
-			bad(&RowError{row.line, fmt.Sprintf("TK: PNE %s has the same", row.sharedWith)})
-			continue
-		}
-		good = append(good, row)
-	}
-	return good, nil
 }
 
 // withTK is the PNE, other than e, that has the TK of a digest; "" for none.
-func (o *Operator) withTK(ctx context.Context, digest tkDigest, e cpns.EntityID) (cpns.EntityID, error) {
-	rows := []importRow{{pne: PNE{Entity: e}, digest: digest}}
-	var shared cpns.EntityID
-	_, err := o.refuseSharedTKs(ctx, rows, func(*RowError) { shared = rows[0].sharedWith })
+func (o *Operator) withTK(ctx context.Context, digest tkDigest, e cpns.EntityID) (shared cpns.EntityID, err error) {
+	found := errors.New("found")
+	err = o.eachTK(ctx, func(other cpns.EntityID, has tkDigest) error {
+		if has == digest && other != e {
+			shared = other
+			return found
+		}
+		return nil
+	})
+	if err == found {
+		err = nil
+	}
 	return shared, err
 }
 
-// An importRow is a row that is good in itself, its TK sealed.
-type importRow struct {
-	line       int
-	pne        PNE
-	digest     tkDigest
-	sharedWith cpns.EntityID // in the store, "" where there is none
-}
-
-// A tkDigest finds a TK that is there twice. It never leaves the memory of the
-// import.
+// A tkDigest finds a TK that is there twice. It never leaves the import: what of it is in a
+// file lies under a key of the moment.
 type tkDigest [16]byte
 
 func digestOf(tk []byte) tkDigest {
@@ -309,40 +326,4 @@ func CheckTK(tk cpns.TK) error {
 		}
 	}
 	return refused("TK: all its bytes are the same, which is no key")
-}
-
-// readPNEs reads and seals the rows that are good in themselves and tells bad of
-// the others.
-func (o *Operator) readPNEs(in rowReader, bad func(*RowError)) ([]importRow, error) {
-	var rows []importRow
-	var twice doubles
-	created := o.now()
-	for {
-		row, err := in.next()
-		if err == io.EOF {
-			return rows, nil
-		}
-		if e, isRow := errors.AsType[*RowError](err); isRow {
-			bad(e)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		digest := digestOf(row.tk)
-		if e := twice.find(row); e != nil {
-			bad(e)
-			continue
-		}
-		if most := cmp.Or(o.importMost, importRows); len(rows) == most {
-			return nil, refused("line %d: more than %d rows: split the file", row.line, most)
-		}
-		sealed, err := o.vault.seal(columnTK, string(row.entity), row.tk)
-		clear(row.tk)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, importRow{line: row.line, digest: digest,
-			pne: PNE{Entity: row.entity, TK: sealed, Owner: row.owner, Created: created}})
-	}
 }

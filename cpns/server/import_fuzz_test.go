@@ -82,7 +82,14 @@ func readCSV(o *Operator, r io.Reader, bad func(*RowError)) ([]importRow, error)
 	if err != nil {
 		return nil, err
 	}
-	return o.readPNEs(in, bad)
+	staged, err := o.stage(in, func(int) {}, bad)
+	if err != nil {
+		return nil, err
+	}
+	defer staged.close()
+	var rows []importRow
+	err = staged.each(func(row *importRow) error { rows = append(rows, *row); return nil })
+	return rows, err
 }
 
 // zeroNonces makes sealing the same twice give the same bytes.

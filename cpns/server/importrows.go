@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"io"
 
 	"cpns.example.net/pngw/cpns"
@@ -72,22 +73,28 @@ func (l *rowList) next() (csvRow, error) {
 
 // doubles are the lines on which PNEs and Temporary Keys were seen.
 type doubles struct {
-	lineOf   map[cpns.EntityID]int
-	lineOfTK map[tkDigest]int
+	lineOf   map[[16]byte]int32 // by idDigest
+	lineOfTK map[tkDigest]int32
+}
+
+// idDigest stands for an Entity ID, in less memory.
+func idDigest(e cpns.EntityID) [16]byte {
+	sum := sha256.Sum256([]byte(e))
+	return [16]byte(sum[:16])
 }
 
 // find says where a row's PNE, or its key, was seen before; else it remembers the row.
 func (d *doubles) find(row csvRow) *RowError {
 	if d.lineOf == nil {
-		d.lineOf, d.lineOfTK = make(map[cpns.EntityID]int), make(map[tkDigest]int)
+		d.lineOf, d.lineOfTK = make(map[[16]byte]int32), make(map[tkDigest]int32)
 	}
-	digest := digestOf(row.tk)
-	if first, twice := d.lineOf[row.entity]; twice {
+	id, digest := idDigest(row.entity), digestOf(row.tk)
+	if first, twice := d.lineOf[id]; twice {
 		return rowErrorf(row.line, "PNE %s is on line %d already", row.entity, first)
 	}
 	if first, twice := d.lineOfTK[digest]; twice {
 		return rowErrorf(row.line, "TK: line %d has the same", first)
 	}
-	d.lineOf[row.entity], d.lineOfTK[digest] = row.line, row.line
+	d.lineOf[id], d.lineOfTK[digest] = int32(row.line), int32(row.line)
 	return nil
 }

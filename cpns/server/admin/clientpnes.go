@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"cpns.example.net/pngw/cpns"
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/sleep"
+	"cpns.example.net/pngw/internal/spool"
 )
 
 // What server.Operator does for PNEs: the comments are there.
@@ -48,8 +50,8 @@ func hexOf(b []byte) string { return hex.EncodeToString(b) }
 const partBytes = slowBodyBytes - slowBodyBytes/8
 
 // ImportPNEs sends a file in parts. Where one bad row keeps the good ones out, all parts
-// are checked before the first is imported; the file is read once and its good rows are
-// kept for that.
+// are checked before the first is imported; the file is read once, and its good rows wait
+// in a spool for that.
 func (c *Client) ImportPNEs(ctx context.Context, r io.Reader, opts server.ImportOptions) (server.ImportResult, error) {
 	var result server.ImportResult
 	tell := opts.Bad
@@ -60,16 +62,16 @@ func (c *Client) ImportPNEs(ctx context.Context, r io.Reader, opts server.Import
 		result.Bad++
 		tell(e)
 	}
-	var rows []row
-	err := server.ReadImport(r, bad, func(in server.ImportRow) error {
-		rows = append(rows, row{in.Line, in.Entity, hexOf(in.TK), in.Owner})
-		return nil
-	})
+	rows, err := newSentRows()
 	if err != nil {
 		return result, err
 	}
+	defer rows.spool.Close()
+	if err := server.ReadImport(r, bad, rows.add(opts.Read)); err != nil {
+		return result, err
+	}
 	if opts.DryRun || !opts.Partial {
-		if rows, err = c.check(ctx, rows, opts.Resume, &result, bad); err != nil {
+		if err = c.check(ctx, rows, opts, &result, bad); err != nil {
 			return result, err
 		}
 		if opts.DryRun || result.Bad > 0 {
@@ -78,7 +80,7 @@ func (c *Client) ImportPNEs(ctx context.Context, r io.Reader, opts server.Import
 		result.Good, result.There = 0, 0 // they are counted when they are imported
 	}
 	done := 0
-	err = inParts(rows, func(p []row) error {
+	err = rows.inParts(func(p []row) error {
 		got, err := c.send(ctx, &part{Rows: p, Resume: opts.Resume}, bad)
 		if err != nil {
 			return err
@@ -88,37 +90,29 @@ func (c *Client) ImportPNEs(ctx context.Context, r io.Reader, opts server.Import
 		result.There += got.There
 		done += len(p)
 		if opts.Progress != nil {
-			opts.Progress(done, len(rows))
+			opts.Progress(done, rows.count)
 		}
 		return nil
 	})
 	return result, err
 }
 
-// check has the server check all rows, and gives those that are to be imported.
-func (c *Client) check(ctx context.Context, rows []row, resume bool, result *server.ImportResult, bad func(*server.RowError)) ([]row, error) {
-	refused := make(map[int]bool)
-	err := inParts(rows, func(p []row) error {
-		got, err := c.send(ctx, &part{Rows: p, DryRun: true, Resume: resume}, func(e *server.RowError) {
-			refused[e.Line] = true
-			bad(e)
-		})
-		if err == nil {
-			result.Good += got.Good
-			result.There += got.There
+// check has the server check all rows.
+func (c *Client) check(ctx context.Context, rows *sentRows, opts server.ImportOptions, result *server.ImportResult, bad func(*server.RowError)) error {
+	done := 0
+	return rows.inParts(func(p []row) error {
+		got, err := c.send(ctx, &part{Rows: p, DryRun: true, Resume: opts.Resume}, bad)
+		if err != nil {
+			return err
 		}
-		return err
+		result.Good += got.Good
+		result.There += got.There
+		done += len(p)
+		if opts.Checked != nil {
+			opts.Checked(done, rows.count)
+		}
+		return nil
 	})
-	if err != nil || len(refused) == 0 {
-		return rows, err
-	}
-	good := rows[:0]
-	for _, r := range rows {
-		if !refused[r.Line] {
-			good = append(good, r)
-		}
-	}
-	return good, nil
 }
 
 // send sends one part, until it is answered: one that may have been done in part is sent
@@ -157,22 +151,64 @@ func (c *Client) mayBeDone(err error) bool {
 	return c.answered && !refused && err != errAnswer
 }
 
-// inParts calls f with the rows in parts that fit a request.
-func inParts(rows []row, f func([]row) error) error {
-	for len(rows) > 0 {
-		n, size := 0, 0
-		for n < len(rows) && n < importMost {
-			r := &rows[n]
-			size += 64 + len(r.Entity)*6 + len(r.TK) + len(r.Owner)*6 // as JSON escapes it at most
-			if size > partBytes && n > 0 {
-				break
-			}
-			n++
-		}
-		if err := f(rows[:n]); err != nil {
+// sentRows are the rows of an import that are good in themselves.
+type sentRows struct {
+	spool *spool.Spool
+	count int
+}
+
+func newSentRows() (*sentRows, error) {
+	s, err := spool.New()
+	return &sentRows{spool: s}, err
+}
+
+// add is what puts a row to the others, and tells how many there are now and then.
+func (s *sentRows) add(read func(int)) func(server.ImportRow) error {
+	const every = 10_000
+	return func(in server.ImportRow) error {
+		record, err := json.Marshal(row{in.Line, in.Entity, hexOf(in.TK), in.Owner})
+		clear(in.TK)
+		if err != nil {
 			return err
 		}
-		rows = rows[n:]
+		defer clear(record)
+		if s.count++; read != nil && s.count%every == 0 {
+			read(s.count)
+		}
+		return s.spool.Add(record)
 	}
-	return nil
+}
+
+// inParts calls f with the rows in parts that fit a request. The slice is f's only until
+// it returns.
+func (s *sentRows) inParts(f func([]row) error) error {
+	var p []row
+	size := 0
+	flush := func() error {
+		if len(p) == 0 {
+			return nil
+		}
+		err := f(p)
+		clear(p)
+		p, size = p[:0], 0
+		return err
+	}
+	err := s.spool.Each(func(record []byte) error {
+		var r row
+		if err := json.Unmarshal(record, &r); err != nil {
+			return err
+		}
+		more := 64 + len(r.Entity)*6 + len(r.TK) + len(r.Owner)*6 // as JSON escapes it at most
+		if len(p) == importMost || size+more > partBytes && len(p) > 0 {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		p, size = append(p, r), size+more
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	return err
 }
