@@ -62,6 +62,10 @@ func (c *Client) ImportPNEs(ctx context.Context, r io.Reader, opts server.Import
 		result.Bad++
 		tell(e)
 	}
+	// A server that is not there, or lets nobody in, is known before a long file is read.
+	if err := c.ask(ctx, request{method: http.MethodGet, path: "/whoami"}, new(self)); err != nil {
+		return result, err
+	}
 	rows, err := newSentRows()
 	if err != nil {
 		return result, err
