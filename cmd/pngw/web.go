@@ -102,15 +102,15 @@ func checkPIN(pin []byte) error {
 	if len(pin) < minPIN || len(pin) > maxPIN {
 		return fmt.Errorf("want a PIN of %d to %d characters", minPIN, maxPIN)
 	}
-	same := true
-	for _, b := range pin {
+	row := true // 111111, 123456, fedcba
+	for i, b := range pin {
 		if b < ' ' || b > '~' {
 			return errors.New("want a PIN of letters of English, digits and signs: other characters come differently from different keyboards")
 		}
-		same = same && b == pin[0]
+		row = row && (i < 2 || b-pin[i-1] == pin[1]-pin[0] || b == '0' && pin[i-1] == '9')
 	}
-	if same {
-		return errors.New("a PIN that is one character again and again is the first that is tried: want another")
+	if row && (pin[1]-pin[0]+1) <= 2 {
+		return errors.New("a PIN of one character again and again, or of such as follow each other, is the first that is tried: want another")
 	}
 	return nil
 }

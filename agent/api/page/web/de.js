@@ -83,7 +83,7 @@ export default {
     ['{1}: another command is requesting keys for it right now', '{1}: dafür werden gerade schon Schlüssel geholt.'],
     ['not asked for: {1}', 'Nicht gefragt: {1}'],
     ['it was forgotten while it waited for its key', 'Es wurde entfernt, während es auf seinen Schlüssel wartete.'],
-    ["no such device {1}: plug it in, or correct option device: {2}", '{1} ist nicht da: einstecken, oder die Einstellung device der Leitung berichtigen.'],
+    ["no such device {1}: plug it in, or correct {2}", '{1} ist nicht da: einstecken, oder die Einstellung device der Leitung berichtigen.'],
     ['{1} went away: waiting for it to come back', '{1} ist weg: es wird gewartet, bis es wieder da ist.'],
     ['{1} is in use by another program: stop that, or give it another line', '{1} wird von einem anderen Programm benutzt.'],
     ['{1} at {2} baud', '{1} mit {2} Baud'],
