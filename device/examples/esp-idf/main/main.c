@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A PNE on ESP-IDF: a UART to the gateway, a partition for its EUKey, Mbed TLS for its
- * cryptography. Not built yet: see README.md.
+ * cryptography. README.md says how far it was tried.
  *
  * The partition's first block is the factory's: "CPNSFACT", the lengths of Entity ID and
  * TK, 6 zeros, 64 bytes of Entity ID, 64 of TK. The slots are in the two blocks behind it. */
@@ -16,8 +16,10 @@
 
 #include "cpns_flash.h"
 #include "cpns_pne.h"
+#include "event_names.h"
 
-enum { LINE = UART_NUM_1, TX_PIN = 4, RX_PIN = 5, BLOCK = 4096, LONGEST_WAIT_MS = 1000 };
+static const uart_port_t LINE = UART_NUM_1;
+enum { TX_PIN = 4, RX_PIN = 5, BLOCK = 4096, LONGEST_WAIT_MS = 1000 };
 
 static const char *const tag = "cpns";
 static const esp_partition_t *partition;
@@ -77,7 +79,7 @@ static int on_random(void *user, uint8_t *out, size_t len)
 static void on_event(void *user, const cpns_event_t *e)
 {
 	(void)user;
-	ESP_LOGI(tag, "event %u, epoch %lu index %u, why %u status %u", e->kind, (unsigned long)e->epoch, e->index, e->why, e->status);
+	ESP_LOGI(tag, "%s epoch %lu index %u why %u status %u", event_name(e->kind), (unsigned long)e->epoch, e->index, e->why, e->status);
 }
 
 static cpns_config_t config = {
