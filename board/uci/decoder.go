@@ -91,15 +91,6 @@ func (d *Decoder) Duration(name string, def time.Duration) time.Duration {
 	return t
 }
 
-// List returns the values of a list, or the one value of an option, or nil where it is not given.
-func (d *Decoder) List(name string) []string {
-	o, ok := d.option(name)
-	if !ok || !o.List && o.Values[0] == "" {
-		return nil
-	}
-	return slices.Clone(o.Values)
-}
-
 // Errorf notes that an option's value is wrong for a reason that only the caller knows.
 func (d *Decoder) Errorf(name, format string, args ...any) {
 	line := d.section.Line

@@ -2,7 +2,6 @@ package uci
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,9 +24,6 @@ func TestDecoder(t *testing.T) {
 	option enabled 'off'
 	option reauth '24h'
 	option pause '0'
-	list tag 'a'
-	list tag 'b'
-	option host 'c'
 `))
 	if got := d.Required("id"); got != "gw-0001" {
 		t.Errorf("id: got %q", got)
@@ -52,15 +48,6 @@ func TestDecoder(t *testing.T) {
 	}
 	if got := d.Duration("pause", time.Hour); got != 0 {
 		t.Errorf("pause: got %v", got)
-	}
-	if got, want := d.List("tag"), []string{"a", "b"}; !slices.Equal(got, want) {
-		t.Errorf("tag: got %q, want %q", got, want)
-	}
-	if got, want := d.List("host"), []string{"c"}; !slices.Equal(got, want) {
-		t.Errorf("host: got %q, want %q", got, want)
-	}
-	if got := d.List("absent"); got != nil {
-		t.Errorf("absent list: got %q", got)
 	}
 	if err := d.Err(); err != nil {
 		t.Error(err)
