@@ -95,7 +95,7 @@ func TestExecute(t *testing.T) {
 		{"--wait=2s thing list", `thing list conf=std loud=false wait=2s `, 0},
 		{"--from one one a", "prog: unknown option --from; see prog --help\n", Usage}, // of two kinds
 		{"thing --loud --wait 3s list", `thing list conf=std loud=true `, 0},
-		{"thing --loud", "prog: thing what? There are: thing add, thing list; see prog --help\n", Usage},
+		{"thing --loud", "prog: thing what? There are: thing add, thing list; see prog thing --help\n", Usage},
 		{"--all one a", "prog: unknown option --all; see prog one --help\n", Usage},
 		{"--wait soon one a", `prog: invalid value "soon" for option --wait: want a time such as 90s, 10m or 2h; see prog one --help`, Usage},
 		{"--wait", "prog: nothing follows option --wait; see prog --help\n", Usage},
@@ -129,7 +129,7 @@ func TestExecute(t *testing.T) {
 		{"one a --conf", "prog: nothing follows option --conf; see prog one --help\n", Usage},
 		{"one a --wait 60", `prog: invalid value "60" for option --wait: write 60s; see prog one --help`, Usage},
 		{"one a --wait soon", `prog: invalid value "soon" for option --wait: want a time such as 90s, 10m or 2h;`, Usage},
-		{"thing", "prog: thing what? There are: thing add, thing list; see prog --help\n", Usage},
+		{"thing", "prog: thing what? There are: thing add, thing list; see prog thing --help\n", Usage},
 		{"thing eat", `prog: unknown command "thing eat"; there are: thing add, thing list;`, Usage},
 		{"nonsense", `prog: unknown command "nonsense"; see prog --help`, Usage},
 		{"help nonsense", `prog: unknown command "nonsense"; see prog --help`, Usage},

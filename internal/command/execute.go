@@ -39,6 +39,9 @@ func (p *Program) Execute(ctx context.Context, c *Console, args []string) int {
 	case alone != nil:
 		l = line{cmd: alone, rest: args}
 	default:
+		if p.group(l.words[0]) != nil {
+			c.Command = &Command{Name: l.words[0]} // whose help says what there is
+		}
 		return c.report(p.unknown(l.words))
 	}
 	c.Command = l.cmd
