@@ -292,9 +292,11 @@ func TestCrowd(t *testing.T) {
 		c, err := tls.Dial("tcp", strings.TrimPrefix(r.url, "https://"), &tls.Config{RootCAs: pool})
 		must(t, err)
 		held = append(held, c)
-	}
-	for _, c := range held[:strangerBurst/2] {
-		_, err := c.Write([]byte("GET /admin/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"))
+		if len(held) > strangerBurst/2 {
+			continue
+		}
+		// At once: where the machine is busy the server does not wait until all are there.
+		_, err = c.Write([]byte("GET /admin/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"))
 		must(t, err)
 		if _, err := c.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
