@@ -86,7 +86,8 @@ func (h *host) files(serial string) map[string]string {
 
 // image is what an image for many routers has in place of that: a code without a secret.
 func (h *host) image(serial string) map[string]string {
-	h.code = strings.TrimSpace(h.cpns("gateway invite --data server --introduce", ""))
+	// The server takes connections a moment before it has written down its port.
+	h.code = strings.TrimSpace(h.cpns("gateway invite --data server --introduce --server "+h.server, ""))
 	return h.filesOf(serial, "option enrol '"+h.code+"'")
 }
 
