@@ -85,7 +85,7 @@ return baseclass.extend({
 			E('tr', { 'class': 'tr table-titles' }, titles.map(t => E(t ? 'th' : 'td', { 'class': 'th' }, [ t ]))),
 			...rows.map(cells => E('tr', { 'class': 'tr' }, cells.map((cell, i) =>
 				E('td', { 'class': 'td', 'data-title': cell.length ? titles[i] : null, 'style': 'overflow-wrap:anywhere' }, cell)))),
-			...(rows.length ? [] : [ E('tr', { 'class': 'tr placeholder' }, [ E('td', { 'class': 'td', 'colspan': titles.length }, [ E('em', {}, [ empty ]) ]) ]) ])
+			...(rows.length ? [] : [ E('tr', { 'class': 'tr placeholder' }, [ E('td', { 'class': 'td', 'colspan': titles.length }, [ E('em', { 'style': 'display:block;line-height:1.25' }, [ empty ]) ]) ]) ])
 		]);
 	}
 });
