@@ -132,12 +132,32 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	if err != nil {
 		return data.explainMasterKey(err)
 	}
-	seen.say(c, log, "listening on", "https://"+ln.Addr().String())
-	cert.warnOfNames(gatewaysCome, listen)
 	if adminLn != nil {
 		if err := trustOwnCA(d, operatorCAs); err != nil {
 			return err
 		}
+	}
+
+	var wg sync.WaitGroup
+	var unusable error // the database
+	prepared := make(chan struct{})
+	wg.Go(func() {
+		defer stop()
+		unusable = prepare(ctx, s, store, listen)
+		close(prepared)
+		if unusable == nil {
+			<-ctx.Done()
+		}
+	})
+	// Whoever reads that the server listens may make a code at once, which names its port.
+	// A database that is away keeps nobody from reading it.
+	select {
+	case <-prepared:
+	case <-time.After(time.Second):
+	}
+	seen.say(c, log, "listening on", "https://"+ln.Addr().String())
+	cert.warnOfNames(gatewaysCome, listen)
+	if adminLn != nil {
 		seen.say(c, log, "admin API on", "https://"+adminLn.Addr().String())
 		if admin.page {
 			seen.say(c, log, "operators' page at", "https://"+adminLn.Addr().String()+"/")
@@ -148,19 +168,7 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 		seen.say(c, log, "status on", "http://"+statusLn.Addr().String())
 	}
 
-	var wg sync.WaitGroup
 	wg.Go(func() { cert.watch(ctx, hangup) })
-	var unusable error // the database
-	wg.Go(func() {
-		defer stop()
-		unusable = s.Await(ctx)
-		if _, port, err := net.SplitHostPort(listen); unusable == nil && err == nil && port != "0" { // another one each time
-			unusable = server.RememberPort(ctx, store, port) // for the codes of gateway invite
-		}
-		if unusable == nil {
-			<-ctx.Done()
-		}
-	})
 	var adminErr error
 	if adminLn != nil {
 		wg.Go(func() {
@@ -196,6 +204,18 @@ func serve(ctx context.Context, c *command.Console, data place, listen string, c
 	}
 	log.Info("stopped")
 	return err
+}
+
+// prepare waits for the database, and writes down which port codes of gateway invite name.
+func prepare(ctx context.Context, s *server.Server, store server.Store, listen string) error {
+	if err := s.Await(ctx); err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" { // another one each time
+		return nil
+	}
+	return server.RememberPort(ctx, store, port)
 }
 
 // isAddress tells whether s is HOST:PORT with a number for a port; an empty HOST is every

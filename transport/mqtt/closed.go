@@ -54,7 +54,7 @@ func (e *closedError) Error() string {
 	case e.topic != "":
 		return fmt.Sprintf("closed the connection on a message to %s: its access list may forbid that topic, or it takes no QoS 1", e.topic)
 	case e.again:
-		return fmt.Sprintf("keeps closing the connection soon after it is up: another client seems to use the client ID %s: give one of them another by client_id", e.clientID)
+		return fmt.Sprintf("keeps closing the connection soon after it is up: it is started again and again, or another client seems to use the client ID %s (then give one of them another by client_id)", e.clientID)
 	}
 	return fmt.Sprintf("closed the connection: it was stopped, or another client came with the client ID %s", e.clientID)
 }
