@@ -9,20 +9,26 @@ USB=${USB:-1}
 export USB
 scripts/cross.sh >/dev/null
 
+targets=$(awk '/^[^#]/ { print $1 }' build/size-budget)
+[ "$USB" != 0 ] || targets=$(echo "$targets" | grep -v -e '-usb$')
+sizes=$(mktemp -d)
+trap 'rm -rf "$sizes"' EXIT
+export sizes
+# shellcheck disable=SC2016 # expanded by the inner shell
+echo "$targets" | xargs -P "$(nproc)" -I TARGET sh -c 'xz -9 -c build/out/pngw-TARGET | wc -c >"$sizes/TARGET"'
+
 failed=0
 printf '%-18s %10s %10s %10s %10s\n' target ELF 'at most' xz 'at most'
-while read -r target max_elf max_xz; do
-	case $target in
-	'' | '#'*) continue ;;
-	*-usb) [ "$USB" != 0 ] || continue ;;
-	esac
+for target in $targets; do
+	# shellcheck disable=SC2046 # two words
+	set -- $(awk -v t="$target" '$1 == t { print $2, $3 }' build/size-budget)
 	elf=$(wc -c <"build/out/pngw-$target")
-	xz=$(xz -9 -c "build/out/pngw-$target" | wc -c)
+	read -r xz <"$sizes/$target"
 	verdict=
-	if [ "$elf" -gt "$max_elf" ] || [ "$xz" -gt "$max_xz" ]; then
+	if [ "$elf" -gt "$1" ] || [ "$xz" -gt "$2" ]; then
 		verdict='  TOO BIG'
 		failed=1
 	fi
-	printf '%-18s %10d %10d %10d %10d%s\n' "$target" "$elf" "$max_elf" "$xz" "$max_xz" "$verdict"
-done <build/size-budget
+	printf '%-18s %10d %10d %10d %10d%s\n' "$target" "$elf" "$1" "$xz" "$2" "$verdict"
+done
 exit $failed
