@@ -3,10 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -162,26 +165,55 @@ func TestRootActsAsOwner(t *testing.T) {
 // logged.
 func whileServing(t *testing.T, cmd *exec.Cmd, meanwhile func(p *os.Process, url string)) string {
 	t.Helper()
+	// Where it says that it listens.
 	var log bytes.Buffer
-	if cmd.Stderr == nil {
-		cmd.Stderr = &log
+	var said io.Reader
+	var err error
+	inLog := slices.Contains(cmd.Args, "json")
+	if inLog {
+		said, err = cmd.StderrPipe()
+	} else {
+		if cmd.Stderr == nil {
+			cmd.Stderr = &log
+		}
+		said, err = cmd.StdoutPipe()
 	}
-	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(stdout)
-	lines.Scan()
-	url, listens := strings.CutPrefix(lines.Text(), "listening on ")
-	if !listens {
+	lines := bufio.NewScanner(said)
+	url := ""
+	for url == "" && lines.Scan() {
+		if inLog {
+			var entry struct{ Msg, URL string }
+			if err := json.Unmarshal(lines.Bytes(), &entry); err != nil {
+				t.Errorf("%s: %v", lines.Text(), err)
+			}
+			if entry.Msg == "listening on" {
+				url = entry.URL
+			}
+			fmt.Fprintln(&log, lines.Text())
+			continue
+		}
+		var listens bool
+		if url, listens = strings.CutPrefix(lines.Text(), "listening on "); !listens {
+			url = ""
+			break
+		}
+	}
+	if url == "" {
+		cmd.Process.Kill()
 		cmd.Wait()
 		t.Fatalf("it does not listen: %s", log.String())
 	}
 	meanwhile(cmd.Process, url)
 	cmd.Process.Signal(syscall.SIGTERM)
+	for inLog && lines.Scan() {
+		fmt.Fprintln(&log, lines.Text())
+	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, log.String())
 	}
