@@ -68,6 +68,9 @@ func TestMemory(t *testing.T) {
 			for len(port.answers) > 0 {
 				for _, out := range (<-port.answers).out {
 					wire, _ = d.Handle(out.Wire)
+					left := inbound{entity: out.To, event: life.Sent{Ticket: out.Ticket}, port: port}
+					a.queued.settle(left)
+					a.receive(left)
 				}
 			}
 		}
