@@ -288,28 +288,27 @@ func (a *Agent) have(e *entry, effects []life.Effect, link string, usedUp bool) 
 	return out
 }
 
-// wait is the first repeat of what goes out on a link. What goes out on all of
-// them waits for the slowest.
+// wait is how long an answer may take on a link before the first repeat, without what
+// line adds. What goes out on all links waits for the slowest.
 func (a *Agent) wait(link string) time.Duration {
-	slowest := transport.RetryStream
-	for _, p := range a.ports {
-		if p.link.Name() == link {
-			return p.link.RetryInterval()
-		}
-		slowest = max(slowest, p.link.RetryInterval()-transport.LineTimeOf(p.link))
-	}
-	return slowest + a.line("")
+	return a.slowest(link, transport.RetryStream, func(l transport.Link) time.Duration { return l.RetryInterval() - transport.LineTimeOf(l) })
 }
 
-// line is the part of wait that a slow line takes.
-func (a *Agent) line(link string) (slowest time.Duration) {
+// line is by how much each wait is longer on a slow line.
+func (a *Agent) line(link string) time.Duration { return a.slowest(link, 0, transport.LineTimeOf) }
+
+// slowest is the time that of gives for the link of that name. If there is none of that
+// name it is the longest of all links', and at least least.
+func (a *Agent) slowest(link string, least time.Duration, of func(transport.Link) time.Duration) time.Duration {
+	longest := least
 	for _, p := range a.ports {
+		takes := of(p.link)
 		if p.link.Name() == link {
-			return transport.LineTimeOf(p.link)
+			return takes
 		}
-		slowest = max(slowest, transport.LineTimeOf(p.link))
+		longest = max(longest, takes)
 	}
-	return slowest
+	return longest
 }
 
 // written records whether a PNE's record could be written, and logs it if that has

@@ -189,7 +189,7 @@ func (t *trials) beginOne(id cpns.EntityID) (p *Proof, ok bool) {
 	}
 	wait := t.wait
 	if wait <= 0 {
-		wait = allRepeats(a.wait(v.Link))
+		wait = allRepeats(a.wait(v.Link) + a.line(v.Link))
 	}
 	t.open[id] = &trial{ends: time.Now().Add(wait), before: e.ended, epoch: v.Epoch, index: v.Index}
 	e.watchers = append(e.watchers, t.heard)

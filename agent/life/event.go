@@ -40,11 +40,11 @@ type World struct {
 	Link     string // the link that a message came up, "" where the event is none
 
 	// Wait returns how long to wait for an answer on a link before a message is
-	// repeated for the first time. For "" it is that of the slowest link.
+	// repeated for the first time, besides Line. For "" it is that of the slowest link.
 	Wait func(link string) time.Duration
 
-	// Line is the part of Wait that a slow line takes: repeats double the rest, and
-	// only that is drawn at random. Nil is none, on any link.
+	// Line is what a slow line adds to each wait: it is neither doubled nor drawn at
+	// random. Nil is none, on any link.
 	Line func(link string) time.Duration
 
 	RandGW [cpns.NonceSize]byte

@@ -27,8 +27,7 @@ type repeat struct {
 
 // startRepeat sends m and starts to wait for its answer, the first time for atLeast or longer.
 func (p *PNE) startRepeat(r *repeat, m Outgoing, atLeast time.Duration, w World) Outgoing {
-	line := w.line(m.Link)
-	*r = repeat{Outgoing: m, base: max(w.Wait(m.Link)-line, atLeast), line: line}
+	*r = repeat{Outgoing: m, base: max(w.Wait(m.Link), atLeast), line: w.line(m.Link)}
 	return p.sendRepeat(r, w)
 }
 

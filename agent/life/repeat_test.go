@@ -120,7 +120,7 @@ func TestQueued(t *testing.T) {
 func TestWaitOnASlowLine(t *testing.T) {
 	const base, line = 500 * time.Millisecond, 1080 * time.Millisecond
 	b := newBench(t, provedSet(1, 4, 1))
-	b.w.Wait = func(string) time.Duration { return base + line }
+	b.w.Wait = func(string) time.Duration { return base }
 	b.w.Line = func(string) time.Duration { return line }
 	b.step(b.hello(0, 0))
 	for n := range 4 {
