@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/internal/command"
@@ -169,7 +168,7 @@ func checkBackup(c *command.Console, data place, f *os.File) error {
 	if info.Needs == nil {
 		return nil
 	}
-	c.Printf("it needs master key %s\n", strings.Join(strings.Fields(server.KeyIDsText(info.Needs)), " and "))
+	c.Printf("it needs master key %s\n", keyIDs(info.Needs))
 	if data.folder == "" {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"cpns.example.net/pngw/cpns/server"
 	"cpns.example.net/pngw/cpns/server/postgres"
@@ -120,6 +121,15 @@ func (p place) createStore(ctx context.Context, d dataFolder) (server.Store, err
 	return s, nil
 }
 
+// keyIDs are the IDs of master keys, for people.
+func keyIDs(ids []server.KeyID) string {
+	words := make([]string, len(ids))
+	for n, id := range ids {
+		words[n] = id.String()
+	}
+	return strings.Join(words, " and ")
+}
+
 // explainMasterKey says which master key the database needs, and whether it is at hand.
 func (p place) explainMasterKey(err error) error {
 	wrong, isWrong := errors.AsType[*server.WrongMasterKeyError](err)
@@ -132,11 +142,7 @@ func (p place) explainMasterKey(err error) error {
 		has = fmt.Sprintf(" (it is %s)", key.ID())
 	}
 	for n, id := range wrong.Needs {
-		if n == 0 {
-			needs = ", which needs " + id.String()
-		} else {
-			needs += " and " + id.String()
-		}
+		needs = ", which needs " + keyIDs(wrong.Needs[:n+1])
 		if _, err := os.Stat(d.oldKey(id)); err == nil {
 			return fmt.Errorf("%s%s is not the master key of %s%s: that is in %s, from before rekey: put it into the place of master.key", d.masterKey(), has, p.database(), needs, d.oldKey(id))
 		}
